@@ -1,0 +1,66 @@
+//! Hypercalls: what a sandbox kernel may ask of the hypervisor.
+//!
+//! Convention: the number in RAX, arguments in RDI, RSI, RDX; the result in RAX,
+//! zero or a value on success, a [`HypercallError`] as a negative number otherwise.
+//! No other register changes. From ring 3 the instruction raises #UD.
+
+/// Number of a hypercall, as passed in RAX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Hypercall {
+    /// Does nothing and returns zero: the smallest round trip, for measuring.
+    Null = 0,
+    /// Writes RSI bytes (at most [`CONSOLE_WRITE_MAX`]) at guest-physical RDI to the
+    /// machine's console, prefixed by the sandbox's name at the start of each line.
+    ConsoleWrite = 1,
+    /// Reads local APIC register RDI (an x2APIC register number, such as 0x39 for the
+    /// timer's current count). Only where the sandbox does not own its APIC.
+    ApicRead = 2,
+    /// Writes the low 32 bits of RSI to local APIC register RDI: end of interrupt,
+    /// spurious vector, timer entry, initial count and divider, task priority. Only
+    /// where the sandbox does not own its APIC.
+    ApicWrite = 3,
+    /// Raises [`crate::layout::DOORBELL_VECTOR`] in the readers of channel RDI, of which
+    /// the caller must be the writer; or in its writer, of which the caller must be a
+    /// reader.
+    Doorbell = 4,
+    /// Stops the calling sandbox for good; RDI is a reason code for the record.
+    Stop = 5,
+    /// Ends the run of the whole machine with status RDI. Only for a sandbox that the
+    /// system description gives `may_shut_down`.
+    ShutDown = 6,
+}
+
+/// The most bytes one [`Hypercall::ConsoleWrite`] takes.
+pub const CONSOLE_WRITE_MAX: u64 = 1024;
+
+/// Why a hypercall was refused, as the two's complement in RAX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i64)]
+pub enum HypercallError {
+    /// No hypercall has that number.
+    UnknownNumber = -1,
+    /// An argument is out of range.
+    BadArgument = -2,
+    /// The system description does not permit it to this sandbox.
+    NotPermitted = -3,
+}
+
+impl TryFrom<u64> for Hypercall {
+    type Error = HypercallError;
+
+    fn try_from(number: u64) -> Result<Self, HypercallError> {
+        [
+            Self::Null,
+            Self::ConsoleWrite,
+            Self::ApicRead,
+            Self::ApicWrite,
+            Self::Doorbell,
+            Self::Stop,
+            Self::ShutDown,
+        ]
+        .into_iter()
+        .find(|call| *call as u64 == number)
+        .ok_or(HypercallError::UnknownNumber)
+    }
+}

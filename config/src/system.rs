@@ -1,0 +1,267 @@
+//! The types of a system description: what the hypervisor partitions, what each
+//! sandbox kernel schedules, and which programs are replicated.
+//!
+//! Names are resolved: a reference is an index into the list it refers to. Every
+//! value here has passed `crate::validate`.
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// A whole system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// Its name.
+    pub name: String,
+    /// The cost table its analysis uses; "none" for zero overheads.
+    pub platform: String,
+    /// Bytes of each core's trace ring, a power of two.
+    pub trace_bytes: u64,
+    /// What a full trace ring does.
+    pub trace_mode: TraceMode,
+    /// The sandboxes, one a core.
+    pub sandboxes: Vec<Sandbox>,
+    /// Devices that sandboxes own.
+    pub devices: Vec<Device>,
+    /// Memory shared between sandboxes, those that replica sets imply included.
+    pub channels: Vec<Channel>,
+    /// Replicated programs.
+    pub replica_sets: Vec<ReplicaSet>,
+}
+
+/// What a full trace ring does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TraceMode {
+    /// Drops new records and counts them.
+    #[default]
+    Stream,
+    /// Overwrites the oldest: a flight recorder.
+    Overwrite,
+}
+
+/// One virtual machine on one core.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// Its name.
+    pub name: String,
+    /// Its core: a position in the machine's list of usable cores, 0 the boot core.
+    pub core: u32,
+    /// Bytes of its memory, a multiple of 2 MiB.
+    pub memory_bytes: u64,
+    /// The file of the image that it boots: the sandbox kernel, or another PVH guest.
+    pub kernel: String,
+    /// Handed to the guest as its command line.
+    pub command_line: String,
+    /// Whether it may end the run of the whole machine.
+    pub may_shut_down: bool,
+    /// Its devices: indices into [`System::devices`].
+    pub devices: Vec<u32>,
+    /// Its servers, in the order of the file.
+    pub servers: Vec<Server>,
+}
+
+/// Which algorithm a server follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerKind {
+    /// A sporadic server, for computation.
+    #[default]
+    Sporadic,
+    /// An I/O server, for interrupt-driven work.
+    Io,
+}
+
+/// A share of a core: a budget in every period. Times are nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Its algorithm.
+    pub kind: ServerKind,
+    /// Budget C.
+    pub budget: u64,
+    /// Period T.
+    pub period: u64,
+    /// Deadline D of the budget's delivery; may exceed the period.
+    pub deadline: u64,
+    /// Release jitter J.
+    pub jitter: u64,
+    /// Blocking B in addition to the platform's.
+    pub blocking: u64,
+    /// Priority in its sandbox, 0 highest, no two the same.
+    pub priority: u32,
+    /// Its threads, in the order of the file; they run in that order of precedence.
+    pub threads: Vec<Thread>,
+}
+
+/// One thread of a server. Times are nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its name.
+    pub name: String,
+    /// Worst-case execution time of a job.
+    pub wcet: u64,
+    /// Period of its releases.
+    pub period: u64,
+    /// Deadline, relative to the release.
+    pub deadline: u64,
+    /// Time of its first release after the time epoch.
+    pub offset: u64,
+    /// What it runs.
+    pub runs: Runs,
+    /// Jobs at explicit times instead of periodic ones, for simulation.
+    pub jobs: Vec<Job>,
+}
+
+/// What a thread runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Runs {
+    /// Nothing that boots: the thread is for analysis and simulation alone.
+    #[default]
+    Nothing,
+    /// A program of its own.
+    Program {
+        /// The program's file in the image.
+        file: String,
+        /// Handed to it in RDI at its start.
+        argument: u64,
+        /// Pages of heap.
+        heap_pages: u32,
+        /// Pages of stack.
+        stack_pages: u32,
+    },
+    /// A replica of a set: index into [`System::replica_sets`].
+    Replica(u32),
+    /// The arbitrator's voter of a set: index into [`System::replica_sets`].
+    Voter(u32),
+    /// The driver of a device: index into [`System::devices`].
+    Driver(u32),
+}
+
+/// A job at an explicit time. Times are nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Release.
+    pub at: u64,
+    /// Execution time.
+    pub work: u64,
+}
+
+/// A device that one sandbox owns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// First I/O port.
+    pub port: u16,
+    /// Number of I/O ports.
+    pub port_count: u16,
+    /// Its interrupt line of the legacy controllers, 0 to 15.
+    pub interrupt: u8,
+}
+
+/// Kinds of device that the sandbox kernel has a driver for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceKind {
+    /// A 16550 serial port.
+    #[default]
+    Serial,
+}
+
+/// Memory that one sandbox writes and others read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Index of the sandbox that writes it.
+    pub writer: u32,
+    /// Indices of the sandboxes that read it.
+    pub readers: Vec<u32>,
+    /// Its size, a multiple of 4 KiB.
+    pub bytes: u64,
+}
+
+/// Who votes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Voting {
+    /// One arbitrator sandbox with private channels.
+    #[default]
+    Arbitrator,
+    /// Nobody: a single copy, its outputs released as they come.
+    Unprotected,
+}
+
+/// The hash of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeafAlgorithm {
+    /// Keyed 64-bit hash on the AES instructions.
+    #[default]
+    Ahash,
+    /// SHA-256, its first 64 bits.
+    Sha256,
+}
+
+/// How a replica outside the majority is mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecoveryPolicy {
+    /// The differing pages and the registers, from a majority replica.
+    #[default]
+    MigrateApplication,
+}
+
+/// A program that runs in several sandboxes. Times are nanoseconds.
+///
+/// In each epoch, counted from the release: replicas run and cast their ballots by
+/// `ballot_deadline`; the voter then runs and its verdict stands by
+/// `verdict_deadline`; from there to the next release repairs are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSet {
+    /// Its name.
+    pub name: String,
+    /// The program's file in the image.
+    pub program: String,
+    /// Handed to the program in RDI at its start.
+    pub argument: u64,
+    /// Pages of heap.
+    pub heap_pages: u32,
+    /// Pages of stack.
+    pub stack_pages: u32,
+    /// Who votes.
+    pub voting: Voting,
+    /// Hash of a page.
+    pub leaf: LeafAlgorithm,
+    /// Key of hashes and summaries, the same for all replicas.
+    pub key: [u64; 4],
+    /// How a damaged replica is mended.
+    pub recovery: RecoveryPolicy,
+    /// Time between releases: an epoch.
+    pub period: u64,
+    /// A ballot later than this after the release counts as missing.
+    pub ballot_deadline: u64,
+    /// The verdict stands by this time after the release.
+    pub verdict_deadline: u64,
+    /// Every page is hashed anew within this time.
+    pub scrub_period: u64,
+    /// The replicas, in the order of the file: replica numbers are positions here.
+    pub replicas: Vec<ThreadRef>,
+    /// The voter.
+    pub voter: Option<ThreadRef>,
+    /// The device the program's inputs come from and its outputs go to, in the voter's
+    /// sandbox: index into [`System::devices`].
+    pub device: Option<u32>,
+    /// Index of the channel that the voter writes: release and verdict.
+    pub voter_channel: Option<u32>,
+    /// For each replica, index of the channel that it writes: ballot, leaf hashes, repair.
+    pub replica_channels: Vec<u32>,
+}
+
+/// A thread, by its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadRef {
+    /// Index into [`System::sandboxes`].
+    pub sandbox: u32,
+    /// Index into [`Sandbox::servers`].
+    pub server: u32,
+    /// Index into [`Server::threads`].
+    pub thread: u32,
+}

@@ -1,0 +1,3 @@
+//! To be filled.
+#![no_std]
+#![forbid(unsafe_code)]
