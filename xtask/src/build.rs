@@ -1,0 +1,166 @@
+//! How the freestanding images are compiled and linked: the one place with their
+//! target, profile and flags.
+use crate::error::{Context, Error, Result};
+use crate::workspace::{self, Package};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The triple of the freestanding images. It is the host's, so a plain Rust
+/// installation has its precompiled `core`, hard-float with SSE.
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The cargo profile of the freestanding images.
+pub const PROFILE: &str = "freestanding";
+/// The package of the hypervisor and the name of its binary.
+pub const HYPERVISOR: &str = "tern-hypervisor";
+/// The package of the sandbox kernel and the name of its binary.
+pub const KERNEL: &str = "tern-kernel";
+
+/// Code generation and linking without an operating system; `-T` comes from each
+/// package's build script. AES-NI is compiled in because page hashing requires it.
+const FLAGS: &[&str] = &[
+    "linker-flavor=ld.lld",
+    "link-arg=-nostdlib",
+    "link-arg=--no-dynamic-linker",
+    "link-self-contained=no",
+    "relocation-model=static",
+    "code-model=kernel",
+    "no-redzone=yes",
+    "target-feature=+crt-static,+aes,+sse3,+ssse3,+sse4.1,+sse4.2",
+    "default-linker-libraries=no",
+    "panic=abort",
+];
+
+/// The directory of the finished images.
+#[must_use]
+pub fn output_directory() -> PathBuf {
+    target_directory().join(TARGET).join(PROFILE)
+}
+
+fn target_directory() -> PathBuf {
+    workspace::target().join("freestanding")
+}
+
+/// Builds the freestanding packages: those named, or all if none is.
+///
+/// # Errors
+/// If a name is not that of a freestanding package, or a build fails (cargo has then
+/// said why).
+pub fn build(names: &[String], quiet: bool) -> Result<()> {
+    let available = freestanding_packages()?;
+    for name in names {
+        if !available.iter().any(|package| package.name == *name) {
+            let known: Vec<_> = available
+                .iter()
+                .map(|package| package.name.as_str())
+                .collect();
+            return Err(Error::usage(format!(
+                "no freestanding package is named '{name}'; there are {}",
+                known.join(", ")
+            )));
+        }
+    }
+    let chosen = available
+        .iter()
+        .filter(|package| names.is_empty() || names.contains(&package.name));
+    let mut command = freestanding_cargo("build")?;
+    command.arg("--bins");
+    if quiet {
+        command.arg("--quiet");
+    }
+    for package in chosen {
+        command.args(["--package", &package.name]);
+    }
+    run(&mut command)
+}
+
+/// A cargo command for the freestanding packages, with their target, profile and flags.
+///
+/// # Errors
+/// If the toolchain has no rust-lld.
+pub fn freestanding_cargo(subcommand: &str) -> Result<Command> {
+    let mut flags = OsString::from("-Clinker=");
+    flags.push(linker()?);
+    for flag in FLAGS {
+        flags.push("\x1f-C");
+        flags.push(flag);
+    }
+    let mut command = workspace::cargo();
+    command
+        .arg(subcommand)
+        .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
+        .arg(target_directory())
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags);
+    Ok(command)
+}
+
+/// The packages that only exist for the machine: hypervisor, kernel, and those in `systems/`.
+///
+/// # Errors
+/// If cargo cannot list the packages.
+pub fn freestanding_packages() -> Result<Vec<Package>> {
+    let systems = workspace::root().join("systems");
+    let mut packages = workspace::packages()?;
+    packages.retain(|package| {
+        package.name == HYPERVISOR || package.name == KERNEL || package.folder.starts_with(&systems)
+    });
+    Ok(packages)
+}
+
+/// The finished image of the binary `name`.
+///
+/// # Errors
+/// If no freestanding package has such a binary.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let packages = freestanding_packages()?;
+    let mut names = packages.iter().flat_map(|package| &package.binaries);
+    if names.any(|binary| binary == name) {
+        return Ok(output_directory().join(name));
+    }
+    let mut known: Vec<_> = packages
+        .iter()
+        .flat_map(|package| &package.binaries)
+        .map(String::as_str)
+        .collect();
+    known.sort_unstable();
+    Err(Error::input(format!(
+        "no program is named '{name}'; there are {}",
+        known.join(", ")
+    )))
+}
+
+/// Runs a command that reports its own errors.
+///
+/// # Errors
+/// If it cannot be started or ends with another status than 0.
+pub fn run(command: &mut Command) -> Result<()> {
+    let name = Path::new(command.get_program()).display().to_string();
+    let status = command.status().context(|| format!("starting {name}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::failure(format!("{name}: {status}")))
+    }
+}
+
+fn linker() -> Result<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(&rustc)
+        .args(["--print", "sysroot"])
+        .output()
+        .context(|| format!("starting {}", rustc.display()))?;
+    let sysroot = String::from_utf8_lossy(&output.stdout);
+    let linker = Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(TARGET)
+        .join("bin/rust-lld");
+    if linker.is_file() {
+        Ok(linker)
+    } else {
+        Err(Error::input(format!(
+            "no linker at {}: Tern needs a Rust toolchain for {TARGET} (rustup toolchain install stable)",
+            linker.display()
+        )))
+    }
+}

@@ -1,0 +1,2 @@
+//! How a system description becomes the boot module: the description, the kernel
+//! and the programs that it names.

@@ -1,0 +1,12 @@
+//! Everything that happens around a Tern machine on the host: set-up, build, image,
+//! emulator, plant, fault injection and verdict. The `xtask` command and the tests
+//! that boot use the same library.
+
+pub mod build;
+pub mod command;
+pub mod error;
+pub mod image;
+pub mod setup;
+pub mod workspace;
+
+pub use error::{Error, Result};

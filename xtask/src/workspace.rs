@@ -1,0 +1,81 @@
+//! Where things are in the repository and which packages it has.
+use crate::error::{Context, Error, Result};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// The directory for everything that is built or downloaded: cargo's target directory.
+#[must_use]
+pub fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => root().join(directory),
+        None => root().join("target"),
+    }
+}
+
+/// The cargo that runs this program, or the one on the path.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// A package with binaries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The names of its binaries.
+    pub binaries: Vec<String>,
+}
+
+/// The packages of the workspace.
+///
+/// # Errors
+/// If cargo fails, with what it said.
+pub fn packages() -> Result<Vec<Package>> {
+    let output = cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .context(|| "starting cargo metadata".into())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::failure(format!("cargo metadata: {}", said.trim())));
+    }
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).context(|| "reading cargo metadata".into())?;
+    let packages = metadata["packages"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    Ok(packages.iter().filter_map(package).collect())
+}
+
+fn package(value: &Value) -> Option<Package> {
+    let is_binary = |target: &&Value| {
+        target["kind"]
+            .as_array()
+            .is_some_and(|kinds| kinds.iter().any(|kind| kind == "bin"))
+    };
+    Some(Package {
+        name: value["name"].as_str()?.to_string(),
+        folder: Path::new(value["manifest_path"].as_str()?)
+            .parent()?
+            .to_path_buf(),
+        binaries: value["targets"]
+            .as_array()?
+            .iter()
+            .filter(is_binary)
+            .filter_map(|target| Some(target["name"].as_str()?.to_string()))
+            .collect(),
+    })
+}
