@@ -5,6 +5,10 @@
 
 extern crate alloc;
 
+pub mod image;
+pub mod layout;
 pub mod system;
 
+pub use image::{Image, ImageBuilder, ImageError};
+pub use layout::{Machine, MachineError, channel_address, check_machine};
 pub use system::*;

@@ -1,0 +1,408 @@
+//! The system image: the one boot module, which carries the encoded description and
+//! every file that it names.
+//!
+//! All numbers are little-endian 64-bit words.
+//!
+//! | offset | what |
+//! | --- | --- |
+//! | 0 | magic `TERNIMG1` |
+//! | 8 | format version |
+//! | 16 | length of the whole image in bytes |
+//! | 24 | SHA-256 of everything from byte 56 to the end |
+//! | 56 | number of files |
+//! | 64 | offset of the encoded [`System`] |
+//! | 72 | its length |
+//! | 80 | one entry a file: name (48 bytes, padded with zeros), offset, length |
+//!
+//! The description is encoded by postcard. Files begin at multiples of 4 KiB, so that
+//! their pages can be mapped where they lie.
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use sha2::{Digest, Sha256};
+use tern_units::PAGE_SIZE;
+
+use crate::system::{Runs, System, Voting};
+
+/// Marks a system image; its first word.
+pub const IMAGE_MAGIC: [u8; 8] = *b"TERNIMG1";
+/// The format that this build writes and reads. It changes with the layout above and
+/// with the types of [`crate::system`].
+pub const IMAGE_VERSION: u64 = 1;
+/// The longest name of a file, in bytes.
+pub const NAME_MAX: usize = 48;
+
+const LENGTH_AT: usize = 16;
+const CHECKSUM_AT: usize = 24;
+const CHECKED_FROM: usize = 56;
+const SYSTEM_AT: usize = 64;
+const TABLE_AT: usize = 80;
+const ENTRY_BYTES: usize = NAME_MAX + 16;
+
+/// Why an image cannot be booted, or not be built. Each prints as one line that says
+/// what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageError {
+    /// It does not begin with [`IMAGE_MAGIC`].
+    NotAnImage,
+    /// It was written in another format.
+    WrongVersion {
+        /// The version it says.
+        found: u64,
+    },
+    /// Bytes at its end are missing.
+    Truncated {
+        /// The length its header says, or the least that a header needs.
+        expected: u64,
+        /// The length of what was handed over.
+        found: u64,
+    },
+    /// Its contents are not those it was built with.
+    ChecksumMismatch,
+    /// Its file table points outside it, or repeats or garbles a name.
+    BadTable,
+    /// Its system description cannot be decoded, or refers to what does not exist.
+    BadSystem,
+    /// The description names a file that is not there.
+    FileMissing(String),
+    /// A file's name is empty, longer than [`NAME_MAX`] bytes or contains a zero.
+    BadName(String),
+    /// Two files have this name.
+    DuplicateFile(String),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const REBUILD: &str = "rebuild it with `cargo xtask image`";
+        match self {
+            Self::NotAnImage => {
+                write!(
+                    out,
+                    "the boot module is not a system image: boot one made by `cargo xtask image`"
+                )
+            }
+            Self::WrongVersion { found } => write!(
+                out,
+                "system image of format {found}, this build reads format {IMAGE_VERSION}: {REBUILD}"
+            ),
+            Self::Truncated { expected, found } => write!(
+                out,
+                "system image truncated, {found} of {expected} bytes: copy it again or {REBUILD}"
+            ),
+            Self::ChecksumMismatch => {
+                write!(
+                    out,
+                    "system image damaged, its checksum does not match: copy it again or {REBUILD}"
+                )
+            }
+            Self::BadTable => write!(out, "system image has a bad file table: {REBUILD}"),
+            Self::BadSystem => write!(out, "system image has a bad system description: {REBUILD}"),
+            Self::FileMissing(name) => {
+                write!(
+                    out,
+                    "system image lacks the file \"{name}\": add it and {REBUILD}"
+                )
+            }
+            Self::BadName(name) => write!(
+                out,
+                "file name \"{name}\" does not fit a system image: use 1 to {NAME_MAX} bytes without zeros"
+            ),
+            Self::DuplicateFile(name) => {
+                write!(
+                    out,
+                    "file \"{name}\" given twice for a system image: give it once"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for ImageError {}
+
+/// Puts an image together.
+#[derive(Clone, Debug)]
+pub struct ImageBuilder {
+    system: System,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl ImageBuilder {
+    /// An image of `system`, still without files.
+    #[must_use]
+    pub fn new(system: &System) -> Self {
+        Self {
+            system: system.clone(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Adds a file.
+    pub fn file(&mut self, name: &str, contents: &[u8]) -> &mut Self {
+        self.files.push((name.to_string(), contents.to_vec()));
+        self
+    }
+
+    /// The image's bytes.
+    ///
+    /// # Errors
+    /// When a name does not fit or comes twice, a file that the description names was
+    /// not added, or the description refers to what does not exist.
+    pub fn build(&self) -> Result<Vec<u8>, ImageError> {
+        for (position, (name, _)) in self.files.iter().enumerate() {
+            if name.is_empty() || name.len() > NAME_MAX || name.contains('\0') {
+                return Err(ImageError::BadName(name.clone()));
+            }
+            if self.files[..position]
+                .iter()
+                .any(|(other, _)| other == name)
+            {
+                return Err(ImageError::DuplicateFile(name.clone()));
+            }
+        }
+        let has = |name: &str| self.files.iter().any(|(other, _)| other == name);
+        if let Some(name) = self.system.files().find(|name| !has(name)) {
+            return Err(ImageError::FileMissing(name.to_string()));
+        }
+        if !self.system.references_hold() {
+            return Err(ImageError::BadSystem);
+        }
+        let system = postcard::to_allocvec(&self.system).map_err(|_| ImageError::BadSystem)?;
+
+        let system_at = TABLE_AT + ENTRY_BYTES * self.files.len();
+        let mut bytes = vec![0; system_at];
+        bytes.extend_from_slice(&system);
+        for (position, (name, contents)) in self.files.iter().enumerate() {
+            bytes.resize(bytes.len().next_multiple_of(PAGE_SIZE), 0);
+            let entry = TABLE_AT + ENTRY_BYTES * position;
+            let offset = bytes.len() as u64;
+            bytes[entry..entry + name.len()].copy_from_slice(name.as_bytes());
+            put(&mut bytes, entry + NAME_MAX, offset);
+            put(&mut bytes, entry + NAME_MAX + 8, contents.len() as u64);
+            bytes.extend_from_slice(contents);
+        }
+        // Whole pages, so that the last file can be mapped too.
+        bytes.resize(bytes.len().next_multiple_of(PAGE_SIZE), 0);
+
+        let length = bytes.len() as u64;
+        bytes[..8].copy_from_slice(&IMAGE_MAGIC);
+        put(&mut bytes, 8, IMAGE_VERSION);
+        put(&mut bytes, LENGTH_AT, length);
+        put(&mut bytes, CHECKED_FROM, self.files.len() as u64);
+        put(&mut bytes, SYSTEM_AT, system_at as u64);
+        put(&mut bytes, SYSTEM_AT + 8, system.len() as u64);
+        let checksum = Sha256::digest(&bytes[CHECKED_FROM..]);
+        bytes[CHECKSUM_AT..CHECKED_FROM].copy_from_slice(&checksum);
+        Ok(bytes)
+    }
+}
+
+/// An image that has been checked, and where its parts are.
+#[derive(Clone, Debug)]
+pub struct Image<'a> {
+    bytes: &'a [u8],
+    system: System,
+}
+
+impl<'a> Image<'a> {
+    /// Reads an image and checks it whole: format, length, checksum, file table, and
+    /// that the description decodes, refers only to what exists and finds every file it
+    /// names. Bytes past the image's end are ignored: loaders round modules up.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let bytes = Self::bounded(bytes)?;
+        if Sha256::digest(&bytes[CHECKED_FROM..])[..] != bytes[CHECKSUM_AT..CHECKED_FROM] {
+            return Err(ImageError::ChecksumMismatch);
+        }
+        Self::checked(bytes)
+    }
+
+    /// As [`Image::parse`], but without the checksum: for a sandbox kernel, whose
+    /// hypervisor has checked it and maps it read-only.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn parse_verified(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        Self::checked(Self::bounded(bytes)?)
+    }
+
+    /// The image without what follows it, its magic, version and length checked.
+    fn bounded(bytes: &'a [u8]) -> Result<&'a [u8], ImageError> {
+        if bytes.len() < IMAGE_MAGIC.len() || bytes[..8] != IMAGE_MAGIC {
+            return Err(ImageError::NotAnImage);
+        }
+        let found = bytes.len() as u64;
+        let short = |expected| ImageError::Truncated { expected, found };
+        if bytes.len() < TABLE_AT {
+            return Err(short(TABLE_AT as u64));
+        }
+        if get(bytes, 8) != IMAGE_VERSION {
+            return Err(ImageError::WrongVersion {
+                found: get(bytes, 8),
+            });
+        }
+        let length = get(bytes, LENGTH_AT);
+        if length > found {
+            return Err(short(length));
+        }
+        if length < TABLE_AT as u64 {
+            return Err(ImageError::ChecksumMismatch);
+        }
+        Ok(&bytes[..length as usize])
+    }
+
+    fn checked(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let count = get(bytes, CHECKED_FROM);
+        let room = ((bytes.len() - TABLE_AT) / ENTRY_BYTES) as u64;
+        if count > room {
+            return Err(ImageError::BadTable);
+        }
+        let system_bytes = span(bytes, get(bytes, SYSTEM_AT), get(bytes, SYSTEM_AT + 8))
+            .ok_or(ImageError::BadSystem)?;
+        let system: System =
+            postcard::from_bytes(system_bytes).map_err(|_| ImageError::BadSystem)?;
+        if !system.references_hold() {
+            return Err(ImageError::BadSystem);
+        }
+        let image = Self { bytes, system };
+        for position in 0..image.file_count() {
+            let (name, _) = image.entry(position).ok_or(ImageError::BadTable)?;
+            if (0..position).any(|other| image.entry(other).is_some_and(|(o, _)| o == name)) {
+                return Err(ImageError::BadTable);
+            }
+        }
+        if let Some(name) = image.system.files().find(|name| image.file(name).is_none()) {
+            return Err(ImageError::FileMissing(name.to_string()));
+        }
+        Ok(image)
+    }
+
+    fn file_count(&self) -> usize {
+        get(self.bytes, CHECKED_FROM) as usize
+    }
+
+    /// Name and contents of the file at `position`, if its entry is sound.
+    fn entry(&self, position: usize) -> Option<(&'a str, &'a [u8])> {
+        let at = TABLE_AT + ENTRY_BYTES * position;
+        let name = self.bytes.get(at..at + NAME_MAX)?;
+        let end = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_MAX);
+        let name = core::str::from_utf8(&name[..end])
+            .ok()
+            .filter(|name| !name.is_empty())?;
+        let offset = get(self.bytes, at + NAME_MAX);
+        let length = get(self.bytes, at + NAME_MAX + 8);
+        if !offset.is_multiple_of(PAGE_SIZE as u64) {
+            return None;
+        }
+        Some((name, span(self.bytes, offset, length)?))
+    }
+
+    /// The description.
+    #[must_use]
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// The description, without a copy of it.
+    #[must_use]
+    pub fn into_system(self) -> System {
+        self.system
+    }
+
+    /// The contents of a file, starting at a multiple of 4 KiB from the image's start.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&'a [u8]> {
+        self.files()
+            .find(|(other, _)| *other == name)
+            .map(|(_, contents)| contents)
+    }
+
+    /// Every file, by name and contents.
+    pub fn files(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + '_ {
+        (0..self.file_count()).filter_map(|position| self.entry(position))
+    }
+
+    /// Its length in bytes, a multiple of 4 KiB.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it is empty: never, since a checked image has a header.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+fn get(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+fn put(bytes: &mut [u8], at: usize, value: u64) {
+    bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+}
+
+fn span(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+    let end = offset.checked_add(length)?;
+    bytes.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
+}
+
+impl System {
+    /// The names of the image's files that the description needs: every sandbox's
+    /// kernel and every program. A name may come more than once.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let kernels = self.sandboxes.iter().map(|sandbox| sandbox.kernel.as_str());
+        let threads = self.sandboxes.iter().flat_map(|sandbox| &sandbox.servers);
+        let programs =
+            threads
+                .flat_map(|server| &server.threads)
+                .filter_map(|thread| match &thread.runs {
+                    Runs::Program { file, .. } => Some(file.as_str()),
+                    _ => None,
+                });
+        let replicated = self.replica_sets.iter().map(|set| set.program.as_str());
+        kernels.chain(programs).chain(replicated)
+    }
+
+    /// Whether every index refers to something that exists, so that following one
+    /// cannot panic, and every voted set has its voter and its channels.
+    #[must_use]
+    pub fn references_hold(&self) -> bool {
+        let sandbox = |index: u32| (index as usize) < self.sandboxes.len();
+        let device = |index: u32| (index as usize) < self.devices.len();
+        let channel = |index: u32| (index as usize) < self.channels.len();
+        let set = |index: u32| (index as usize) < self.replica_sets.len();
+        let thread = |place: &crate::ThreadRef| self.thread(place).is_some();
+        let threads_hold = self.sandboxes.iter().all(|owner| {
+            owner.devices.iter().all(|index| device(*index))
+                && owner.servers.iter().flat_map(|server| &server.threads).all(
+                    |thread| match thread.runs {
+                        Runs::Replica(index) | Runs::Voter(index) => set(index),
+                        Runs::Driver(index) => device(index),
+                        Runs::Nothing | Runs::Program { .. } => true,
+                    },
+                )
+        });
+        let channels_hold = self.channels.iter().all(|channel| {
+            sandbox(channel.writer) && channel.readers.iter().all(|index| sandbox(*index))
+        });
+        let sets_hold = self.replica_sets.iter().all(|set| {
+            set.replicas.iter().all(thread)
+                && set.voter.iter().all(thread)
+                && set.device.is_none_or(device)
+                && set.voter_channel.is_none_or(channel)
+                && set.replica_channels.iter().all(|index| channel(*index))
+                && (set.voting == Voting::Unprotected
+                    || (set.voter.is_some()
+                        && set.voter_channel.is_some()
+                        && set.replica_channels.len() == set.replicas.len()))
+        });
+        threads_hold && channels_hold && sets_hold
+    }
+}

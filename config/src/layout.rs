@@ -1,0 +1,202 @@
+//! Numbers that hypervisor, kernel and tools derive from a description alike: where
+//! channels are, how threads are numbered, and what a machine must have.
+use alloc::string::String;
+use core::fmt;
+
+use tern_abi::layout::CHANNEL_BASE;
+use tern_units::{GuestPhysical, PAGE_SIZE};
+
+use crate::system::{Sandbox, System, Thread, ThreadRef};
+
+/// Channels begin at multiples of this, and memory of sandboxes comes in such pieces.
+pub const LARGE_PAGE: u64 = 2 << 20;
+
+/// Guest-physical address of a channel, the same in every sandbox that may see it;
+/// `None` if there is no such channel.
+///
+/// Channels follow one another in the order of [`System::channels`], each from the next
+/// multiple of 2 MiB: a large page never spans two of them.
+#[must_use]
+pub fn channel_address(system: &System, channel: usize) -> Option<GuestPhysical> {
+    system.channels.get(channel)?;
+    let mut offset = 0_u64;
+    for before in &system.channels[..channel] {
+        offset = offset.checked_add(before.bytes.checked_next_multiple_of(LARGE_PAGE)?)?;
+    }
+    CHANNEL_BASE.checked_add(offset)
+}
+
+impl Sandbox {
+    /// The sandbox's threads with their places (server, thread within the server), in
+    /// the order of their numbers: all threads of the first server, then of the next.
+    pub fn threads(&self) -> impl Iterator<Item = (u32, u32, &Thread)> {
+        self.servers.iter().enumerate().flat_map(|(server, owner)| {
+            let threads = owner.threads.iter().enumerate();
+            threads.map(move |(thread, it)| (server as u32, thread as u32, it))
+        })
+    }
+
+    /// Number of the thread at (server, thread within the server), as traces have it.
+    #[must_use]
+    pub fn thread_number(&self, server: u32, thread: u32) -> Option<u32> {
+        let found = self
+            .threads()
+            .position(|(s, t, _)| (s, t) == (server, thread))?;
+        u32::try_from(found).ok()
+    }
+}
+
+impl System {
+    /// The thread at a place, if there is one.
+    #[must_use]
+    pub fn thread(&self, place: &ThreadRef) -> Option<&Thread> {
+        let sandbox = self.sandboxes.get(place.sandbox as usize)?;
+        sandbox
+            .servers
+            .get(place.server as usize)?
+            .threads
+            .get(place.thread as usize)
+    }
+
+    /// Position of the channel with this name.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<usize> {
+        self.channels
+            .iter()
+            .position(|channel| channel.name == name)
+    }
+
+    /// Bytes of machine memory that the sandboxes, their trace rings and the channels
+    /// take, each rounded up to whole 2 MiB; the hypervisor and the image come on top.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let sandboxes = self.sandboxes.iter().map(|sandbox| sandbox.memory_bytes);
+        let traces = self.sandboxes.iter().map(|_| self.trace_bytes);
+        let channels = self.channels.iter().map(|channel| channel.bytes);
+        sandboxes
+            .chain(traces)
+            .chain(channels)
+            .fold(0, |sum: u64, bytes| {
+                let rounded = bytes
+                    .checked_next_multiple_of(LARGE_PAGE)
+                    .unwrap_or(u64::MAX);
+                sum.saturating_add(rounded)
+            })
+    }
+}
+
+/// What the hypervisor found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Usable cores, the boot core included.
+    pub cores: u32,
+    /// Bytes of memory free for sandboxes, trace rings and channels.
+    pub memory_bytes: u64,
+}
+
+/// Why a machine cannot run a system. Each prints as one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MachineError {
+    /// A sandbox's core does not exist.
+    TooFewCores {
+        /// The sandbox.
+        sandbox: String,
+        /// The core it wants, counted from 0.
+        core: u32,
+        /// Cores that there are.
+        cores: u32,
+    },
+    /// The sandboxes do not fit.
+    TooLittleMemory {
+        /// Bytes that the system takes.
+        needed: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// A sandbox without memory: the description is for analysis alone.
+    NoMemory {
+        /// The sandbox.
+        sandbox: String,
+    },
+}
+
+impl fmt::Display for MachineError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFewCores {
+                sandbox,
+                core,
+                cores,
+            } => write!(
+                out,
+                "sandbox \"{sandbox}\" wants core {core}, the machine has {cores} (0 to {}): \
+                 use a machine with {} cores or move the sandbox",
+                cores.saturating_sub(1),
+                u64::from(*core) + 1,
+            ),
+            Self::TooLittleMemory { needed, found } => write!(
+                out,
+                "the system takes {} MiB of memory, the machine has {} MiB free: \
+                 add memory or give sandboxes and traces less",
+                needed.div_ceil(1 << 20),
+                found >> 20,
+            ),
+            Self::NoMemory { sandbox } => write!(
+                out,
+                "sandbox \"{sandbox}\" has no memory: give it a `memory` and rebuild the image"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for MachineError {}
+
+/// Whether `machine` can run `system`.
+///
+/// # Errors
+/// The first thing that the machine lacks.
+pub fn check_machine(system: &System, machine: &Machine) -> Result<(), MachineError> {
+    for sandbox in &system.sandboxes {
+        let name = || sandbox.name.clone();
+        if sandbox.core >= machine.cores {
+            let (core, cores) = (sandbox.core, machine.cores);
+            return Err(MachineError::TooFewCores {
+                sandbox: name(),
+                core,
+                cores,
+            });
+        }
+        if sandbox.memory_bytes == 0 {
+            return Err(MachineError::NoMemory { sandbox: name() });
+        }
+    }
+    let needed = system.memory_bytes();
+    if needed > machine.memory_bytes {
+        return Err(MachineError::TooLittleMemory {
+            needed,
+            found: machine.memory_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Bytes of the channel a replica writes: ballot, leaf hashes of `pages` pages, and the
+/// slots that repairs go through. A multiple of 4 KiB.
+///
+/// Until the page count is known (the program's size comes with its file) the default
+/// covers 64 Ki pages: 8 bytes a leaf and the rest for slots.
+#[must_use]
+pub fn replica_channel_bytes(pages: u64) -> u64 {
+    (pages.saturating_mul(8).saturating_add(512 << 10))
+        .max(1 << 20)
+        .next_multiple_of(PAGE_SIZE as u64)
+}
+
+/// Bytes of the channel the voter writes: frozen input, verdict, and the list of pages
+/// that differ among `pages`. A multiple of 4 KiB.
+#[must_use]
+pub fn voter_channel_bytes(pages: u64) -> u64 {
+    (pages.saturating_mul(16).saturating_add(8 << 10))
+        .max(64 << 10)
+        .next_multiple_of(PAGE_SIZE as u64)
+}
