@@ -7,4 +7,5 @@ pub mod boot;
 pub mod directory;
 pub mod hypercall;
 pub mod layout;
+pub mod plant;
 pub mod system_call;
