@@ -1,3 +1,23 @@
-//! To be filled.
+//! What Tern records while it runs: the record, the per-core ring it is written to,
+//! and (feature `std`) the file that a whole run is kept in.
+//!
+//! The writer side is [`Ring`]: no clock of its own, no allocation, no atomic
+//! read-modify-write. The reader side is [`Dump`], which takes a copy of a ring's
+//! words, checks it, and yields [`Record`]s; [`Event`] gives a record its meaning.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod dump;
+mod event;
+mod kind;
+mod record;
+mod ring;
+
+pub use dump::{Dump, DumpError, Records};
+pub use event::{DecodeError, Event, Events, RepairResult, VoteOutcome, VoteParties};
+pub use kind::Kind;
+pub use record::Record;
+pub use ring::{HEADER_WORDS, Mode, Ring, RingError, SCHEMA_VERSION};
