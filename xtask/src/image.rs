@@ -1,2 +1,35 @@
 //! How a system description becomes the boot module: the description, the kernel
 //! and the programs that it names.
+use crate::build;
+use crate::error::{Context, Error, Result};
+use std::collections::BTreeSet;
+use std::path::Path;
+use tern_config::{ImageBuilder, System};
+
+/// The boot module of `system`, with the kernels and programs that it names as
+/// [`build::build`] has left them.
+///
+/// # Errors
+/// If the description names a program that no package makes, or one is not built.
+pub fn assemble(system: &System) -> Result<Vec<u8>> {
+    let names: BTreeSet<&str> = system.files().collect();
+    let mut builder = ImageBuilder::new(system);
+    for name in names {
+        let file = build::binary(name)?;
+        let contents = std::fs::read(&file)
+            .context(|| format!("reading {} (cargo xtask build makes it)", file.display()))?;
+        builder.file(name, &contents);
+    }
+    builder
+        .build()
+        .map_err(|error| Error::input(error.to_string()))
+}
+
+/// Assembles the boot module of `system` and writes it to `output`.
+///
+/// # Errors
+/// As [`assemble`], or if the file cannot be written.
+pub fn write(system: &System, output: &Path) -> Result<()> {
+    let bytes = assemble(system)?;
+    std::fs::write(output, bytes).context(|| format!("writing {}", output.display()))
+}

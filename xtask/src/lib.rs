@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod command;
+pub mod emulator;
 pub mod error;
 pub mod image;
 pub mod setup;

@@ -1,0 +1,416 @@
+//! One emulated machine: its parts, its start, and that it always ends.
+use super::{Console, Debugger, Memory, Monitor};
+use crate::error::{Context, Error, Result};
+use std::fmt;
+use std::fs::File;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the emulator may take to connect to its sockets.
+const START_BOUND: Duration = Duration::from_secs(20);
+
+/// What executes the machine's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The host's processor, with nested virtualization.
+    Kvm,
+    /// Translation.
+    Tcg,
+}
+
+/// What the machine's time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The host's.
+    Host,
+    /// Counted instructions, each taking 2^shift ns; an idle machine follows the host's
+    /// time. A busy host then slows the machine as a whole, its clock included.
+    Instructions {
+        /// Logarithm of the time of an instruction in nanoseconds.
+        shift: u8,
+    },
+}
+
+/// What machine to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The emulator's program.
+    pub emulator: PathBuf,
+    /// What executes.
+    pub accelerator: Accelerator,
+    /// The processor's model, as the emulator names it.
+    pub processor: String,
+    /// Number of cores.
+    pub cores: u32,
+    /// MiB of memory.
+    pub memory: u64,
+    /// What its time is.
+    pub clock: Clock,
+    /// The hypervisor's ELF file.
+    pub hypervisor: PathBuf,
+    /// The boot module, if any.
+    pub module: Option<PathBuf>,
+    /// Whether the second serial port is connected to [`Machine::plant`].
+    pub plant: bool,
+    /// How long the machine may run, in the host's time.
+    pub bound: Duration,
+}
+
+impl Options {
+    /// A machine with the translator of `emulator`, in counted time.
+    #[must_use]
+    pub fn new(emulator: PathBuf, hypervisor: PathBuf, cores: u32, memory: u64) -> Self {
+        Self {
+            emulator,
+            accelerator: Accelerator::Tcg,
+            processor: "max".into(),
+            cores,
+            memory,
+            clock: Clock::Instructions { shift: 3 },
+            hypervisor,
+            module: None,
+            plant: false,
+            bound: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A running emulator. Dropping it ends the emulator and removes its files.
+pub struct Machine {
+    child: Child,
+    folder: Folder,
+    deadline: Instant,
+    bound: Duration,
+    /// What the machine prints.
+    pub console: Console,
+    /// The emulator's monitor.
+    pub monitor: Monitor,
+    /// The machine's memory.
+    pub memory: Memory,
+    /// The other end of the machine's second serial port.
+    pub plant: Option<UnixStream>,
+}
+
+impl Machine {
+    /// Starts the emulator and connects to all its parts.
+    ///
+    /// # Errors
+    /// If it cannot be started, with what it said.
+    pub fn start(options: &Options) -> Result<Self> {
+        let folder = Folder::create()?;
+        let listen = |name: &str| {
+            let path = folder.path.join(name);
+            UnixListener::bind(&path).context(|| format!("binding {}", path.display()))
+        };
+        let monitor = listen("monitor")?;
+        let plant = options.plant.then(|| listen("plant")).transpose()?;
+        let mut command = command(options, &folder)?;
+        let said = File::create(folder.path.join("errors"))
+            .context(|| format!("writing to {}", folder.path.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(said);
+        // SAFETY: between fork and exec only async-signal-safe functions may be called;
+        // prctl and setpgid are plain system calls.
+        unsafe {
+            command.pre_exec(|| {
+                // The emulator dies with the thread that started it, however that ends,
+                // and takes no signals from the terminal: this process ends it.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                libc::setpgid(0, 0);
+                Ok(())
+            });
+        }
+        let child = command
+            .spawn()
+            .context(|| format!("starting {}", options.emulator.display()))?;
+        let mut starting = Starting {
+            child: Some(child),
+            folder: Some(folder),
+        };
+        let output = starting
+            .child
+            .as_mut()
+            .and_then(|child| child.stdout.take());
+        let output = output.ok_or_else(|| Error::failure("the emulator has no console"))?;
+        let monitor = Monitor::new(starting.accept(&monitor)?)?;
+        let plant = plant
+            .map(|listener| starting.accept(&listener))
+            .transpose()?;
+        let memory = Memory::open(&starting.memory())?;
+        let (child, folder) = starting.finish()?;
+        Ok(Self {
+            child,
+            folder,
+            deadline: Instant::now() + options.bound,
+            bound: options.bound,
+            console: Console::new(output),
+            monitor,
+            memory,
+            plant,
+        })
+    }
+
+    /// Stops the machine and connects to its debugger stub.
+    ///
+    /// # Errors
+    /// As [`Debugger::attach`].
+    pub fn debugger(&self) -> Result<Debugger> {
+        Debugger::attach(&self.folder.path.join("debugger"))
+    }
+
+    /// Fails if the machine's time is up or the emulator has ended, with its last words.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn check(&mut self) -> Result<()> {
+        if Instant::now() > self.deadline {
+            return Err(Error::failure(format!(
+                "the machine did not finish within {} s{}",
+                self.bound.as_secs(),
+                self.last_line()
+            )));
+        }
+        match self
+            .child
+            .try_wait()
+            .context(|| "watching the emulator".into())?
+        {
+            None => Ok(()),
+            Some(status) => Err(Error::failure(format!(
+                "the emulator ended with {status}{}{}",
+                self.folder.errors(),
+                self.last_line()
+            ))),
+        }
+    }
+
+    /// Waits for a console line with `text`, at most until the machine's time is up.
+    ///
+    /// # Errors
+    /// If it does not come.
+    pub fn wait_for(&mut self, text: &str) -> Result<String> {
+        loop {
+            if let Some(line) = self.console.wait_for(text, Duration::from_millis(200)) {
+                return Ok(line);
+            }
+            self.check()
+                .map_err(|error| Error::failure(format!("waiting for '{text}': {error}")))?;
+        }
+    }
+
+    /// Ends the emulator.
+    ///
+    /// # Errors
+    /// If its end cannot be observed.
+    pub fn quit(mut self) -> Result<ExitStatus> {
+        // An emulator that does not obey is killed when `self` is dropped.
+        if self.monitor.quit().is_err() {
+            self.child.kill().context(|| "ending the emulator".into())?;
+        }
+        self.child
+            .wait()
+            .context(|| "waiting for the emulator's end".into())
+    }
+
+    fn last_line(&mut self) -> String {
+        match self.console.lines().last() {
+            Some(line) => format!("; the last line on its console: {line}"),
+            None => "; its console is empty".into(),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "Machine({}, {})",
+            self.child.id(),
+            self.folder.path.display()
+        )
+    }
+}
+
+/// Kills and reaps; a process that has ended already is not an error.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn command(options: &Options, folder: &Folder) -> Result<Command> {
+    let mut command = Command::new(&options.emulator);
+    command.args([
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    command.args([
+        "-machine",
+        "q35,memory-backend=memory",
+        "-cpu",
+        &options.processor,
+    ]);
+    command.args([
+        "-smp",
+        &options.cores.to_string(),
+        "-m",
+        &format!("{}M", options.memory),
+    ]);
+    let memory = text(&folder.memory)?;
+    let backend = format!(
+        "memory-backend-file,id=memory,share=on,size={}M,mem-path={memory}",
+        options.memory
+    );
+    command.args(["-object", &backend]);
+    match options.accelerator {
+        Accelerator::Kvm => command.args(["-accel", "kvm"]),
+        Accelerator::Tcg => command.args(["-accel", "tcg"]),
+    };
+    if let Clock::Instructions { shift } = options.clock {
+        command.args(["-icount", &format!("shift={shift},sleep=on")]);
+    }
+    let socket = |name: &str| text(&folder.path.join(name)).map(str::to_string);
+    command.args([
+        "-chardev",
+        "stdio,id=console,signal=off",
+        "-serial",
+        "chardev:console",
+    ]);
+    if options.plant {
+        let chardev = format!("socket,id=plant,server=off,path={}", socket("plant")?);
+        command.args(["-chardev", &chardev, "-serial", "chardev:plant"]);
+    }
+    let chardev = format!("socket,id=monitor,server=off,path={}", socket("monitor")?);
+    command.args(["-chardev", &chardev, "-mon", "chardev=monitor,mode=control"]);
+    let chardev = format!(
+        "socket,id=debugger,server=on,wait=off,path={}",
+        socket("debugger")?
+    );
+    command.args(["-chardev", &chardev, "-gdb", "chardev:debugger"]);
+    command.arg("-kernel").arg(&options.hypervisor);
+    if let Some(module) = &options.module {
+        command.arg("-initrd").arg(module);
+    }
+    Ok(command)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str()
+        .filter(|text| !text.contains(','))
+        .ok_or_else(|| {
+            Error::input(format!(
+                "{}: the emulator takes no such path",
+                path.display()
+            ))
+        })
+}
+
+/// An emulator that is not connected yet.
+struct Starting {
+    child: Option<Child>,
+    folder: Option<Folder>,
+}
+
+impl Starting {
+    fn memory(&self) -> PathBuf {
+        self.folder
+            .as_ref()
+            .map(|folder| folder.memory.clone())
+            .unwrap_or_default()
+    }
+
+    fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream> {
+        let doing = || "waiting for the emulator to connect".to_string();
+        listener.set_nonblocking(true).context(doing)?;
+        let deadline = Instant::now() + START_BOUND;
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).context(doing)?;
+                    return Ok(stream);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context(doing),
+            }
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten());
+            if let Some(status) = ended {
+                let said = self.folder.as_ref().map(Folder::errors).unwrap_or_default();
+                return Err(Error::failure(format!(
+                    "the emulator ended with {status}{said}"
+                )));
+            }
+            if Instant::now() > deadline {
+                return Err(Error::failure(
+                    "the emulator did not connect to its sockets",
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn finish(mut self) -> Result<(Child, Folder)> {
+        self.child
+            .take()
+            .zip(self.folder.take())
+            .ok_or_else(|| Error::failure("the emulator was started twice"))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            end(child);
+        }
+    }
+}
+
+/// The files of one machine: sockets (whose paths must be short) and memory.
+struct Folder {
+    path: PathBuf,
+    memory: PathBuf,
+}
+
+impl Folder {
+    fn create() -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tern-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(&name);
+        std::fs::create_dir(&path).context(|| format!("creating {}", path.display()))?;
+        let memory = path.join("memory");
+        Ok(Self { path, memory })
+    }
+
+    /// What the emulator said on its standard error, as the end of a sentence.
+    fn errors(&self) -> String {
+        let said = std::fs::read_to_string(self.path.join("errors")).unwrap_or_default();
+        match said.trim() {
+            "" => String::new(),
+            said => format!(": {}", said.replace('\n', "; ")),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nothing more can be done about files that cannot be removed.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
