@@ -10,14 +10,22 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(any(test, feature = "std"))]
+mod codec;
 mod dump;
 mod event;
+#[cfg(any(test, feature = "std"))]
+mod file;
 mod kind;
 mod record;
 mod ring;
 
+#[cfg(any(test, feature = "std"))]
+pub use codec::FileError;
 pub use dump::{Dump, DumpError, Records};
 pub use event::{DecodeError, Event, Events, RepairResult, VoteOutcome, VoteParties};
+#[cfg(any(test, feature = "std"))]
+pub use file::{Core, Note, Trace};
 pub use kind::Kind;
 pub use record::Record;
 pub use ring::{HEADER_WORDS, Mode, Ring, RingError, SCHEMA_VERSION};

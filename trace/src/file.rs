@@ -1,0 +1,183 @@
+//! The trace of a whole run: what a file holds, built from the rings of all cores.
+use std::path::Path;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use tern_units::TscFrequency;
+
+use crate::codec;
+use crate::{DecodeError, Dump, Event, Events, FileError, Kind, Mode, Record};
+
+/// A whole run, with what a reader needs to understand it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Rate of the timestamp counter.
+    pub tsc: TscFrequency,
+    /// The timestamp counter at the time epoch.
+    pub epoch_tsc: u64,
+    /// Which build made it.
+    pub build: String,
+    /// The system description as it was booted (`tern_config`'s encoding of `System`);
+    /// empty where there is none.
+    pub system: Vec<u8>,
+    /// Names of the exit reasons, by number.
+    pub exit_reasons: Vec<String>,
+    /// One for each sandbox, in the order of the system description.
+    pub cores: Vec<Core>,
+    /// What was done and seen from outside the machine.
+    pub notes: Vec<Note>,
+}
+
+/// One sandbox's part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    /// The sandbox's name.
+    pub sandbox: String,
+    /// What its ring did when it was full.
+    pub mode: Mode,
+    /// Records that were dropped.
+    pub dropped: u64,
+    /// Records that were overwritten before they could be read.
+    pub overwritten: u64,
+    /// How often each kind was pushed, by kind number.
+    pub counters: Vec<u64>,
+    /// Exits to the hypervisor by reason, at the end of the run.
+    pub exits: Vec<u64>,
+    /// Why the ring could not be read; empty if it could.
+    pub damage: String,
+    /// The records, oldest first.
+    pub records: Vec<Record>,
+}
+
+/// A remark by the tool that ran the machine, for instance on a fault it injected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The timestamp counter, where it is known.
+    pub tsc: Option<u64>,
+    /// The sandbox concerned: index into [`Trace::cores`].
+    pub sandbox: Option<u16>,
+    /// The remark.
+    pub text: String,
+}
+
+impl Core {
+    /// The part of a sandbox whose ring's memory was copied to `words`. A ring that
+    /// cannot be read gives a part without records that says why.
+    #[must_use]
+    pub fn from_words(sandbox: &str, words: &[u64], exits: &[u64]) -> Self {
+        let empty = Self {
+            sandbox: sandbox.to_string(),
+            mode: Mode::Stream,
+            dropped: 0,
+            overwritten: 0,
+            counters: Vec::new(),
+            exits: exits.to_vec(),
+            damage: String::new(),
+            records: Vec::new(),
+        };
+        let damaged = |damage: String| Self {
+            damage,
+            ..empty.clone()
+        };
+        let dump = match Dump::of(words) {
+            Ok(dump) => dump,
+            Err(error) => return damaged(error.to_string()),
+        };
+        let mut records = match dump.records().collect::<Result<Vec<_>, _>>() {
+            Ok(records) => records,
+            Err(error) => return damaged(error.to_string()),
+        };
+        let mut overwritten = dump.overwritten();
+        if overwritten > 0
+            && records
+                .first()
+                .is_some_and(|r| r.kind == Kind::Continuation)
+        {
+            records.remove(0);
+            overwritten += 1;
+        }
+        let mut counters = std::vec![0; Kind::COUNTERS];
+        for (kind, count) in dump.counters() {
+            counters[kind as usize] = count;
+        }
+        let (mode, dropped) = (dump.mode(), dump.dropped());
+        Self {
+            mode,
+            dropped,
+            overwritten,
+            counters,
+            records,
+            ..empty
+        }
+    }
+
+    /// Records that were pushed and are not here.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.dropped.saturating_add(self.overwritten)
+    }
+
+    /// The events of the records, each with its timestamp counter.
+    pub fn events(&self) -> impl Iterator<Item = Result<(u64, Event), DecodeError>> + '_ {
+        Events::new(self.records.iter().copied())
+    }
+}
+
+impl Trace {
+    /// Nanoseconds from the time epoch to `tsc`, negative before it.
+    #[must_use]
+    pub const fn nanos(&self, tsc: u64) -> i64 {
+        const fn clamp(nanos: u64) -> i64 {
+            if nanos > i64::MAX as u64 {
+                i64::MAX
+            } else {
+                nanos as i64
+            }
+        }
+        if tsc >= self.epoch_tsc {
+            clamp(self.tsc.to_duration(tsc - self.epoch_tsc).as_nanos())
+        } else {
+            -clamp(self.tsc.to_duration(self.epoch_tsc - tsc).as_nanos())
+        }
+    }
+
+    /// The name of an exit reason.
+    #[must_use]
+    pub fn exit_reason(&self, number: usize) -> String {
+        self.exit_reasons
+            .get(number)
+            .cloned()
+            .unwrap_or_else(|| std::format!("reason-{number}"))
+    }
+
+    /// The bytes of a trace file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what [`Trace::to_bytes`] made.
+    ///
+    /// # Errors
+    /// [`FileError`] for bytes of any other origin; never panics.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
+        codec::decode(bytes)
+    }
+
+    /// Writes a trace file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, self.to_bytes())
+    }
+
+    /// Reads a trace file.
+    ///
+    /// # Errors
+    /// [`FileError`], with the file system's as [`FileError::Read`].
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let bytes = std::fs::read(path).map_err(|error| FileError::Read(error.to_string()))?;
+        Self::from_bytes(&bytes)
+    }
+}
