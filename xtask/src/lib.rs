@@ -7,6 +7,7 @@ pub mod command;
 pub mod emulator;
 pub mod error;
 pub mod image;
+pub mod plant;
 pub mod setup;
 pub mod workspace;
 
