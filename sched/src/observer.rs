@@ -1,0 +1,39 @@
+//! What a scheduler tells about its decisions, for traces and simulations.
+use crate::{Posted, ServerId, ThreadId};
+use tern_units::{Duration, Instant};
+
+/// Hears of each decision in [`Scheduler::dispatch`](crate::Scheduler::dispatch), in
+/// the order in which they are made. Every method does nothing by default.
+pub trait Observer {
+    /// From now on `thread` runs, or nothing does. Called only on a change.
+    fn switched(&mut self, thread: Option<ThreadId>) {
+        let _ = thread;
+    }
+
+    /// A sleeping thread has become runnable at `at`. That is the instant it asked
+    /// for: where it could not have preempted, it is noticed at a later dispatch.
+    fn woken(&mut self, thread: ThreadId, at: Instant) {
+        let _ = (thread, at);
+    }
+
+    /// A server has runnable threads and no budget left.
+    fn exhausted(&mut self, server: ServerId) {
+        let _ = server;
+    }
+
+    /// Budget was consumed and will return.
+    fn replenish_posted(&mut self, server: ServerId, posted: Posted) {
+        let _ = (server, posted);
+    }
+
+    /// A server with runnable threads that waited for budget has got this much.
+    fn replenish_applied(&mut self, server: ServerId, amount: Duration) {
+        let _ = (server, amount);
+    }
+}
+
+/// An observer that ignores everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}

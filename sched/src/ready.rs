@@ -1,0 +1,177 @@
+//! Which servers may run, by priority: first-in first-out lists, one a level, and a
+//! bitmap of the levels that are not empty.
+
+const NONE: u16 = u16::MAX;
+
+/// A queue of at most `SERVERS` entries over 64 × `WORDS` priority levels, 0 the
+/// highest. Every operation takes constant time (the first entry: `WORDS` steps).
+///
+/// Entries are numbers below `SERVERS`; numbers and levels beyond are ignored.
+#[derive(Clone, Debug)]
+pub struct ReadyQueue<const SERVERS: usize, const WORDS: usize = 1> {
+    occupied: [u64; WORDS],
+    first: [[u16; 64]; WORDS],
+    last: [[u16; 64]; WORDS],
+    links: [Link; SERVERS],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    level: u16,
+    next: u16,
+    previous: u16,
+}
+
+impl Link {
+    const ABSENT: Self = Self {
+        level: NONE,
+        next: NONE,
+        previous: NONE,
+    };
+}
+
+impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
+    const SMALL_ENOUGH: () = assert!(SERVERS < NONE as usize && WORDS * 64 < NONE as usize);
+
+    /// An empty queue.
+    #[must_use]
+    pub const fn new() -> Self {
+        let () = Self::SMALL_ENOUGH;
+        Self {
+            occupied: [0; WORDS],
+            first: [[NONE; 64]; WORDS],
+            last: [[NONE; 64]; WORDS],
+            links: [Link::ABSENT; SERVERS],
+        }
+    }
+
+    /// The entry of the highest priority; of several, the one inserted first.
+    #[inline]
+    #[must_use]
+    pub fn first(&self) -> Option<u16> {
+        for (word, levels) in self.occupied.iter().zip(&self.first) {
+            if *word != 0 {
+                return Some(levels[word.trailing_zeros() as usize & 63]);
+            }
+        }
+        None
+    }
+
+    /// Whether `entry` is in the queue.
+    #[must_use]
+    pub fn contains(&self, entry: u16) -> bool {
+        self.links
+            .get(usize::from(entry))
+            .is_some_and(|link| link.level != NONE)
+    }
+
+    /// Inserts `entry` as the last of its level. No effect if it is in the queue.
+    pub fn insert(&mut self, entry: u16, level: u16) {
+        let (word, bit) = (usize::from(level / 64), usize::from(level % 64));
+        if word >= WORDS || usize::from(entry) >= SERVERS || self.contains(entry) {
+            return;
+        }
+        let previous = self.last[word][bit];
+        if previous == NONE {
+            self.first[word][bit] = entry;
+            self.occupied[word] |= 1 << bit;
+        } else {
+            self.links[usize::from(previous)].next = entry;
+        }
+        self.last[word][bit] = entry;
+        self.links[usize::from(entry)] = Link {
+            level,
+            next: NONE,
+            previous,
+        };
+    }
+
+    /// Removes `entry`. No effect if it is not in the queue.
+    pub fn remove(&mut self, entry: u16) {
+        if !self.contains(entry) {
+            return;
+        }
+        let Link {
+            level,
+            next,
+            previous,
+        } = self.links[usize::from(entry)];
+        self.links[usize::from(entry)] = Link::ABSENT;
+        let (word, bit) = (usize::from(level / 64), usize::from(level % 64));
+        match previous {
+            NONE => self.first[word][bit] = next,
+            _ => self.links[usize::from(previous)].next = next,
+        }
+        match next {
+            NONE => self.last[word][bit] = previous,
+            _ => self.links[usize::from(next)].previous = previous,
+        }
+        if self.first[word][bit] == NONE {
+            self.occupied[word] &= !(1 << bit);
+        }
+    }
+}
+
+impl<const SERVERS: usize, const WORDS: usize> Default for ReadyQueue<SERVERS, WORDS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_level_goes_first_and_in_it_the_one_inserted_first() {
+        let mut queue = ReadyQueue::<8, 2>::new();
+        assert_eq!(queue.first(), None);
+        for (entry, level, first) in [(0, 127, 0), (1, 64, 1), (2, 63, 2), (3, 63, 2), (4, 0, 4)] {
+            queue.insert(entry, level);
+            assert_eq!(queue.first(), Some(first));
+        }
+        for (entry, first) in [
+            (2, Some(4)),
+            (4, Some(3)),
+            (3, Some(1)),
+            (1, Some(0)),
+            (0, None),
+        ] {
+            queue.remove(entry);
+            assert_eq!(queue.first(), first);
+            assert!(!queue.contains(entry));
+        }
+    }
+
+    #[test]
+    fn an_entry_is_removed_from_the_middle_of_its_level() {
+        let mut queue = ReadyQueue::<4>::new();
+        for entry in 0..4 {
+            queue.insert(entry, 5);
+        }
+        queue.remove(1);
+        queue.remove(3);
+        queue.insert(1, 5);
+        let mut order = std::vec::Vec::new();
+        while let Some(entry) = queue.first() {
+            order.push(entry);
+            queue.remove(entry);
+        }
+        assert_eq!(order, [0, 2, 1]);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_ignored() {
+        let mut queue = ReadyQueue::<4>::new();
+        queue.insert(4, 0);
+        queue.insert(0, 64);
+        queue.remove(3);
+        queue.remove(1000);
+        assert_eq!(queue.first(), None);
+        queue.insert(1, 3);
+        queue.insert(1, 0);
+        assert_eq!(queue.first(), Some(1));
+        queue.remove(1);
+        assert_eq!(queue.first(), None);
+    }
+}

@@ -1,0 +1,492 @@
+//! The scheduler of one core: servers, their threads, and the decision what runs.
+use crate::ThreadState;
+use crate::agenda::Agenda;
+use crate::slot::{NONE, Slot, Thread};
+use crate::{AddError, Observer, ReadyQueue, Replenishment, ServerId, ServerParameters, ThreadId};
+use tern_units::{Duration, Instant};
+
+/// What [`Scheduler::dispatch`] decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The thread to run until the next dispatch; `None` to idle.
+    pub thread: Option<ThreadId>,
+    /// When dispatch must be called again, if nothing else happens before: the budget
+    /// of the running server is used up, or something that may preempt it is due.
+    /// Exact: the timer should fire at this instant, as little later as it can.
+    /// [`Instant::NEVER`] if there is no such instant.
+    pub timer: Instant,
+}
+
+/// Servers and threads of one core, with fixed capacities: `SERVERS` servers (at most
+/// 64 × `WORDS` priority levels), `THREADS` threads in all, `CHUNKS` replenishments a
+/// server.
+///
+/// The work of a dispatch grows with the number of instants that have become due since
+/// the last, not with the number of servers or threads. Waking or suspending a thread
+/// takes steps in proportion to the runnable or sleeping threads *of its own server*.
+///
+/// No input makes it panic: identifiers it has not given out are ignored, and time that
+/// seems to run backwards is taken to stand still.
+#[derive(Clone, Debug)]
+pub struct Scheduler<
+    const SERVERS: usize = 64,
+    const THREADS: usize = 128,
+    const CHUNKS: usize = 16,
+    const WORDS: usize = 1,
+> {
+    pub(crate) servers: [Slot<CHUNKS>; SERVERS],
+    pub(crate) server_count: u16,
+    pub(crate) threads: [Thread; THREADS],
+    thread_count: u16,
+    ready: ReadyQueue<SERVERS, WORDS>,
+    agenda: Agenda<WORDS>,
+    members: [[u16; 64]; WORDS],
+    running: u16,
+    running_thread: u16,
+    /// Since when the running server has not been charged.
+    since: Instant,
+    /// The latest time it has been told.
+    pub(crate) now: Instant,
+}
+
+impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
+    Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+{
+    const SMALL_ENOUGH: () = assert!(THREADS < NONE as usize);
+
+    /// A scheduler without servers, at the epoch.
+    #[must_use]
+    pub const fn new() -> Self {
+        let () = Self::SMALL_ENOUGH;
+        Self {
+            servers: [const { Slot::EMPTY }; SERVERS],
+            server_count: 0,
+            threads: [Thread::EMPTY; THREADS],
+            thread_count: 0,
+            ready: ReadyQueue::new(),
+            agenda: Agenda::new(),
+            members: [[NONE; 64]; WORDS],
+            running: NONE,
+            running_thread: NONE,
+            since: Instant::EPOCH,
+            now: Instant::EPOCH,
+        }
+    }
+
+    /// Adds a server with its whole budget available at once.
+    ///
+    /// # Errors
+    /// If the parameters are impossible, or there is no place left.
+    pub fn add_server(&mut self, parameters: ServerParameters) -> Result<ServerId, AddError> {
+        let slot = Slot::new(parameters, self.now)?;
+        if usize::from(slot.level) >= WORDS * 64 {
+            return Err(AddError::Priority);
+        }
+        let server = self.server_count;
+        *self
+            .servers
+            .get_mut(usize::from(server))
+            .ok_or(AddError::Full)? = slot;
+        self.server_count += 1;
+        self.join_level(server);
+        Ok(ServerId(server))
+    }
+
+    /// Adds a thread, blocked, to a server. The threads of a server run in the order of
+    /// this call: of several that are runnable, the one added first.
+    ///
+    /// # Errors
+    /// If there is no such server, or no place left.
+    pub fn add_thread(&mut self, server: ServerId) -> Result<ThreadId, AddError> {
+        if server.0 >= self.server_count {
+            return Err(AddError::UnknownServer);
+        }
+        let thread = self.thread_count;
+        *self
+            .threads
+            .get_mut(usize::from(thread))
+            .ok_or(AddError::Full)? = Thread {
+            server: server.0,
+            ..Thread::EMPTY
+        };
+        self.thread_count += 1;
+        Ok(ThreadId(thread))
+    }
+
+    /// Makes a blocked or sleeping thread runnable at `now`, between the last dispatch
+    /// and the next. No effect on a runnable one.
+    pub fn wake(&mut self, thread: ThreadId, now: Instant) {
+        let now = now.max(self.now);
+        match self.thread_state(thread) {
+            Some(ThreadState::Blocked) => {}
+            Some(ThreadState::Sleeping(_)) => self.leave_list(thread.0),
+            Some(ThreadState::Runnable) | None => return,
+        }
+        self.now = now;
+        self.make_runnable(thread.0, now);
+        self.refresh(self.threads[thread.index()].server, now);
+    }
+
+    /// The thread waits for a wake.
+    pub fn block(&mut self, thread: ThreadId) {
+        if self.thread_state(thread).is_some() {
+            self.leave_list(thread.0);
+            self.threads[thread.index()].state = ThreadState::Blocked;
+            self.suspended(thread.0);
+        }
+    }
+
+    /// The thread waits until `until`, or for an earlier wake. An instant that is past
+    /// when dispatch is called next leaves the thread runnable, as if it had not
+    /// slept; [`Instant::NEVER`] is a block.
+    pub fn sleep_until(&mut self, thread: ThreadId, until: Instant) {
+        if self.thread_state(thread).is_none() {
+            return;
+        }
+        self.leave_list(thread.0);
+        let until = until.max(self.now);
+        self.threads[thread.index()].state = ThreadState::Sleeping(until);
+        // Threads that sleep until the same instant wake in the order of their calls.
+        let server = usize::from(self.threads[thread.index()].server);
+        let mut previous = NONE;
+        let mut next = self.servers[server].sleeping;
+        while next != NONE && self.wakes_at(next) <= until {
+            previous = next;
+            next = self.threads[usize::from(next)].next;
+        }
+        match previous {
+            NONE => self.servers[server].sleeping = thread.0,
+            _ => self.threads[usize::from(previous)].next = thread.0,
+        }
+        self.threads[thread.index()].next = next;
+        self.suspended(thread.0);
+    }
+
+    /// Decides what runs from `now` on: charges what ran since the last call to its
+    /// server, wakes sleepers and applies replenishments that are due, and picks.
+    pub fn dispatch<O: Observer + ?Sized>(&mut self, now: Instant, observer: &mut O) -> Dispatch {
+        let now = now.max(self.now);
+        self.now = now;
+        while let Some(level) = self.agenda.due(now.as_nanos()) {
+            self.process_due(level, observer);
+        }
+        self.settle_running(observer);
+        let next = self.ready.first().unwrap_or(NONE);
+        if next != self.running {
+            self.charge_running(observer);
+            self.running = next;
+            self.since = now;
+        }
+        let thread = match next {
+            NONE => NONE,
+            _ => self.servers[usize::from(next)].runnable,
+        };
+        if thread != self.running_thread {
+            self.running_thread = thread;
+            observer.switched(identify(thread));
+        }
+        Dispatch {
+            thread: identify(thread),
+            timer: self.timer(),
+        }
+    }
+
+    /// The state of a thread; `None` if there is no such thread.
+    #[must_use]
+    pub fn thread_state(&self, thread: ThreadId) -> Option<ThreadState> {
+        if thread.0 < self.thread_count {
+            Some(self.threads[thread.index()].state)
+        } else {
+            None
+        }
+    }
+
+    /// The server of a thread; `None` if there is no such thread.
+    #[must_use]
+    pub fn server_of(&self, thread: ThreadId) -> Option<ServerId> {
+        if thread.0 < self.thread_count {
+            Some(ServerId(self.threads[thread.index()].server))
+        } else {
+            None
+        }
+    }
+
+    /// The thread that the last dispatch chose.
+    #[must_use]
+    pub fn running(&self) -> Option<ThreadId> {
+        identify(self.running_thread)
+    }
+
+    /// The server's first replenishment, as of its last charge; `None` if there is no
+    /// such server.
+    #[must_use]
+    pub fn head(&self, server: ServerId) -> Option<Replenishment> {
+        if server.0 < self.server_count {
+            Some(self.servers[server.index()].algorithm.head())
+        } else {
+            None
+        }
+    }
+
+    /// How long the running server has run since it was last charged.
+    fn uncharged(&self) -> Duration {
+        self.now.saturating_since(self.since)
+    }
+
+    /// The next instant at which the decision may change: budget used up, an instant of
+    /// a higher priority, or a sleeper of the same server with higher precedence.
+    fn timer(&self) -> Instant {
+        let Some(slot) = self.servers.get(usize::from(self.running)) else {
+            return Instant::from_nanos(self.agenda.earliest());
+        };
+        let above = Instant::from_nanos(self.agenda.earliest_above(slot.level));
+        let exhausted = self.since.saturating_add(slot.algorithm.head().amount);
+        let mut timer = above.min(exhausted);
+        let mut sleeper = slot.sleeping;
+        while sleeper != NONE && self.wakes_at(sleeper) < timer {
+            if sleeper < self.running_thread {
+                timer = self.wakes_at(sleeper);
+            }
+            sleeper = self.threads[usize::from(sleeper)].next;
+        }
+        timer
+    }
+
+    /// Wakes and replenishes whatever of a level is due.
+    fn process_due<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
+        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
+        while server != NONE {
+            if self.servers[usize::from(server)].due <= self.now {
+                self.process_server(server, observer);
+            }
+            server = self.servers[usize::from(server)].next_of_level;
+        }
+    }
+
+    fn process_server<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+        let was_waiting = {
+            let slot = &self.servers[usize::from(server)];
+            slot.active && !slot.ready
+        };
+        loop {
+            let sleeper = self.servers[usize::from(server)].sleeping;
+            if sleeper == NONE || self.wakes_at(sleeper) > self.now {
+                break;
+            }
+            let at = self.wakes_at(sleeper);
+            self.leave_list(sleeper);
+            // From this instant on it had work, whenever it is noticed: so a periodic
+            // thread keeps its phase, whatever the delay of each interrupt.
+            self.make_runnable(sleeper, at);
+            observer.woken(ThreadId(sleeper), at);
+        }
+        self.refresh(server, self.now);
+        let slot = &self.servers[usize::from(server)];
+        if was_waiting && slot.ready {
+            observer.replenish_applied(ServerId(server), slot.algorithm.head().amount);
+        }
+    }
+
+    /// Charges the running server if it has blocked or its first chunk is used up.
+    fn settle_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
+        let Some(slot) = self.servers.get(usize::from(self.running)) else {
+            return;
+        };
+        if slot.runnable == NONE {
+            let server = self.running;
+            self.charge_running(observer);
+            let slot = &mut self.servers[usize::from(server)];
+            slot.algorithm
+                .block(|posted| observer.replenish_posted(ServerId(server), posted));
+            slot.active = false;
+            self.refresh(server, self.now);
+        } else if self.uncharged() >= slot.algorithm.head().amount {
+            self.charge_running(observer);
+            if !self.servers[usize::from(self.running)].ready {
+                observer.exhausted(ServerId(self.running));
+            }
+        }
+    }
+
+    fn charge_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
+        let used = self.uncharged();
+        self.since = self.now;
+        if used.is_zero() {
+            return;
+        }
+        let server = self.running;
+        if let Some(slot) = self.servers.get_mut(usize::from(server)) {
+            slot.algorithm.charge(used, |posted| {
+                observer.replenish_posted(ServerId(server), posted)
+            });
+            self.refresh(server, self.now);
+        }
+    }
+
+    /// Brings the ready queue and the agenda up to date with a server.
+    pub(crate) fn refresh(&mut self, server: u16, now: Instant) {
+        let Some(slot) = self.servers.get_mut(usize::from(server)) else {
+            return;
+        };
+        let eligible = slot.algorithm.head().time;
+        let ready = slot.active && eligible <= now;
+        if ready != slot.ready {
+            slot.ready = ready;
+            match ready {
+                true => self.ready.insert(server, slot.level),
+                false => self.ready.remove(server),
+            }
+        }
+        let mut due = match slot.active && !ready {
+            true => eligible,
+            false => Instant::NEVER,
+        };
+        if slot.sleeping != NONE {
+            due = due.min(wakes_at(&self.threads, slot.sleeping));
+        }
+        if due != slot.due {
+            slot.due = due;
+            let level = slot.level;
+            self.refresh_level(level);
+        }
+    }
+
+    fn refresh_level(&mut self, level: u16) {
+        let mut least = Instant::NEVER;
+        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
+        while server != NONE {
+            let slot = &self.servers[usize::from(server)];
+            least = least.min(slot.due);
+            server = slot.next_of_level;
+        }
+        self.agenda.set(level, least.as_nanos());
+    }
+
+    /// Moves a server to another level.
+    pub(crate) fn set_level(&mut self, server: u16, level: u16) {
+        let old = self.servers[usize::from(server)].level;
+        if old == level {
+            return;
+        }
+        let (word, bit) = (usize::from(old / 64), usize::from(old % 64));
+        let next = self.servers[usize::from(server)].next_of_level;
+        if self.members[word][bit] == server {
+            self.members[word][bit] = next;
+        } else {
+            let mut other = self.members[word][bit];
+            while other != NONE {
+                let link = &mut self.servers[usize::from(other)].next_of_level;
+                if *link == server {
+                    *link = next;
+                    break;
+                }
+                other = *link;
+            }
+        }
+        self.refresh_level(old);
+        self.servers[usize::from(server)].level = level;
+        self.join_level(server);
+        if self.ready.contains(server) {
+            self.ready.remove(server);
+            self.ready.insert(server, level);
+        }
+    }
+
+    fn join_level(&mut self, server: u16) {
+        let level = self.servers[usize::from(server)].level;
+        let first = &mut self.members[usize::from(level / 64)][usize::from(level % 64)];
+        self.servers[usize::from(server)].next_of_level = *first;
+        *first = server;
+        self.refresh_level(level);
+    }
+
+    /// Puts a thread that is in no list among the runnable ones of its server, which
+    /// unblocks at `at` if it had none (rule 4).
+    fn make_runnable(&mut self, thread: u16, at: Instant) {
+        let slot = &mut self.servers[usize::from(self.threads[usize::from(thread)].server)];
+        let mut previous = NONE;
+        let mut next = slot.runnable;
+        while next < thread {
+            previous = next;
+            next = self.threads[usize::from(next)].next;
+        }
+        match previous {
+            NONE => slot.runnable = thread,
+            _ => self.threads[usize::from(previous)].next = thread,
+        }
+        self.threads[usize::from(thread)].next = next;
+        self.threads[usize::from(thread)].state = ThreadState::Runnable;
+        if !slot.active {
+            slot.active = true;
+            slot.algorithm.unblock(at);
+        }
+    }
+
+    /// Takes a thread out of the runnable or sleeping list that it is in.
+    fn leave_list(&mut self, thread: u16) {
+        let Thread {
+            server,
+            state,
+            next,
+            ..
+        } = self.threads[usize::from(thread)];
+        let slot = &mut self.servers[usize::from(server)];
+        let first = match state {
+            ThreadState::Blocked => return,
+            ThreadState::Runnable => &mut slot.runnable,
+            ThreadState::Sleeping(_) => &mut slot.sleeping,
+        };
+        if *first == thread {
+            *first = next;
+            return;
+        }
+        let mut other = *first;
+        while other != NONE {
+            let link = &mut self.threads[usize::from(other)].next;
+            if *link == thread {
+                *link = next;
+                return;
+            }
+            other = *link;
+        }
+    }
+
+    /// A thread of some server has left its runnable list. The running server is
+    /// charged first, at the next dispatch; any other is idle at once.
+    fn suspended(&mut self, thread: u16) {
+        let server = self.threads[usize::from(thread)].server;
+        let slot = &mut self.servers[usize::from(server)];
+        if slot.active && slot.runnable == NONE && server != self.running {
+            slot.active = false;
+            slot.algorithm.block(|_| ());
+        }
+        self.refresh(server, self.now);
+    }
+
+    fn wakes_at(&self, thread: u16) -> Instant {
+        wakes_at(&self.threads, thread)
+    }
+}
+
+fn wakes_at(threads: &[Thread], thread: u16) -> Instant {
+    match threads[usize::from(thread)].state {
+        ThreadState::Sleeping(until) => until,
+        ThreadState::Runnable | ThreadState::Blocked => Instant::NEVER,
+    }
+}
+
+fn identify(thread: u16) -> Option<ThreadId> {
+    if thread == NONE {
+        None
+    } else {
+        Some(ThreadId(thread))
+    }
+}
+
+impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize> Default
+    for Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}

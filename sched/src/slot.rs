@@ -1,0 +1,138 @@
+//! One server inside a scheduler: its algorithm, its place in the priority order, and
+//! the lists of its threads.
+use crate::{
+    AddError, IoServer, Posted, Replenishment, ServerKind, ServerParameters, SporadicServer,
+};
+use tern_units::{Duration, Instant};
+
+/// "No entry" in the lists of threads and servers.
+pub(crate) const NONE: u16 = u16::MAX;
+
+/// Either algorithm.
+#[derive(Clone, Debug)]
+pub(crate) enum Algorithm<const CHUNKS: usize> {
+    Sporadic(SporadicServer<CHUNKS>),
+    Io(IoServer),
+}
+
+impl<const CHUNKS: usize> Algorithm<CHUNKS> {
+    fn new(parameters: ServerParameters, start: Instant) -> Result<Self, AddError> {
+        Ok(match parameters.kind {
+            ServerKind::Sporadic => Self::Sporadic(SporadicServer::new(parameters, start)?),
+            ServerKind::Io => Self::Io(IoServer::new(parameters, start)?),
+        })
+    }
+
+    pub(crate) fn head(&self) -> Replenishment {
+        match self {
+            Self::Sporadic(server) => server.head(),
+            Self::Io(server) => server.head(),
+        }
+    }
+
+    pub(crate) fn charge(&mut self, used: Duration, posted: impl FnMut(Posted)) {
+        match self {
+            Self::Sporadic(server) => server.charge(used, posted),
+            Self::Io(server) => server.charge(used, posted),
+        }
+    }
+
+    pub(crate) fn block(&mut self, posted: impl FnMut(Posted)) {
+        match self {
+            Self::Sporadic(_) => {}
+            Self::Io(server) => server.block(posted),
+        }
+    }
+
+    pub(crate) fn unblock(&mut self, now: Instant) {
+        match self {
+            Self::Sporadic(server) => server.unblock(now),
+            Self::Io(server) => server.unblock(now),
+        }
+    }
+}
+
+/// A server in its scheduler.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot<const CHUNKS: usize> {
+    pub(crate) algorithm: Algorithm<CHUNKS>,
+    /// T as the description has it, for requesters to pass on.
+    pub(crate) period: Duration,
+    /// The priority it was given, and the one it has, which may be inherited.
+    pub(crate) own_level: u16,
+    pub(crate) level: u16,
+    /// The next server of the same level: a list without order.
+    pub(crate) next_of_level: u16,
+    /// First of its runnable threads, in order of precedence.
+    pub(crate) runnable: u16,
+    /// First of its sleeping threads, in order of time.
+    pub(crate) sleeping: u16,
+    /// First of the threads, of other servers, that wait for this I/O server.
+    pub(crate) requesters: u16,
+    /// Whether it has work. It keeps it until the dispatch after its last thread blocked.
+    pub(crate) active: bool,
+    /// Whether it is in the ready queue: active, and with budget.
+    pub(crate) ready: bool,
+    /// Its instant in the agenda.
+    pub(crate) due: Instant,
+}
+
+impl<const CHUNKS: usize> Slot<CHUNKS> {
+    pub(crate) const EMPTY: Self = Self {
+        algorithm: Algorithm::Sporadic(SporadicServer::EMPTY),
+        period: Duration::ZERO,
+        own_level: 0,
+        level: 0,
+        next_of_level: NONE,
+        runnable: NONE,
+        sleeping: NONE,
+        requesters: NONE,
+        active: false,
+        ready: false,
+        due: Instant::NEVER,
+    };
+
+    pub(crate) fn new(parameters: ServerParameters, start: Instant) -> Result<Self, AddError> {
+        let level = u16::try_from(parameters.priority).map_err(|_| AddError::Priority)?;
+        Ok(Self {
+            algorithm: Algorithm::new(parameters, start)?,
+            period: parameters.period,
+            own_level: level,
+            level,
+            ..Self::EMPTY
+        })
+    }
+}
+
+/// A thread in its scheduler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thread {
+    pub(crate) server: u16,
+    pub(crate) state: ThreadState,
+    /// The next in the list that its state puts it in.
+    pub(crate) next: u16,
+    /// The I/O server it waits for, and the next thread that does so.
+    pub(crate) awaits: u16,
+    pub(crate) next_requester: u16,
+}
+
+impl Thread {
+    pub(crate) const EMPTY: Self = Self {
+        server: NONE,
+        state: ThreadState::Blocked,
+        next: NONE,
+        awaits: NONE,
+        next_requester: NONE,
+    };
+}
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadState {
+    /// It has work. Whether it runs is a question of budget and priority.
+    Runnable,
+    /// It waits for a wake.
+    Blocked,
+    /// It waits for a wake or this instant, whichever is first.
+    Sleeping(Instant),
+}
