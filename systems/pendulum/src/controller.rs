@@ -12,9 +12,10 @@ use crate::log::{self, Entry};
 /// Forces that are remembered: the longest way from a sample to an output.
 const MEMORY: usize = 16;
 
-/// Newtons of trim for an angle that the model misses by one radian a sample, in the
-/// long run: a constant force of one newton makes the observer miss by about 1/1300.
-const TRIM_GAIN: f64 = 60.0 / PERIOD;
+/// Newtons of trim for each radian that the model misses by in a sample, in the long
+/// run. Chosen so that a slope leaves the cart where it would be on a level track: without
+/// trim the feedback lets it stand 0.7 m off for each newton.
+const TRIM_GAIN: f64 = 18.0 / PERIOD;
 
 /// What a job gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

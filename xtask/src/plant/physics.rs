@@ -18,7 +18,7 @@ const POSITION_NOISE: f64 = 0.000_5;
 /// Standard deviation of a measured angle, rad.
 const ANGLE_NOISE: f64 = 0.000_5;
 /// Standard deviation of a gust's force on the cart, N, new in every period.
-const GUST: f64 = 0.15;
+const GUST: f64 = 0.5;
 /// The strongest constant force on the cart, N: a track that is not level.
 const SLOPE: f64 = 0.3;
 
@@ -46,7 +46,7 @@ impl Pendulum {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let angle = 0.04 * (random.f64() - 0.5);
+        let angle = 0.1 * (random.f64() - 0.5);
         let slope = SLOPE * (2.0 * random.f64() - 1.0);
         let state = State {
             angle,
