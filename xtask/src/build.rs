@@ -15,6 +15,8 @@ pub const PROFILE: &str = "freestanding";
 pub const HYPERVISOR: &str = "tern-hypervisor";
 /// The package of the sandbox kernel and the name of its binary.
 pub const KERNEL: &str = "tern-kernel";
+/// The package of the reset-vector ROM for Bochs and the name of its binary.
+pub const ROM: &str = "tern-rom";
 
 /// Code generation and linking without an operating system; `-T` comes from each
 /// package's build script. AES-NI is compiled in because page hashing requires it.
@@ -95,7 +97,7 @@ pub fn freestanding_cargo(subcommand: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// The packages that only exist for the machine: hypervisor, kernel, and those in `systems/`.
+/// The packages that only exist for the machine: hypervisor, kernel, ROM, and those in `systems/`.
 ///
 /// # Errors
 /// If cargo cannot list the packages.
@@ -103,7 +105,8 @@ pub fn freestanding_packages() -> Result<Vec<Package>> {
     let systems = workspace::root().join("systems");
     let mut packages = workspace::packages()?;
     packages.retain(|package| {
-        package.name == HYPERVISOR || package.name == KERNEL || package.folder.starts_with(&systems)
+        [HYPERVISOR, KERNEL, ROM].contains(&package.name.as_str())
+            || package.folder.starts_with(&systems)
     });
     Ok(packages)
 }
