@@ -1,3 +1,58 @@
-//! To be filled.
+//! Page hashes, summaries, ballots and the majority vote, and the words in which
+//! replicas and voter write them into their channels.
+//!
+//! Nothing here knows of time, threads or page tables: all of it is arithmetic on
+//! pages and on words that the caller hands in, in pieces bounded by one page.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod ballot;
+mod decision;
+mod descent;
+mod key;
+mod layout;
+mod leaf;
+mod release;
+mod seal;
+mod summary;
+mod verdict;
+mod voter;
+mod words;
+
+pub use ballot::{Ballot, BallotError};
+pub use decision::{Ballots, Decision, Standing};
+pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};
+pub use key::Key;
+pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter_channel_bytes};
+pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, sha256};
+pub use release::Release;
+pub use seal::{Record, SealError};
+pub use summary::{LeafTable, Summary};
+pub use verdict::{Members, Outcome, Plan, Verdict};
+pub use voter::{Voter, VoterStep};
+pub use words::{Reader, Writer};
+
+/// The most replicas in a set: members fit the bits of a byte.
+pub const MAX_REPLICAS: usize = 8;
+
+/// What voter and replicas of a set agree on beforehand; from the system description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// The set's position in the system description.
+    pub number: u32,
+    /// Replicas in it, 1 to [`MAX_REPLICAS`].
+    pub replicas: u8,
+    /// Key of its hashes, summaries and checksums.
+    pub key: Key,
+}
+
+impl Set {
+    /// How many replicas must agree: more than half of all, present or not.
+    #[must_use]
+    pub const fn quorum(&self) -> u32 {
+        self.replicas as u32 / 2 + 1
+    }
+}

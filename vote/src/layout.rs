@@ -1,0 +1,204 @@
+//! Where things are in the channels of a replica set, in words of 64 bits.
+//!
+//! The voter's channel holds the release, the verdict and the list of differing
+//! pages. Each replica's channel holds its ballot, its progress as a target, its leaves,
+//! the SHA-256 of pages it confirms as a witness, and slots for pages it gives as a
+//! donor. Both sides derive the layout from the channel's size alone.
+use crate::ballot::Ballot;
+use crate::release::Release;
+use crate::seal::Record;
+use crate::verdict::Verdict;
+use tern_units::PAGE_SIZE;
+
+/// Pages that a donor can give ahead of the target.
+pub const SLOTS: usize = 32;
+
+const PAGE_WORDS: usize = PAGE_SIZE / 8;
+/// Words of a slot: its head, rounded up, and the page.
+const SLOT_WORDS: usize = 16 + PAGE_WORDS;
+/// Words of a page's SHA-256 with its seal.
+const HASH_WORDS: usize = Record::<7>::WORDS;
+/// Words of a listed difference.
+const DIFFERENCE_WORDS: usize = 3;
+/// Words before the first array, in both kinds of channel.
+const HEAD_WORDS: usize = 128;
+/// Word offset of the second record, in both kinds of channel.
+const SECOND: usize = 64;
+
+const _: () = assert!(Record::<{ Ballot::WORDS }>::WORDS <= SECOND);
+const _: () = assert!(Record::<{ Release::WORDS }>::WORDS <= SECOND);
+const _: () = assert!(SECOND + Record::<{ Verdict::WORDS }>::WORDS <= HEAD_WORDS);
+const _: () = assert!(Record::<8>::WORDS <= SLOT_WORDS - PAGE_WORDS);
+
+/// Purposes of records and digests, one each.
+pub(crate) mod purpose {
+    pub const BALLOT: u64 = 1;
+    pub const OUTPUT: u64 = 2;
+    pub const RELEASE: u64 = 3;
+    pub const VERDICT: u64 = 4;
+    pub const DIFFERENCE: u64 = 5;
+    pub const PROGRESS: u64 = 6;
+    pub const HASH: u64 = 7;
+    pub const SLOT: u64 = 8;
+}
+
+/// Bytes of a replica's channel for programs of at most `pages` pages.
+#[must_use]
+pub const fn replica_channel_bytes(pages: u32) -> u64 {
+    let words = HEAD_WORDS + pages as usize * (1 + HASH_WORDS) + SLOTS * SLOT_WORDS;
+    (words as u64 * 8).next_multiple_of(PAGE_SIZE as u64)
+}
+
+/// Bytes of the voter's channel for programs of at most `pages` pages.
+#[must_use]
+pub const fn voter_channel_bytes(pages: u32) -> u64 {
+    let words = HEAD_WORDS + pages as usize * DIFFERENCE_WORDS;
+    (words as u64 * 8).next_multiple_of(PAGE_SIZE as u64)
+}
+
+/// The layout of a replica's channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaLayout {
+    pages: usize,
+}
+
+impl ReplicaLayout {
+    /// The layout of a channel of `words` words; `None` if it has no room for one page.
+    #[must_use]
+    pub const fn new(words: usize) -> Option<Self> {
+        match words.checked_sub(HEAD_WORDS + SLOTS * SLOT_WORDS) {
+            Some(rest) if rest > HASH_WORDS => Some(Self {
+                pages: rest / (1 + HASH_WORDS),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The most pages that a replica with this channel has.
+    #[must_use]
+    pub const fn capacity(&self) -> u32 {
+        self.pages as u32
+    }
+
+    /// The ballot.
+    #[must_use]
+    pub const fn ballot(&self) -> Record<{ Ballot::WORDS }> {
+        Record::new(0, purpose::BALLOT)
+    }
+
+    /// How far the replica is as a target.
+    #[must_use]
+    pub const fn progress(&self) -> Record<6> {
+        Record::new(SECOND, purpose::PROGRESS)
+    }
+
+    /// The word of a page's leaf.
+    #[must_use]
+    pub const fn leaf(&self, page: u32) -> usize {
+        HEAD_WORDS + page as usize
+    }
+
+    /// The SHA-256 of a differing page: `index` counts within the list.
+    #[must_use]
+    pub const fn hash(&self, index: u32) -> Record<7> {
+        Record::new(
+            HEAD_WORDS + self.pages + index as usize * HASH_WORDS,
+            purpose::HASH,
+        )
+    }
+
+    /// The head of the slot that a differing page travels in.
+    #[must_use]
+    pub const fn slot(&self, index: u32) -> Record<8> {
+        Record::new(self.slot_at(index), purpose::SLOT)
+    }
+
+    /// The first of the [`PAGE_SIZE`]` / 8` words of the page in that slot.
+    #[must_use]
+    pub const fn slot_page(&self, index: u32) -> usize {
+        self.slot_at(index) + SLOT_WORDS - PAGE_WORDS
+    }
+
+    const fn slot_at(&self, index: u32) -> usize {
+        HEAD_WORDS + self.pages * (1 + HASH_WORDS) + (index as usize % SLOTS) * SLOT_WORDS
+    }
+}
+
+/// The layout of the voter's channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoterLayout {
+    pages: usize,
+}
+
+impl VoterLayout {
+    /// The layout of a channel of `words` words; `None` if it has no room for one page.
+    #[must_use]
+    pub const fn new(words: usize) -> Option<Self> {
+        match words.checked_sub(HEAD_WORDS) {
+            Some(rest) if rest >= DIFFERENCE_WORDS => Some(Self {
+                pages: rest / DIFFERENCE_WORDS,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The most differing pages that fit the list.
+    #[must_use]
+    pub const fn capacity(&self) -> u32 {
+        self.pages as u32
+    }
+
+    /// The input of the next epoch.
+    #[must_use]
+    pub const fn release(&self) -> Record<{ Release::WORDS }> {
+        Record::new(0, purpose::RELEASE)
+    }
+
+    /// The verdict on the last epoch.
+    #[must_use]
+    pub const fn verdict(&self) -> Record<{ Verdict::WORDS }> {
+        Record::new(SECOND, purpose::VERDICT)
+    }
+
+    /// The first of the three words of a differing page.
+    #[must_use]
+    pub const fn difference(&self, index: u32) -> usize {
+        HEAD_WORDS + index as usize * DIFFERENCE_WORDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_sized_for_some_pages_has_room_for_them_and_nothing_overlaps() {
+        for pages in [1, 2, 31, 32, 33, 100, 1000, 100_000] {
+            let words = (replica_channel_bytes(pages) / 8) as usize;
+            let layout = ReplicaLayout::new(words).unwrap();
+            assert!(layout.capacity() >= pages);
+            let last = layout.capacity() - 1;
+            assert!(layout.progress().at >= Record::<{ Ballot::WORDS }>::WORDS);
+            assert!(layout.leaf(0) >= layout.progress().at + Record::<6>::WORDS);
+            assert!(layout.hash(0).at > layout.leaf(last));
+            assert!(layout.slot(0).at >= layout.hash(last).at + Record::<7>::WORDS);
+            assert!(layout.slot_page(SLOTS as u32 - 1) + PAGE_WORDS <= words);
+            assert_eq!(layout.slot(3).at, layout.slot(3 + SLOTS as u32).at);
+
+            let words = (voter_channel_bytes(pages) / 8) as usize;
+            let layout = VoterLayout::new(words).unwrap();
+            assert!(layout.capacity() >= pages);
+            assert!(layout.difference(layout.capacity() - 1) + DIFFERENCE_WORDS <= words);
+        }
+    }
+
+    #[test]
+    fn a_channel_without_room_for_a_page_has_no_layout() {
+        assert_eq!(ReplicaLayout::new(0), None);
+        assert_eq!(
+            ReplicaLayout::new(HEAD_WORDS + SLOTS * SLOT_WORDS + HASH_WORDS),
+            None
+        );
+        assert_eq!(VoterLayout::new(HEAD_WORDS + 2), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! A release: the input that the voter freezes for an epoch, the same for all replicas.
+use crate::Set;
+use crate::layout::VoterLayout;
+use crate::leaf::Page;
+use crate::seal::SealError;
+use crate::words::{Reader, Writer};
+use tern_abi::system_call::{MESSAGE_WORDS, input};
+use tern_units::{Instant, PAGE_SIZE};
+
+/// The input of one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// The epoch.
+    pub epoch: u64,
+    /// Its release time.
+    pub time: Instant,
+    /// Whether the sample is the one asked for.
+    pub fresh: bool,
+    /// Number of the sample; zero before the first.
+    pub sample: u64,
+    /// The sample.
+    pub payload: [u64; MESSAGE_WORDS],
+}
+
+impl Release {
+    /// Words of the record's payload.
+    pub const WORDS: usize = 5 + MESSAGE_WORDS;
+
+    /// Writes it into the voter's channel.
+    pub fn publish(&self, set: &Set, layout: &VoterLayout, own: Writer<'_>) {
+        let mut words = [0; Self::WORDS];
+        words[..5].copy_from_slice(&[
+            u64::from(set.number),
+            self.epoch,
+            self.time.as_nanos(),
+            u64::from(self.fresh),
+            self.sample,
+        ]);
+        words[5..].copy_from_slice(&self.payload);
+        layout.release().write(own, &set.key, &words);
+    }
+
+    /// Reads the release in the voter's channel, whichever epoch it is for.
+    ///
+    /// # Errors
+    /// If there is no whole record of this set.
+    pub fn read(set: &Set, layout: &VoterLayout, voter: Reader<'_>) -> Result<Self, SealError> {
+        let (words, _) = layout.release().read(voter, &set.key)?;
+        if words[0] != u64::from(set.number) {
+            return Err(SealError::Checksum);
+        }
+        let mut payload = [0; MESSAGE_WORDS];
+        payload.copy_from_slice(&words[5..]);
+        Ok(Self {
+            epoch: words[1],
+            time: Instant::from_nanos(words[2]),
+            fresh: words[3] != 0,
+            sample: words[4],
+            payload,
+        })
+    }
+
+    /// Makes the input page of it: see [`tern_abi::system_call::input`].
+    pub fn fill(&self, page: &mut Page) {
+        *page = [0; PAGE_SIZE];
+        let mut put = |at: usize, word: u64| {
+            page[8 * at..8 * at + 8].copy_from_slice(&word.to_le_bytes());
+        };
+        put(input::EPOCH, self.epoch);
+        put(input::RELEASE_TIME, self.time.as_nanos());
+        put(input::FRESH, u64::from(self.fresh));
+        put(input::SAMPLE, self.sample);
+        for (index, word) in self.payload.iter().enumerate() {
+            put(input::PAYLOAD + index, *word);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ballot::tests::SET;
+    use core::sync::atomic::AtomicU64;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_release_comes_back_as_it_was_published_and_fills_the_input_page() {
+        let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
+        let layout = VoterLayout::new(words.len()).unwrap();
+        assert_eq!(
+            Release::read(&SET, &layout, Reader::new(&words)),
+            Err(SealError::Empty)
+        );
+        let mut release = Release {
+            epoch: 8,
+            time: Instant::from_nanos(320_000_000),
+            fresh: true,
+            sample: 7,
+            payload: [0; MESSAGE_WORDS],
+        };
+        release.payload[15] = 0x0123_4567_89ab_cdef;
+        release.publish(&SET, &layout, Writer::new(&words));
+        assert_eq!(
+            Release::read(&SET, &layout, Reader::new(&words)),
+            Ok(release)
+        );
+        let other = Set { number: 5, ..SET };
+        assert!(Release::read(&other, &layout, Reader::new(&words)).is_err());
+
+        let mut page = [0xff; PAGE_SIZE];
+        release.fill(&mut page);
+        assert_eq!(page[..8], 8_u64.to_le_bytes());
+        assert_eq!(
+            page[8 * 23..8 * 24],
+            0x0123_4567_89ab_cdef_u64.to_le_bytes()
+        );
+        assert!(page[8 * 24..].iter().all(|byte| *byte == 0));
+    }
+}
