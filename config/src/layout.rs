@@ -180,23 +180,25 @@ pub fn check_machine(system: &System, machine: &Machine) -> Result<(), MachineEr
     Ok(())
 }
 
-/// Bytes of the channel a replica writes: ballot, leaf hashes of `pages` pages, and the
-/// slots that repairs go through. A multiple of 4 KiB.
-///
-/// Until the page count is known (the program's size comes with its file) the default
-/// covers 64 Ki pages: 8 bytes a leaf and the rest for slots.
+/// Bytes of the channel a replica writes: ballot, leaf hashes of `pages` pages, hashes
+/// that it confirms, and slots that repairs go through. A multiple of 4 KiB. The same
+/// number as `tern_vote::replica_channel_bytes`, which lays the channel out.
 #[must_use]
 pub fn replica_channel_bytes(pages: u64) -> u64 {
-    (pages.saturating_mul(8).saturating_add(512 << 10))
-        .max(1 << 20)
+    const HEAD: u64 = 8 * 128;
+    const SLOTS: u64 = 32 * (8 * 16 + PAGE_SIZE as u64);
+    let arrays = pages.saturating_mul(8 + 8 * 10);
+    (HEAD + SLOTS)
+        .saturating_add(arrays)
         .next_multiple_of(PAGE_SIZE as u64)
 }
 
 /// Bytes of the channel the voter writes: frozen input, verdict, and the list of pages
-/// that differ among `pages`. A multiple of 4 KiB.
+/// that differ among `pages`. A multiple of 4 KiB. The same number as
+/// `tern_vote::voter_channel_bytes`.
 #[must_use]
 pub fn voter_channel_bytes(pages: u64) -> u64 {
-    (pages.saturating_mul(16).saturating_add(8 << 10))
-        .max(64 << 10)
-        .next_multiple_of(PAGE_SIZE as u64)
+    const HEAD: u64 = 8 * 128;
+    let list = pages.saturating_mul(8 * 3);
+    HEAD.saturating_add(list).next_multiple_of(PAGE_SIZE as u64)
 }

@@ -193,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn the_description_sizes_channels_by_the_same_formula() {
+        use tern_config::layout;
+        for pages in [1_u32, 45, 46, 47, 100, 356, 4096, 1 << 20] {
+            let replica = layout::replica_channel_bytes(u64::from(pages));
+            assert_eq!(replica, replica_channel_bytes(pages));
+            let voter = layout::voter_channel_bytes(u64::from(pages));
+            assert_eq!(voter, voter_channel_bytes(pages));
+        }
+    }
+
+    #[test]
     fn a_channel_without_room_for_a_page_has_no_layout() {
         assert_eq!(ReplicaLayout::new(0), None);
         assert_eq!(
