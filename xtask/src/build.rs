@@ -2,9 +2,11 @@
 //! target, profile and flags.
 use crate::error::{Context, Error, Result};
 use crate::workspace::{self, Package};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tern_config::System;
 
 /// The triple of the freestanding images. It is the host's, so a plain Rust
 /// installation has its precompiled `core`, hard-float with SSE.
@@ -76,6 +78,24 @@ pub fn build(names: &[String], quiet: bool) -> Result<()> {
     run(&mut command)
 }
 
+/// Builds the hypervisor and the packages that make the files `system` names.
+///
+/// # Errors
+/// If it names a file that no package makes, or a build fails.
+pub fn build_for(system: &System) -> Result<()> {
+    let available = freestanding_packages()?;
+    let mut names = BTreeSet::from([HYPERVISOR.to_string()]);
+    for file in system.files() {
+        let makes = |package: &&Package| package.binaries.iter().any(|binary| binary == file);
+        let package = available
+            .iter()
+            .find(makes)
+            .ok_or_else(|| unknown(&available, file))?;
+        names.insert(package.name.clone());
+    }
+    build(&Vec::from_iter(names), true)
+}
+
 /// A cargo command for the freestanding packages, with their target, profile and flags.
 ///
 /// # Errors
@@ -121,16 +141,16 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     if names.any(|binary| binary == name) {
         return Ok(output_directory().join(name));
     }
-    let mut known: Vec<_> = packages
+    Err(unknown(&packages, name))
+}
+
+fn unknown(packages: &[Package], name: &str) -> Error {
+    let names = packages
         .iter()
         .flat_map(|package| &package.binaries)
-        .map(String::as_str)
-        .collect();
-    known.sort_unstable();
-    Err(Error::input(format!(
-        "no program is named '{name}'; there are {}",
-        known.join(", ")
-    )))
+        .map(String::as_str);
+    let known = Vec::from_iter(BTreeSet::from_iter(names)).join(", ");
+    Error::input(format!("no program is named '{name}'; there are {known}"))
 }
 
 /// Runs a command that reports its own errors.

@@ -1,6 +1,7 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{build, setup};
+use crate::{build, image, setup};
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -8,6 +9,7 @@ cargo xtask COMMAND
 
   setup                         install what is missing on this machine
   build [PACKAGE...]            build hypervisor, kernel and programs
+  image SYSTEM.toml -o FILE     build, and write the system's boot module
 ";
 
 /// Executes a command line, without the program's own name.
@@ -23,6 +25,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
             println!("{}", setup::ensure_emulator()?.display());
             Ok(ExitCode::SUCCESS)
         }
+        "image" => write_image(rest),
         "build" => build::build(rest, false).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
@@ -32,4 +35,19 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
             "unknown command '{command}'\n{USAGE}"
         ))),
     }
+}
+
+fn write_image(arguments: &[String]) -> Result<ExitCode> {
+    let [system, flag, output] = arguments else {
+        return Err(Error::usage("image takes SYSTEM.toml -o FILE"));
+    };
+    if flag != "-o" {
+        return Err(Error::usage(format!(
+            "image takes SYSTEM.toml -o FILE, not '{flag}'"
+        )));
+    }
+    let system = image::describe(Path::new(system))?;
+    build::build_for(&system)?;
+    image::write(&system, Path::new(output))?;
+    Ok(ExitCode::SUCCESS)
 }

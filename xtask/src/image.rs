@@ -4,7 +4,7 @@ use crate::build;
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
-use tern_config::{ImageBuilder, System};
+use tern_config::{Description, ImageBuilder, Problems, System};
 
 /// The boot module of `system`, with the kernels and programs that it names as
 /// [`build::build`] has left them.
@@ -23,6 +23,21 @@ pub fn assemble(system: &System) -> Result<Vec<u8>> {
     builder
         .build()
         .map_err(|error| Error::input(error.to_string()))
+}
+
+/// The system that the description in `file` describes; warnings go to standard error.
+///
+/// # Errors
+/// Everything that is wrong with it, each with file, line, key and reason.
+pub fn describe(file: &Path) -> Result<System> {
+    let wrong = |problems: Problems| Error::input(problems.to_string());
+    let description = Description::read(file).map_err(wrong)?;
+    description.validate_bootable().map_err(wrong)?;
+    for warning in &description.warnings {
+        let (line, key, reason) = (warning.line, &warning.key, &warning.reason);
+        eprintln!("{}:{line}: warning: {key}: {reason}", file.display());
+    }
+    Ok(description.system)
 }
 
 /// Assembles the boot module of `system` and writes it to `output`.

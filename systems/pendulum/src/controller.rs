@@ -94,12 +94,14 @@ impl Controller<'_> {
             state.shaped = true;
         }
         let mut missed = 0.0;
+        let mut measured = [0.0; 2];
         if input.fresh && input.sample > state.sample {
             let expected = state.carried(state.estimate, state.sample, input.sample);
             let innovation = [input.position - expected[0], input.angle - expected[2]];
             missed = innovation[1];
             state.estimate = design::corrected(&expected, innovation);
             state.sample = input.sample;
+            measured = [input.position, input.angle];
         }
         let turn = (input.epoch % bank::TURNS as u64) as usize;
         state.trims[turn] = bank::turn(bank, input.epoch, missed);
@@ -110,8 +112,8 @@ impl Controller<'_> {
         state.forces[input.epoch as usize % MEMORY] = force.clamp(-FORCE_LIMIT, FORCE_LIMIT);
         let entry = Entry {
             epoch: input.epoch,
-            sample: input.sample,
-            measured: [input.position, input.angle],
+            sample: state.sample,
+            measured,
             angle: now[2],
             trim,
             force,

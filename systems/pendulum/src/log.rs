@@ -8,9 +8,9 @@
 pub struct Entry {
     /// The epoch.
     pub epoch: u64,
-    /// The sample that was used.
+    /// The newest sample that was used.
     pub sample: u64,
-    /// The measured position and angle.
+    /// The measured position and angle, zero without a fresh sample.
     pub measured: [f64; 2],
     /// The estimated angle that the output was computed from.
     pub angle: f64,

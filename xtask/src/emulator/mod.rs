@@ -1,12 +1,16 @@
 //! A Tern machine in QEMU: how it is started, watched, and always ended.
 pub mod console;
 pub mod debugger;
+pub mod directory;
 pub mod machine;
 pub mod memory;
 pub mod monitor;
+pub mod tables;
 
 pub use console::Console;
 pub use debugger::Debugger;
+pub use directory::{Directory, ExitCounts};
 pub use machine::{Accelerator, Clock, Machine, Options};
 pub use memory::Memory;
 pub use monitor::Monitor;
+pub use tables::{UserPage, user_pages};
