@@ -1,2 +1,179 @@
-//! To be filled.
-fn main() {}
+//! The sandbox kernel: schedules the threads of one core in servers, runs programs in
+//! ring 3, and does the fault-tolerance work of replicas.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod bodies;
+mod boot;
+mod byte_queue;
+mod clock;
+mod console;
+mod cpu;
+mod description;
+mod hypercall;
+mod interrupts;
+mod job;
+mod masked;
+mod memory;
+mod panic;
+mod process;
+mod program_file;
+mod serial;
+mod system_call;
+mod thread;
+mod trace;
+mod user_slice;
+
+use core::arch::asm;
+use cpu::apic;
+use cpu::descriptors::{self, HandlerStacks};
+use hypercall::{StopReason, stop};
+use masked::BootOnce;
+use memory::frames;
+use memory::layout::{DIRECT_BASE, direct};
+use memory::paging::{Access, AddressSpace, Stack};
+use tern_config::{Image, channel_address};
+use tern_machine::bump::SealedBump;
+use tern_machine::cpu::timestamp;
+use tern_trace::Event;
+use tern_units::{GuestPhysical, TscFrequency};
+
+tern_machine::freestanding!();
+
+/// What boot may allocate: the description, control blocks, page lists.
+const HEAP_BYTES: usize = 1 << 20;
+
+#[global_allocator]
+static HEAP: SealedBump<HEAP_BYTES> = SealedBump::new();
+
+/// What the first part of boot leaves for the second, which runs on another stack.
+#[derive(Debug)]
+struct Foundation {
+    boot: boot::BootFacts,
+    space: AddressSpace,
+}
+
+static FOUNDATION: BootOnce<Foundation> = BootOnce::new();
+
+/// Stack slots of the handlers; the threads' follow.
+const HANDLER_STACKS: u64 = 5;
+
+/// The first Rust: called by the PVH entry on the boot stack, interrupts off.
+extern "C" fn start(information: u64) -> ! {
+    // SAFETY: the PVH entry passes what it found in EBX.
+    let facts = unsafe { boot::read_start_information(GuestPhysical::new(information)) };
+    let facts = or_stop(facts);
+    hypercall::initialize(facts.sandbox.vendor);
+    or_stop(boot::check_processor());
+    descriptors::enable_protections();
+    frames::initialize(facts.sandbox.memory_bytes);
+    let space = AddressSpace::kernel(
+        facts.sandbox.memory_bytes,
+        facts.sandbox.trace_bytes,
+        facts.image_bytes,
+    );
+    let idle = Stack::map(space, 0);
+    // SAFETY: the new tables map the kernel as the boot tables do; from here on the
+    // boot stack is left for the idle thread's, which has a guard.
+    unsafe {
+        FOUNDATION.set(Foundation { boot: facts, space });
+        space.load();
+        asm!(
+            "mov rsp, {top}",
+            "xor ebp, ebp",
+            "call {next}",
+            "ud2",
+            top = in(reg) idle.top(),
+            next = sym start_on_stack,
+            options(noreturn)
+        );
+    }
+}
+
+/// The rest of boot, on the stack that becomes the idle thread's.
+extern "C" fn start_on_stack() -> ! {
+    let Foundation { boot, space } = FOUNDATION.get();
+    let stacks = HandlerStacks {
+        interrupt: Stack::map(*space, 1),
+        double_fault: Stack::map(*space, 2),
+        non_maskable: Stack::map(*space, 3),
+        machine_check: Stack::map(*space, 4),
+    };
+    // SAFETY: boot, interrupts off; each of these is called once.
+    unsafe {
+        descriptors::initialize(&stacks);
+        or_stop(start_services(boot, *space));
+        let starts = bodies::prepare(*space, HANDLER_STACKS);
+        if let Err(error) = thread::initialize(&bodies::servers(), &starts, 0) {
+            panic!("the system description's servers: {error}");
+        }
+        apic::initialize(&boot.sandbox);
+    }
+    let threads = description::sandbox().threads().count();
+    say!(
+        "kernel: {} servers, {threads} threads, {} KiB of memory free, {} KiB of {} KiB heap used",
+        description::sandbox().servers.len(),
+        frames::free_bytes() >> 10,
+        HEAP.used() >> 10,
+        HEAP_BYTES >> 10
+    );
+    HEAP.seal();
+    wait_for_epoch();
+    trace::record(Event::ClockSync { now: clock::now() });
+    // SAFETY: boot ends here, on the stack of slot 0.
+    unsafe { thread::run() }
+}
+
+/// Clock, trace, description, channels.
+///
+/// # Safety
+/// Only during boot, once, with interrupts off.
+unsafe fn start_services(boot: &boot::BootFacts, space: AddressSpace) -> Result<(), &'static str> {
+    let frequency = TscFrequency::from_hertz(boot.sandbox.tsc_hertz)
+        .ok_or("the boot words say that the timestamp counter stands still")?;
+    let length = usize::try_from(boot.image_bytes).map_err(|_| "the image is too long")?;
+    // SAFETY: the kernel's tables map the image read-only for good.
+    let bytes = unsafe { core::slice::from_raw_parts(direct(boot.image) as *const u8, length) };
+    // The hypervisor has verified the image's hash.
+    let image = match Image::parse_verified(bytes) {
+        Ok(image) => image,
+        Err(error) => panic!("system image: {error}"),
+    };
+    // SAFETY: the caller vouches that this is boot.
+    unsafe {
+        clock::initialize(frequency, boot.sandbox.epoch_tsc);
+        description::initialize(image, boot.sandbox.sandbox as usize)?;
+        trace::initialize(boot.sandbox.trace_bytes, description::system().trace_mode);
+    }
+    for (index, channel) in (0..).zip(&description::system().channels) {
+        let access = match description::channel_role(index) {
+            Some(description::Role::Writer) => Access::Write,
+            Some(description::Role::Reader) => Access::Read,
+            None => continue,
+        };
+        let address = channel_address(description::system(), index as usize)
+            .ok_or("the channels do not fit their window")?;
+        space.map_range(DIRECT_BASE, address, channel.bytes, access);
+    }
+    Ok(())
+}
+
+/// Waits until the time epoch: no thread may run before it.
+fn wait_for_epoch() {
+    while timestamp() < clock::clock().epoch() {
+        core::hint::spin_loop();
+    }
+}
+
+/// Unwraps what boot cannot do without, or says why not and stops this sandbox.
+fn or_stop<T>(result: Result<T, &'static str>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => {
+            panic::say_last_words(format_args!("kernel cannot start: {error}"));
+            stop(StopReason::Boot)
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What each thread of the sandbox runs, from the system description.
+use crate::job::Releases;
+use crate::memory::paging::{AddressSpace, Stack};
+use crate::process::{Outcome, Parameters, Process};
+use crate::thread::{self, First, Start, ThreadNumber};
+use crate::{description, serial, trace};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use tern_abi::system_call::input;
+use tern_config::{Runs, ServerKind};
+use tern_sched::ServerParameters;
+use tern_trace::Event;
+use tern_units::{Duration, Instant};
+
+/// What a thread's body is given.
+#[derive(Debug)]
+pub struct Assignment {
+    /// The thread.
+    pub number: ThreadNumber,
+    /// What the system description says of it.
+    pub thread: &'static tern_config::Thread,
+    /// The program that it runs: a replica or one of its own.
+    pub process: Option<Process>,
+    /// Whether its jobs are the ones that exit counts are recorded with.
+    pub records_exits: bool,
+}
+
+/// The servers' parameters with their numbers of threads, in the order of the file.
+#[must_use]
+pub fn servers() -> Vec<(ServerParameters, usize)> {
+    let servers = description::sandbox().servers.iter();
+    servers
+        .map(|server| {
+            let budget = Duration::from_nanos(server.budget);
+            let period = Duration::from_nanos(server.period);
+            let parameters = match server.kind {
+                ServerKind::Sporadic => ServerParameters::sporadic(budget, period, server.priority),
+                ServerKind::Io => ServerParameters::io(budget, period, server.priority),
+            };
+            (parameters, server.threads.len())
+        })
+        .collect()
+}
+
+/// Loads the programs and prepares every thread's start. Stacks take the slots from
+/// `first_stack` on.
+///
+/// # Safety
+/// Only during boot, once, with interrupts off.
+///
+/// # Panics
+/// If a program cannot be loaded: the message says which and why.
+#[must_use]
+pub unsafe fn prepare(kernel: AddressSpace, first_stack: u64) -> Vec<Start> {
+    let sandbox = description::sandbox();
+    let slowest = sandbox.threads().map(|(_, _, thread)| thread.period).max();
+    let recorder = sandbox
+        .threads()
+        .position(|(_, _, it)| Some(it.period) == slowest);
+    let drivers: Vec<_> = (0..)
+        .zip(sandbox.threads())
+        .filter_map(|(number, (_, _, thread))| match thread.runs {
+            Runs::Driver(device) => {
+                let description = &description::system().devices[device as usize];
+                Some((device, description, ThreadNumber(number)))
+            }
+            _ => None,
+        })
+        .collect();
+    // SAFETY: the caller vouches that this is boot.
+    unsafe { serial::initialize(&drivers) };
+    let threads = sandbox.threads().enumerate();
+    threads
+        .map(|(index, (_, _, thread))| {
+            let number = ThreadNumber(index as u16);
+            let process =
+                parameters(thread).map(|(file, parameters)| load(kernel, number, file, parameters));
+            let program = process
+                .as_ref()
+                .map(|process| (process.root().as_u64(), process.context_end()));
+            let assignment = Box::new(Assignment {
+                number,
+                thread,
+                process,
+                records_exits: recorder == Some(index),
+            });
+            Start {
+                name: &thread.name,
+                stack: Stack::map(kernel, first_stack + index as u64),
+                body: begin,
+                argument: Box::into_raw(assignment) as u64,
+                program,
+                first: match thread.runs {
+                    Runs::Nothing => First::Never,
+                    Runs::Driver(_) => First::AtEpoch,
+                    _ => First::Release(Instant::from_nanos(thread.offset)),
+                },
+            }
+        })
+        .collect()
+}
+
+/// File and parameters of the program that a thread runs, if it runs one.
+fn parameters(thread: &'static tern_config::Thread) -> Option<(&'static str, Parameters)> {
+    match &thread.runs {
+        Runs::Program {
+            file,
+            argument,
+            heap_pages,
+            stack_pages,
+        } => Some((
+            file,
+            Parameters {
+                name: &thread.name,
+                argument: *argument,
+                heap_pages: *heap_pages,
+                stack_pages: *stack_pages,
+                may_log: true,
+            },
+        )),
+        Runs::Replica(set) => {
+            let set = &description::system().replica_sets[*set as usize];
+            Some((
+                &set.program,
+                Parameters {
+                    name: &thread.name,
+                    argument: set.argument,
+                    heap_pages: set.heap_pages,
+                    stack_pages: set.stack_pages,
+                    may_log: false,
+                },
+            ))
+        }
+        Runs::Nothing | Runs::Voter(_) | Runs::Driver(_) => None,
+    }
+}
+
+fn load(kernel: AddressSpace, number: ThreadNumber, file: &str, parameters: Parameters) -> Process {
+    let Some(contents) = description::file(file) else {
+        panic!(
+            "the image has no program \"{file}\" for thread \"{}\"",
+            parameters.name
+        );
+    };
+    match Process::load(kernel, contents, parameters) {
+        Ok(process) => {
+            trace::record(Event::Process {
+                thread: number.0,
+                root_frame: (process.root().as_u64() >> 12) as u32,
+            });
+            process
+        }
+        Err(error) => panic!(
+            "program \"{file}\" of thread \"{}\": {error}",
+            parameters.name
+        ),
+    }
+}
+
+/// Where every thread begins.
+extern "C" fn begin(assignment: u64) -> ! {
+    // SAFETY: `prepare` leaked the assignment for this thread alone.
+    let assignment = unsafe { *Box::from_raw(assignment as *mut Assignment) };
+    match assignment.thread.runs {
+        Runs::Program { .. } => run_program(assignment),
+        Runs::Driver(device) => match serial::serial_port(device) {
+            Some(port) => port.drive(),
+            None => thread::stop(),
+        },
+        Runs::Replica(_) => panic!("replicas are not in this kernel yet"),
+        Runs::Voter(_) => panic!("voters are not in this kernel yet"),
+        Runs::Nothing => thread::stop(),
+    }
+}
+
+/// A program of its own: one job a release, until it ends or faults.
+fn run_program(assignment: Assignment) -> ! {
+    let Some(mut process) = assignment.process else {
+        thread::stop()
+    };
+    let mut releases = Releases::of(assignment.thread);
+    loop {
+        let job = releases.next();
+        let page = process.input_mut();
+        page[input::EPOCH] = job.number;
+        page[input::RELEASE_TIME] = job.release.as_nanos();
+        process.begin_job(job.number);
+        let outcome = process.run_until(Instant::NEVER);
+        if outcome != Outcome::JobDone {
+            if let Outcome::Fault(fault) = outcome {
+                trace::record(Event::Fault {
+                    class: fault.vector as u16,
+                    detail: u32::from(assignment.number.0),
+                    address: fault.address,
+                });
+                job.missed();
+            }
+            process.report(outcome);
+            thread::stop()
+        }
+        job.complete();
+        if assignment.records_exits {
+            trace::record_exits();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The sandbox's clock: nanoseconds since the time epoch, from the timestamp counter.
+use crate::masked::BootOnce;
+use core::arch::asm;
+use tern_machine::cpu::timestamp;
+use tern_units::{Instant, TscFrequency};
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// Instants later than this (73 years) are "never": no conversion below overflows.
+const HORIZON_NANOS: u64 = 1 << 61;
+
+/// Converts between counter values and instants with one multiplication and one
+/// division each; the results are those of [`TscFrequency`], whose 128-bit division is
+/// some hundred instructions.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    epoch: u64,
+    hertz: u64,
+}
+
+static CLOCK: BootOnce<Clock> = BootOnce::new();
+
+/// Sets the clock.
+///
+/// # Safety
+/// Only during boot, once.
+pub unsafe fn initialize(frequency: TscFrequency, epoch: u64) {
+    let hertz = frequency.hertz();
+    // SAFETY: the caller vouches for it.
+    unsafe { CLOCK.set(Clock { epoch, hertz }) };
+}
+
+/// The clock.
+#[inline]
+pub fn clock() -> &'static Clock {
+    CLOCK.get()
+}
+
+/// Now; the epoch itself while that lies in the future.
+#[inline]
+pub fn now() -> Instant {
+    clock().instant(timestamp())
+}
+
+impl Clock {
+    /// The instant at counter value `tsc`, rounded down; the epoch for earlier values.
+    #[inline]
+    pub fn instant(&self, tsc: u64) -> Instant {
+        let ticks = tsc.saturating_sub(self.epoch);
+        Instant::from_nanos(multiply_divide(ticks, NANOS_PER_SECOND, 0, self.hertz))
+    }
+
+    /// The first counter value at which [`Clock::instant`] is not before `at`; `None`
+    /// for instants beyond 73 years, which nobody waits for.
+    #[inline]
+    pub fn ticks(&self, at: Instant) -> Option<u64> {
+        let nanos = at.as_nanos();
+        if nanos >= HORIZON_NANOS {
+            return None;
+        }
+        let up = NANOS_PER_SECOND - 1;
+        Some(self.epoch + multiply_divide(nanos, self.hertz, up, NANOS_PER_SECOND))
+    }
+
+    /// Counter value at the time epoch.
+    #[inline]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Ticks of the counter a second.
+    #[inline]
+    pub const fn hertz(&self) -> u64 {
+        self.hertz
+    }
+}
+
+/// (value × factor + more) ÷ divisor, by way of 128 bits; all ones where the quotient
+/// does not fit.
+#[inline]
+pub fn multiply_divide(value: u64, factor: u64, more: u64, divisor: u64) -> u64 {
+    let product = u128::from(value) * u128::from(factor) + u128::from(more);
+    let (high, low) = ((product >> 64) as u64, product as u64);
+    if high >= divisor {
+        return u64::MAX;
+    }
+    let quotient;
+    // SAFETY: the quotient fits because the high half is below the divisor.
+    unsafe {
+        asm!("div {}", in(reg) divisor, inlateout("rax") low => quotient, inlateout("rdx") high => _, options(pure, nomem, nostack));
+    }
+    quotient
+}

@@ -1,0 +1,131 @@
+//! The sandbox's descriptor tables and control registers.
+//!
+//! Sources: Intel SDM vol. 3 §§2.5, 5.8.8, 6.14; AMD APM vol. 2 §§3.1, 6.1.
+use super::context::{Context, EntryBlock, system_call_entry};
+use super::entry::{INTERRUPT_STACK, STUB_BYTES, vector_stubs};
+use crate::memory::paging::Stack;
+use core::mem::size_of;
+use tern_machine::cpu::{cpuid, cpuid_if_present, write_msr};
+use tern_machine::descriptors::{
+    Gate, InterruptTable, KERNEL_CODE, KERNEL_DATA, SegmentTable, TaskState,
+};
+use x86_64::registers::control::{Cr4, Cr4Flags};
+
+/// Interrupt stacks of the task segment: the running thread's context, and stacks of
+/// their own for what may arrive at any instruction.
+const STACK_CONTEXT: u8 = 1;
+const STACK_DOUBLE_FAULT: u8 = 2;
+const STACK_NON_MASKABLE: u8 = 3;
+const STACK_MACHINE_CHECK: u8 = 4;
+
+/// The vector by which a thread gives up the core: reachable from ring 0 alone.
+pub const YIELD_VECTOR: u8 = 0x42;
+
+const MSR_STAR: u32 = 0xc000_0081;
+const MSR_LSTAR: u32 = 0xc000_0082;
+const MSR_FMASK: u32 = 0xc000_0084;
+
+static mut TASK: TaskState = TaskState::new();
+static mut SEGMENTS: SegmentTable = SegmentTable::new();
+static mut INTERRUPTS: InterruptTable = InterruptTable::new();
+
+/// The stacks that handlers run on.
+#[derive(Clone, Copy, Debug)]
+pub struct HandlerStacks {
+    /// Ordinary interrupts and exceptions.
+    pub interrupt: Stack,
+    /// Double faults.
+    pub double_fault: Stack,
+    /// Non-maskable interrupts.
+    pub non_maskable: Stack,
+    /// Machine checks.
+    pub machine_check: Stack,
+}
+
+/// Loads the tables, and prepares SYSCALL.
+///
+/// # Safety
+/// Only during boot, once, with interrupts off. The first interrupt may come only after
+/// [`set_context`].
+pub unsafe fn initialize(stacks: &HandlerStacks) {
+    // SAFETY: boot runs alone, so the statics are not otherwise borrowed; they live for
+    // good; the stubs lead to handlers.
+    unsafe {
+        INTERRUPT_STACK = stacks.interrupt.top();
+        let task = &raw mut TASK;
+        (*task).interrupt_stacks[usize::from(STACK_DOUBLE_FAULT) - 1] = stacks.double_fault.top();
+        (*task).interrupt_stacks[usize::from(STACK_NON_MASKABLE) - 1] = stacks.non_maskable.top();
+        (*task).interrupt_stacks[usize::from(STACK_MACHINE_CHECK) - 1] = stacks.machine_check.top();
+        let gates = &mut (*(&raw mut INTERRUPTS)).0;
+        for (vector, gate) in (0..).zip(gates.iter_mut()) {
+            let stack = match vector {
+                2 => STACK_NON_MASKABLE,
+                8 => STACK_DOUBLE_FAULT,
+                18 => STACK_MACHINE_CHECK,
+                _ => STACK_CONTEXT,
+            };
+            let stub = &raw const vector_stubs as u64 + vector * STUB_BYTES;
+            *gate = Gate::interrupt(stub, stack, 0);
+        }
+        (*(&raw mut SEGMENTS)).load(task);
+        (*(&raw const INTERRUPTS)).load();
+
+        // STAR: kernel code and data for SYSCALL; programs are entered by IRET.
+        const _: () = assert!(KERNEL_DATA == KERNEL_CODE + 8);
+        write_msr(MSR_STAR, u64::from(KERNEL_CODE) << 32);
+        write_msr(MSR_LSTAR, system_call_entry as *const () as u64);
+        // All flags that a program controls: trap, interrupts, direction, nested task,
+        // alignment check.
+        write_msr(MSR_FMASK, 0x4_4700);
+    }
+}
+
+/// Directs interrupts to the context of the thread about to run.
+///
+/// # Safety
+/// Interrupts are off, and `block` stays the running thread's until the next call.
+#[inline]
+pub unsafe fn set_context(block: *mut EntryBlock) {
+    // SAFETY: the task segment is only written here, with interrupts off.
+    unsafe {
+        super::context::CURRENT = block;
+        let end = (&raw mut (*block).context)
+            .cast::<u8>()
+            .add(size_of::<Context>());
+        let task = &raw mut TASK;
+        (*task).interrupt_stacks[usize::from(STACK_CONTEXT) - 1] = end as u64;
+    }
+}
+
+/// Turns on what the processor has against programs that reach too far: no timestamp
+/// counter in ring 3, no execution (SMEP) or access (SMAP) of their pages by the
+/// kernel, no reading of descriptor tables (UMIP).
+pub fn enable_protections() {
+    const SMEP: u32 = 1 << 7;
+    const SMAP: u32 = 1 << 20;
+    const UMIP: u32 = 1 << 2;
+    let mut flags = Cr4::read() | Cr4Flags::TIMESTAMP_DISABLE;
+    flags.remove(Cr4Flags::PERFORMANCE_MONITOR_COUNTER | Cr4Flags::FSGSBASE);
+    if cpuid(0, 0).eax >= 7 {
+        let features = cpuid_if_present(7);
+        for (present, flag) in [
+            (
+                features.ebx & SMEP != 0,
+                Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
+            ),
+            (
+                features.ebx & SMAP != 0,
+                Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION,
+            ),
+            (
+                features.ecx & UMIP != 0,
+                Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION,
+            ),
+        ] {
+            flags.set(flag, present);
+        }
+    }
+    // SAFETY: the kernel neither executes nor touches programs' pages through their own
+    // addresses; the other bits concern ring 3 alone.
+    unsafe { Cr4::write(flags) };
+}

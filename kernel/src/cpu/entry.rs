@@ -1,0 +1,102 @@
+//! Interrupt and exception entry: a stub for each vector.
+//!
+//! Interrupts, and exceptions of programs and threads, arrive on interrupt stack 1,
+//! which is the running thread's own context: the processor and the stub push the
+//! frame where it has to be. The handler then runs on the interrupt stack proper and
+//! returns the context to go on with. Double fault, non-maskable interrupt and machine
+//! check arrive on stacks of their own and never return.
+use super::context::Context;
+use crate::interrupts::{fatal, interrupt};
+use core::arch::global_asm;
+use core::mem::offset_of;
+
+/// Bytes between the stubs of two vectors.
+pub const STUB_BYTES: u64 = 16;
+
+unsafe extern "C" {
+    /// The first of 256 stubs.
+    pub static vector_stubs: u8;
+}
+
+/// End of the stack that handlers run on.
+#[unsafe(no_mangle)]
+pub static mut INTERRUPT_STACK: u64 = 0;
+
+// AT&T syntax for the stubs: in Intel syntax the assembler takes `push vector` for a
+// memory operand. Intel SDM vol. 3 table 6-1: vectors 8, 10 to 14, 17, 21, 29 and 30
+// push an error code.
+global_asm!(
+    r#"
+    .pushsection .text.entry, "ax", @progbits
+    .p2align 4
+    .globl vector_stubs
+vector_stubs:
+    .set vector, 0
+    .rept 256
+    .p2align 4
+    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+    pushq $0
+    .endif
+    pushq $vector
+    .if vector == 2 || vector == 8 || vector == 18
+    jmp fatal_entry
+    .else
+    jmp interrupt_entry
+    .endif
+    .set vector, vector + 1
+    .endr
+    .popsection
+    "#,
+    options(att_syntax)
+);
+
+global_asm!(
+    r#"
+    .macro push_registers
+    push rax
+    push rbx
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push rbp
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+    .endm
+
+    .pushsection .text.entry, "ax", @progbits
+    .p2align 4
+    .type interrupt_entry, @function
+interrupt_entry:
+    push_registers
+    lea rsi, [rsp - {frame}]
+    fxsave64 [rsi]
+    mov rdi, [rsp + 15 * 8]
+    mov rsp, [rip + INTERRUPT_STACK]
+    cld
+    call {interrupt}
+    jmp resume
+    .size interrupt_entry, . - interrupt_entry
+
+    .p2align 4
+    .type fatal_entry, @function
+fatal_entry:
+    push_registers
+    mov rdi, rsp
+    and rsp, -16
+    cld
+    call {fatal}
+    ud2
+    .size fatal_entry, . - fatal_entry
+    .popsection
+    "#,
+    frame = const offset_of!(Context, frame),
+    interrupt = sym interrupt,
+    fatal = sym fatal,
+);

@@ -1,0 +1,5 @@
+//! The processor: contexts, descriptor tables, interrupt entries, local APIC.
+pub mod apic;
+pub mod context;
+pub mod descriptors;
+pub mod entry;

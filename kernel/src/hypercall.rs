@@ -1,0 +1,89 @@
+//! Hypercalls, by the instruction that the vendor's virtualization has for them.
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
+use tern_abi::boot::Vendor;
+use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall};
+use tern_machine::cpu::halt_forever;
+use tern_units::GuestPhysical;
+
+static INTEL: AtomicBool = AtomicBool::new(false);
+
+/// Chooses the instruction.
+pub fn initialize(vendor: Vendor) {
+    INTEL.store(vendor == Vendor::Intel, Ordering::Relaxed);
+}
+
+/// Makes a hypercall; negative results are errors.
+///
+/// # Safety
+/// What the call does to the sandbox must be intended; memory it names must be valid.
+#[inline]
+unsafe fn call(number: Hypercall, first: u64, second: u64) -> i64 {
+    let result: i64;
+    if INTEL.load(Ordering::Relaxed) {
+        // SAFETY: the caller vouches for the call; only RAX changes.
+        unsafe {
+            asm!("vmcall", inlateout("rax") number as u64 => result, in("rdi") first, in("rsi") second, options(nostack));
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            asm!("vmmcall", inlateout("rax") number as u64 => result, in("rdi") first, in("rsi") second, options(nostack));
+        }
+    }
+    result
+}
+
+/// Writes `bytes` bytes at `at` to the machine's console; at most [`CONSOLE_WRITE_MAX`]
+/// are written.
+///
+/// # Safety
+/// The range must be the sandbox's memory.
+pub unsafe fn console_write(at: GuestPhysical, bytes: u64) {
+    // SAFETY: the hypervisor only reads the range.
+    unsafe {
+        call(
+            Hypercall::ConsoleWrite,
+            at.as_u64(),
+            bytes.min(CONSOLE_WRITE_MAX),
+        )
+    };
+}
+
+/// Reads a register of the local APIC that the sandbox does not own.
+#[inline]
+pub fn apic_read(register: u16) -> u32 {
+    // SAFETY: reading a register of the APIC touches no memory.
+    unsafe { call(Hypercall::ApicRead, u64::from(register), 0) as u32 }
+}
+
+/// Writes a register of the local APIC that the sandbox does not own.
+///
+/// # Safety
+/// What the write sets off must be intended.
+#[inline]
+pub unsafe fn apic_write(register: u16, value: u32) {
+    // SAFETY: the caller vouches for it; the hypervisor checks register and value.
+    unsafe { call(Hypercall::ApicWrite, u64::from(register), u64::from(value)) };
+}
+
+/// Why a sandbox stopped itself, for the hypervisor's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum StopReason {
+    /// The boot information, the image or the processor is unfit.
+    Boot = 1,
+    /// The kernel panicked.
+    Panic = 2,
+    /// A kernel stack overflowed.
+    StackOverflow = 3,
+    /// An exception in the kernel itself.
+    Exception = 4,
+}
+
+/// Stops this sandbox for good; the others go on.
+pub fn stop(reason: StopReason) -> ! {
+    // SAFETY: it is meant to stop.
+    unsafe { call(Hypercall::Stop, reason as u64, 0) };
+    halt_forever()
+}

@@ -1,0 +1,167 @@
+//! What each vector means: the timer, a device, a thread giving up the core, or an
+//! exception of a program or of the kernel.
+use crate::cpu::apic;
+use crate::cpu::context::{Context, Left};
+use crate::cpu::descriptors::YIELD_VECTOR;
+use crate::hypercall::{StopReason, stop};
+use crate::memory::paging::Stack;
+use crate::{panic, serial, thread, trace};
+use tern_abi::layout::{DEVICE_VECTOR_BASE, DOORBELL_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use tern_machine::cpu::page_fault_address;
+use tern_machine::interrupts::Frame;
+use tern_trace::Event;
+
+/// The page fault's vector.
+pub const PAGE_FAULT: u64 = 14;
+const LAST_EXCEPTION: u64 = 31;
+const LAST_DEVICE: u64 = DEVICE_VECTOR_BASE as u64 + 15;
+
+/// An exception that a program raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramFault {
+    /// The exception's vector; [`ProgramFault::BAD_CONTEXT`] where the stored context
+    /// could not be entered.
+    pub vector: u64,
+    /// The processor's error code.
+    pub error: u64,
+    /// The address of a page fault, else the instruction's.
+    pub address: u64,
+    /// The instruction pointer.
+    pub instruction: u64,
+}
+
+impl ProgramFault {
+    /// In place of a vector: the stored context is no program's.
+    pub const BAD_CONTEXT: u64 = 0x100;
+
+    /// The exception's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        exception_name(self.vector)
+    }
+}
+
+/// The name of an exception (Intel SDM vol. 3 table 6-1).
+#[must_use]
+pub fn exception_name(vector: u64) -> &'static str {
+    const NAMES: [&str; 22] = [
+        "divide error",
+        "debug",
+        "non-maskable interrupt",
+        "breakpoint",
+        "overflow",
+        "bound range exceeded",
+        "invalid opcode",
+        "device not available",
+        "double fault",
+        "coprocessor segment overrun",
+        "invalid task segment",
+        "segment not present",
+        "stack fault",
+        "general protection",
+        "page fault",
+        "reserved exception",
+        "x87 floating point",
+        "alignment check",
+        "machine check",
+        "SIMD floating point",
+        "virtualization",
+        "control protection",
+    ];
+    match NAMES.get(vector as usize) {
+        Some(name) => name,
+        None if vector == ProgramFault::BAD_CONTEXT => "bad saved context",
+        None => "reserved exception",
+    }
+}
+
+/// Handles an interrupt or exception of the running thread, whose state is in
+/// `context`, and returns the context to go on with. Interrupts are off.
+pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Context {
+    const TIMER: u64 = TIMER_VECTOR as u64;
+    const YIELD: u64 = YIELD_VECTOR as u64;
+    const DOORBELL: u64 = DOORBELL_VECTOR as u64;
+    const FIRST_DEVICE: u64 = DEVICE_VECTOR_BASE as u64;
+    match vector {
+        TIMER => {
+            trace::record_masked(Event::InterruptIn {
+                vector: TIMER_VECTOR,
+            });
+            apic::fired();
+            apic::end_of_interrupt();
+            let next = thread::dispatch();
+            trace::record_masked(Event::InterruptOut {
+                vector: TIMER_VECTOR,
+            });
+            next
+        }
+        YIELD => thread::dispatch(),
+        FIRST_DEVICE..=LAST_DEVICE | DOORBELL => {
+            let vector = vector as u8;
+            trace::record_masked(Event::InterruptIn { vector });
+            apic::end_of_interrupt();
+            if vector != DOORBELL_VECTOR {
+                serial::interrupted(vector - DEVICE_VECTOR_BASE);
+            }
+            let next = thread::dispatch();
+            trace::record_masked(Event::InterruptOut { vector });
+            next
+        }
+        0..=LAST_EXCEPTION if context.is_user() => {
+            let instruction = context.frame.rip;
+            let fault = ProgramFault {
+                vector,
+                error: context.frame.error,
+                address: if vector == PAGE_FAULT {
+                    page_fault_address()
+                } else {
+                    instruction
+                },
+                instruction,
+            };
+            thread::leave_program(Left::Exception, Some(fault))
+        }
+        0..=LAST_EXCEPTION => kernel_exception(&context.frame),
+        _ => {
+            // Vectors that nothing is routed to. The spurious one takes no
+            // end-of-interrupt (Intel SDM vol. 3 §10.9).
+            if vector != u64::from(SPURIOUS_VECTOR) {
+                apic::end_of_interrupt();
+            }
+            context
+        }
+    }
+}
+
+/// Double fault, non-maskable interrupt, machine check.
+pub extern "C" fn fatal(frame: &Frame) -> ! {
+    kernel_exception(frame)
+}
+
+/// An exception in the kernel itself: said, and contained in this sandbox.
+fn kernel_exception(frame: &Frame) -> ! {
+    let address = page_fault_address();
+    let paging = frame.vector == PAGE_FAULT || frame.vector == 8;
+    match Stack::guard_slot(address) {
+        Some(slot) if paging => {
+            panic::say_last_words(format_args!(
+                "stack overflow: {} at instruction {:#x}",
+                thread::StackName(slot),
+                frame.rip
+            ));
+            stop(StopReason::StackOverflow)
+        }
+        _ => {
+            panic::say_last_words(format_args!(
+                "{} in the kernel, error {:#x}, address {address:#x}, instruction {:#x}, \
+                 stack {:#x}, in {}",
+                exception_name(frame.vector),
+                frame.error,
+                frame.rip,
+                frame.rsp,
+                thread::running_name()
+            ));
+            stop(StopReason::Exception)
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! The sandbox's threads: their control blocks, and what a thread may ask for: the
+//! time, sleep, a wait for another's wake.
+//!
+//! There is one way to give up the core: into [`dispatch`], with the whole context saved,
+//! whether by an interrupt or by the yield vector. Code in thread context runs with
+//! interrupts on and may be preempted anywhere.
+use crate::cpu::apic;
+use crate::cpu::context::{Context, EntryBlock, Left};
+use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
+use crate::interrupts::ProgramFault;
+use crate::masked::{BootOnce, Masked, without_interrupts};
+use crate::memory::paging::Stack;
+use crate::{clock, trace};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::arch::asm;
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use tern_abi::layout::PROGRAM_BASE;
+use tern_sched::{Dispatch, Observer, Posted, Scheduler, ServerId, ThreadId};
+use tern_trace::{Event, Kind};
+use tern_units::{Duration, Instant};
+
+/// Most servers of a sandbox.
+pub const MAX_SERVERS: usize = 64;
+/// Most threads of a sandbox.
+pub const MAX_THREADS: usize = 128;
+
+/// A thread of the sandbox: its position over all servers' threads in the order of the
+/// system description, as traces have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ThreadNumber(pub u16);
+
+/// What the kernel knows of a thread.
+#[derive(Debug)]
+#[repr(C)]
+struct Control {
+    /// First, so that a pointer to it is one to the control block.
+    entry: EntryBlock,
+    number: u16,
+    /// Guest-physical address of the page tables its program needs; zero for a thread
+    /// that runs in any address space.
+    root: u64,
+    /// When its program is to be taken out of ring 3.
+    cancel_at: Instant,
+    /// The exception that its program left ring 3 by.
+    fault: Option<ProgramFault>,
+    /// The job that its next waking releases.
+    releases: Option<u32>,
+    /// Whether it waits for a wake.
+    waiting: bool,
+    /// Whether a wake came while it did not wait.
+    woken: bool,
+    name: &'static str,
+    stack_slot: u64,
+}
+
+impl Control {
+    fn new(number: u16, name: &'static str, context: Context, stack_slot: u64) -> Self {
+        Self {
+            entry: EntryBlock {
+                context,
+                user_context_end: 0,
+                kernel_rsp: 0,
+            },
+            number,
+            root: 0,
+            cancel_at: Instant::NEVER,
+            fault: None,
+            releases: None,
+            waiting: false,
+            woken: false,
+            name,
+            stack_slot,
+        }
+    }
+}
+
+/// Pointers to control blocks that live for good; they are followed with interrupts off.
+#[derive(Debug)]
+struct Threads {
+    all: Vec<NonNull<Control>>,
+    idle: NonNull<Control>,
+}
+
+// SAFETY: one core; every access to a control block is with interrupts off.
+unsafe impl Sync for Threads {}
+
+static SCHEDULER: Masked<Scheduler<MAX_SERVERS, MAX_THREADS>> = Masked::new(Scheduler::new());
+static THREADS: BootOnce<Threads> = BootOnce::new();
+static CURRENT: AtomicPtr<Control> = AtomicPtr::new(core::ptr::null_mut());
+/// Guest-physical address of the loaded page tables.
+static LOADED_ROOT: AtomicU64 = AtomicU64::new(0);
+
+/// How a thread begins.
+#[derive(Debug)]
+pub struct Start {
+    /// Its name.
+    pub name: &'static str,
+    /// Its stack.
+    pub stack: Stack,
+    /// Called with `argument` on that stack, in thread context; must not return.
+    pub body: extern "C" fn(u64) -> !,
+    /// The body's argument.
+    pub argument: u64,
+    /// Its program's page tables and the end of its stored context, if it runs one.
+    pub program: Option<(u64, u64)>,
+    /// When it first runs.
+    pub first: First,
+}
+
+/// When a thread first runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Never: it is there for analysis alone.
+    Never,
+    /// At the time epoch.
+    AtEpoch,
+    /// At the release of its first job.
+    Release(Instant),
+}
+
+/// Tells the scheduler of the servers and their threads, and makes the control blocks.
+/// `servers` are in the order of the system description, `starts` in thread order.
+///
+/// # Safety
+/// Only during boot, once, with interrupts off.
+///
+/// # Errors
+/// Why a server or thread was refused.
+pub unsafe fn initialize(
+    servers: &[(tern_sched::ServerParameters, usize)],
+    starts: &[Start],
+    idle_stack_slot: u64,
+) -> Result<(), tern_sched::AddError> {
+    SCHEDULER.with(|scheduler| {
+        let mut next = starts.iter();
+        for (parameters, threads) in servers {
+            let server = scheduler.add_server(*parameters)?;
+            for start in next.by_ref().take(*threads) {
+                let thread = scheduler.add_thread(server)?;
+                match start.first {
+                    First::Never => {}
+                    First::AtEpoch => scheduler.wake(thread, Instant::EPOCH),
+                    First::Release(at) => scheduler.sleep_until(thread, at),
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let all = (0..)
+        .zip(starts)
+        .map(|(number, start)| {
+            let entry = start.body as *const () as u64;
+            let context = Context::kernel(entry, start.argument, start.stack.top());
+            let mut control = Control::new(number, start.name, context, start.stack.slot());
+            if let Some((root, context_end)) = start.program {
+                control.root = root;
+                control.entry.user_context_end = context_end;
+            }
+            if let First::Release(_) = start.first {
+                control.releases = Some(0);
+            }
+            leak(control)
+        })
+        .collect();
+    let idle = leak(Control::new(
+        Kind::IDLE,
+        "idle",
+        Context::kernel(0, 0, 8),
+        idle_stack_slot,
+    ));
+    // SAFETY: boot runs alone, interrupts off; the blocks live for good.
+    unsafe {
+        THREADS.set(Threads { all, idle });
+        make_current(idle);
+    }
+    Ok(())
+}
+
+fn leak(control: Control) -> NonNull<Control> {
+    NonNull::from(Box::leak(Box::new(control)))
+}
+
+/// Becomes the idle thread: runs whatever is due, and halts the core between.
+///
+/// # Safety
+/// Only at the end of boot, on the stack that the idle thread keeps.
+pub unsafe fn run() -> ! {
+    without_interrupts(yield_core);
+    loop {
+        // SAFETY: everything is set up; STI takes effect after HLT has begun, so no
+        // interrupt is missed between the two.
+        unsafe { asm!("sti", "hlt", options(nomem, nostack)) };
+    }
+}
+
+/// Records the scheduler's decisions, and releases jobs of threads that wake.
+struct Recorder<'a> {
+    threads: &'a Threads,
+}
+
+impl Observer for Recorder<'_> {
+    fn switched(&mut self, thread: Option<ThreadId>) {
+        trace::record_masked(Event::Switch {
+            thread: thread.map(|thread| thread.index() as u16),
+        });
+    }
+
+    fn woken(&mut self, thread: ThreadId, _at: Instant) {
+        if let Some(control) = self.threads.all.get(thread.index()) {
+            // SAFETY: interrupts are off, the block lives for good.
+            let job = unsafe { (*control.as_ptr()).releases.take() };
+            if let Some(job) = job {
+                let thread = thread.index() as u16;
+                trace::record_masked(Event::Release { thread, job });
+            }
+        }
+    }
+
+    fn exhausted(&mut self, server: ServerId) {
+        let server = server.index() as u16;
+        trace::record_masked(Event::Exhaust { server });
+    }
+
+    fn replenish_posted(&mut self, server: ServerId, posted: Posted) {
+        trace::record_masked(Event::ReplenishPosted {
+            server: server.index() as u16,
+            amount: posted.amount,
+            at: posted.time,
+        });
+    }
+
+    fn replenish_applied(&mut self, server: ServerId, amount: Duration) {
+        let server = server.index() as u16;
+        trace::record_masked(Event::ReplenishApplied { server, amount });
+    }
+}
+
+/// Asks the scheduler what runs now, arms the timer for the next time that it must be
+/// asked, and makes the chosen thread the running one. Returns its context.
+///
+/// Interrupts are off, and the running thread's context is saved.
+pub fn dispatch() -> *const Context {
+    let threads = THREADS.get();
+    let now = clock::now();
+    let Dispatch { thread, mut timer } =
+        SCHEDULER.with(|scheduler| scheduler.dispatch(now, &mut Recorder { threads }));
+    let next = thread
+        .and_then(|thread| threads.all.get(thread.index()))
+        .copied()
+        .unwrap_or(threads.idle);
+    // SAFETY: interrupts are off and blocks live for good; no reference to one is held
+    // across this.
+    let control = unsafe { &mut *next.as_ptr() };
+    if control.cancel_at <= now {
+        if control.entry.context.is_user() {
+            divert(control, Left::Cancelled);
+        }
+    } else {
+        timer = timer.min(control.cancel_at);
+    }
+    apic::arm(timer);
+    if next.as_ptr() != CURRENT.load(Ordering::Relaxed) {
+        // SAFETY: interrupts are off; the block lives for good and has a kernel's half
+        // of page tables like all others.
+        unsafe { make_current(next) };
+    }
+    // SAFETY: the block lives for good.
+    unsafe { &raw const (*next.as_ptr()).entry.context }
+}
+
+/// # Safety
+/// Interrupts are off, and `next` is a control block that lives for good.
+unsafe fn make_current(next: NonNull<Control>) {
+    CURRENT.store(next.as_ptr(), Ordering::Relaxed);
+    // SAFETY: the entry block is the control block's first field; page tables of
+    // programs share the kernel's half.
+    unsafe {
+        set_context(next.as_ptr().cast());
+        let root = next.as_ref().root;
+        if root != 0 && root != LOADED_ROOT.load(Ordering::Relaxed) {
+            LOADED_ROOT.store(root, Ordering::Relaxed);
+            asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags));
+            // What a program left in the data segment registers is not for others to see.
+            asm!(
+                "mov ds, {0:e}", "mov es, {0:e}", "mov fs, {0:e}", "mov gs, {0:e}",
+                in(reg) 0_u32, options(nomem, nostack, preserves_flags)
+            );
+        }
+    }
+}
+
+/// Takes the interrupted program out of ring 3: its state goes to its stored context,
+/// and its thread's kernel part returns from `enter_user`.
+fn divert(control: &mut Control, how: Left) {
+    let context = &mut control.entry.context;
+    let stored = control.entry.user_context_end as usize - size_of::<Context>();
+    // SAFETY: a thread in ring 3 runs a program, whose stored context this is; it is
+    // not borrowed while the program runs.
+    unsafe { core::ptr::copy_nonoverlapping(&raw const *context, stored as *mut Context, 1) };
+    context.divert(how, control.entry.kernel_rsp);
+}
+
+/// Takes the running thread's program out of ring 3, where it was interrupted, and
+/// returns the context to go on with.
+pub fn leave_program(how: Left, fault: Option<ProgramFault>) -> *const Context {
+    // SAFETY: interrupts are off in handlers, and blocks live for good.
+    let control = unsafe { &mut *CURRENT.load(Ordering::Relaxed) };
+    control.fault = fault;
+    divert(control, how);
+    &raw const control.entry.context
+}
+
+/// Gives up the core; returns when the scheduler gives it back. Interrupts are off.
+fn yield_core() {
+    // SAFETY: the vector's handler restores this context later. It changes memory, as
+    // any other thread may.
+    unsafe { asm!("int {}", const YIELD_VECTOR) };
+}
+
+/// Runs `section` on the running thread's control block and number, interrupts off.
+fn with_current<R>(section: impl FnOnce(&mut Control) -> R) -> R {
+    // SAFETY: interrupts are off, blocks live for good, and `section` does not nest.
+    without_interrupts(|| section(unsafe { &mut *CURRENT.load(Ordering::Relaxed) }))
+}
+
+/// The running thread.
+#[must_use]
+pub fn current() -> ThreadNumber {
+    with_current(|control| ThreadNumber(control.number))
+}
+
+/// Sleeps until `until`; returns at once if that has passed.
+pub fn sleep_until(until: Instant) {
+    sleep(until, None);
+}
+
+/// Sleeps until `until`, at which job number `job` of the running thread is released.
+pub fn sleep_until_release(until: Instant, job: u32) {
+    sleep(until, Some(job));
+}
+
+fn sleep(until: Instant, releases: Option<u32>) {
+    without_interrupts(|| {
+        let thread = current();
+        let released = |job| Event::Release {
+            thread: thread.0,
+            job,
+        };
+        if until <= clock::now() {
+            if let Some(job) = releases {
+                trace::record_masked(released(job));
+            }
+            return;
+        }
+        with_current(|control| control.releases = releases);
+        trace::record_masked(Event::Block { thread: thread.0 });
+        SCHEDULER.with(|scheduler| scheduler.sleep_until(ThreadId::new(thread.0), until));
+        yield_core();
+        // Where the instant passed on the way, the scheduler treats the thread as one
+        // that never slept, and reports no waking.
+        if let Some(job) = with_current(|control| control.releases.take()) {
+            trace::record_masked(released(job));
+        }
+    });
+}
+
+/// Waits for a [`wake`]; returns at once if one came since the last wait.
+pub fn wait() {
+    without_interrupts(|| {
+        let must_wait = with_current(|control| {
+            control.waiting = !control.woken;
+            control.woken = false;
+            control.waiting
+        });
+        if must_wait {
+            let thread = current();
+            trace::record_masked(Event::Block { thread: thread.0 });
+            SCHEDULER.with(|scheduler| scheduler.block(ThreadId::new(thread.0)));
+            yield_core();
+        }
+    });
+}
+
+/// Ends the wait of `thread`, or its next one. From a handler, the dispatch that
+/// follows runs it; from a thread, it runs when its turn comes.
+pub fn wake(thread: ThreadNumber) {
+    without_interrupts(|| {
+        let Some(control) = THREADS.get().all.get(usize::from(thread.0)) else {
+            return;
+        };
+        // SAFETY: interrupts are off, blocks live for good, nobody holds a reference.
+        let control = unsafe { &mut *control.as_ptr() };
+        if control.waiting {
+            control.waiting = false;
+            let now = clock::now();
+            SCHEDULER.with(|scheduler| scheduler.wake(ThreadId::new(thread.0), now));
+        } else {
+            control.woken = true;
+        }
+    });
+}
+
+/// Lets a thread that [`wake`] made runnable preempt the running one, if it may.
+pub fn preempt() {
+    without_interrupts(yield_core);
+}
+
+/// Ends the running thread for good; its server's other threads go on.
+pub fn stop() -> ! {
+    loop {
+        without_interrupts(|| {
+            let thread = ThreadId::new(current().0);
+            SCHEDULER.with(|scheduler| scheduler.block(thread));
+            yield_core();
+        });
+    }
+}
+
+/// What the running thread's program needs while in ring 3. Interrupts are off.
+pub(crate) fn begin_program(cancel_at: Instant) -> *mut u64 {
+    with_current(|control| {
+        control.cancel_at = cancel_at;
+        control.fault = None;
+        &raw mut control.entry.kernel_rsp
+    })
+}
+
+/// Undoes [`begin_program`]; returns the exception that ended the program's run, if one did.
+pub(crate) fn end_program() -> Option<ProgramFault> {
+    with_current(|control| {
+        control.cancel_at = Instant::NEVER;
+        control.fault.take()
+    })
+}
+
+/// Whether the running thread runs the program with page tables at `root`.
+pub(crate) fn runs(root: u64) -> bool {
+    const _: () = assert!(PROGRAM_BASE.as_u64() > 0);
+    with_current(|control| control.root == root)
+}
+
+/// The running thread's name; "boot" before there are threads.
+#[must_use]
+pub fn running_name() -> &'static str {
+    // SAFETY: names are set at boot and never change.
+    match unsafe { CURRENT.load(Ordering::Relaxed).as_ref() } {
+        Some(control) => control.name,
+        None => "boot",
+    }
+}
+
+/// Prints whose stack a slot is.
+#[derive(Clone, Copy, Debug)]
+pub struct StackName(pub u64);
+
+impl fmt::Display for StackName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(threads) = THREADS.try_get() {
+            for control in threads.all.iter().chain([&threads.idle]) {
+                // SAFETY: names and slots are set at boot and never change.
+                let control = unsafe { control.as_ref() };
+                if control.stack_slot == self.0 {
+                    return write!(out, "thread \"{}\"", control.name);
+                }
+            }
+        }
+        write!(out, "the kernel's handler stack {}", self.0)
+    }
+}

@@ -1,0 +1,68 @@
+//! The sandbox's trace ring: this kernel is its one writer.
+use crate::masked::{BootOnce, Masked, without_interrupts};
+use crate::memory::paging::window;
+use core::sync::atomic::AtomicU64;
+use tern_abi::directory::ExitReason;
+use tern_abi::layout::{EXIT_COUNTS_BASE, TRACE_BASE};
+use tern_config::TraceMode;
+use tern_machine::cpu::timestamp;
+use tern_trace::{Event, Mode, Ring};
+
+static RING: BootOnce<Ring<'static>> = BootOnce::new();
+static EXITS: Masked<[u64; ExitReason::ALL.len()]> = Masked::new([0; ExitReason::ALL.len()]);
+
+/// Formats the ring.
+///
+/// # Safety
+/// Only during boot, once, after the kernel's address space maps `bytes` at the ring's
+/// place.
+pub unsafe fn initialize(bytes: u64, mode: TraceMode) {
+    let words = (bytes / 8) as usize;
+    let first = window(TRACE_BASE).cast::<AtomicU64>();
+    // SAFETY: the window is mapped for good, and no other core writes it.
+    let words = unsafe { core::slice::from_raw_parts(first, words) };
+    let mode = match mode {
+        TraceMode::Stream => Mode::Stream,
+        TraceMode::Overwrite => Mode::Overwrite,
+    };
+    match Ring::format(words, mode) {
+        // SAFETY: the caller vouches that this is boot.
+        Ok(ring) => unsafe { RING.set(ring) },
+        Err(error) => panic!("{error}: raise `trace` in the system description"),
+    }
+}
+
+/// Records an event now. A ring has one writer and pushes must not nest, so interrupts
+/// are off meanwhile.
+#[inline]
+pub fn record(event: Event) {
+    without_interrupts(|| record_masked(event));
+}
+
+/// The same where interrupts are off already.
+#[inline]
+pub fn record_masked(event: Event) {
+    if let Some(ring) = RING.try_get() {
+        ring.push_event(timestamp(), event);
+    }
+}
+
+/// Records how many exits there were to the hypervisor since the last call, by reason.
+pub fn record_exits() {
+    let counts = window(EXIT_COUNTS_BASE);
+    EXITS.with(|seen| {
+        for (reason, seen) in seen.iter_mut().enumerate() {
+            // SAFETY: the window is mapped read-only; the hypervisor writes it, hence
+            // volatile.
+            let count = unsafe { counts.add(reason).read_volatile() };
+            let new = count.wrapping_sub(*seen);
+            if new != 0 {
+                *seen = count;
+                record_masked(Event::Exit {
+                    reason: reason as u16,
+                    count: u32::try_from(new).unwrap_or(u32::MAX),
+                });
+            }
+        }
+    });
+}
