@@ -4,11 +4,18 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
+mod derive;
+#[cfg(feature = "std")]
+pub mod description;
 pub mod image;
 pub mod layout;
 pub mod system;
 
+#[cfg(feature = "std")]
+pub use description::{Description, Problem, Problems};
 pub use image::{Image, ImageBuilder, ImageError};
 pub use layout::{Machine, MachineError, channel_address, check_machine};
 pub use system::*;

@@ -1,0 +1,58 @@
+//! What a system needs beyond a sound description before it can boot.
+use alloc::format;
+use alloc::vec::Vec;
+
+use tern_abi::directory::MAX_ENTRIES;
+
+use super::load::overload;
+use super::placement::{sandbox_place, thread_place};
+use super::problem::{Place, Places, Problem};
+use crate::system::{Runs, System, ThreadRef};
+
+/// Everything that keeps a sound system from booting.
+pub(super) fn check(places: &Places, system: &System) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if system.sandboxes.len() > MAX_ENTRIES {
+        let reason = format!(
+            "{} sandboxes, at most {MAX_ENTRIES} boot",
+            system.sandboxes.len()
+        );
+        problems.push(places.problem(&Place::root(), "sandbox", reason));
+    }
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        let place = sandbox_place(index);
+        if sandbox.memory_bytes == 0 {
+            let reason = "missing: a sandbox that boots needs memory, such as \"16MiB\"";
+            problems.push(places.problem(&place, "memory", reason.into()));
+        }
+        problems.extend(overload(places, index, sandbox));
+        for (server, thread, it) in sandbox.threads() {
+            let place = thread_place(&ThreadRef {
+                sandbox: index as u32,
+                server,
+                thread,
+            });
+            if it.runs == Runs::Nothing {
+                let reason =
+                    "missing: a thread that boots runs a program, replica, voter or driver";
+                problems.push(places.problem(&place, "program", reason.into()));
+            }
+        }
+    }
+    for (index, set) in system.replica_sets.iter().enumerate() {
+        let (Some(device), Some(voter)) = (set.device, set.voter) else {
+            continue;
+        };
+        let mut threads = system.sandboxes[voter.sandbox as usize].threads();
+        if !threads.any(|(_, _, thread)| thread.runs == Runs::Driver(device)) {
+            let place = Place::root().item("replica_set", index);
+            let name = &system.devices[device as usize].name;
+            let reason = format!(
+                "device \"{name}\" has no driver in the voter's sandbox: \
+                 give a thread there `driver = \"{name}\"`"
+            );
+            problems.push(places.problem(&place, "device", reason));
+        }
+    }
+    problems
+}

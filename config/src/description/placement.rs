@@ -1,0 +1,349 @@
+//! Checks across the tables of a description: what is used twice, overlaps, does not
+//! fit together, or overloads a core.
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::load;
+use super::problem::{Place, Problem};
+use super::quantity::show_size;
+use super::read::WINDOW;
+use super::reader::Reader;
+use crate::layout::{LARGE_PAGE, Machine};
+use crate::system::{Device, Runs, Sandbox, System, ThreadRef, Voting};
+
+/// I/O ports that no sandbox may have, with what they belong to.
+const RESERVED_PORTS: [(u16, u16, &str); 8] = [
+    (0x20, 2, "the interrupt controller"),
+    (0xa0, 2, "the interrupt controller"),
+    (0x40, 4, "the interval timer"),
+    (0x70, 2, "the machine's clock"),
+    (0xcf8, 8, "the PCI configuration"),
+    (0xe9, 1, "the hypervisor's console"),
+    (0xf4, 4, "the emulator's exit"),
+    (0x3f8, 8, "the hypervisor's console"),
+];
+
+pub(super) fn sandbox_place(sandbox: usize) -> Place {
+    Place::root().item("sandbox", sandbox)
+}
+
+pub(super) fn server_place(sandbox: usize, server: usize) -> Place {
+    sandbox_place(sandbox).item("server", server)
+}
+
+pub(super) fn thread_place(place: &ThreadRef) -> Place {
+    server_place(place.sandbox as usize, place.server as usize)
+        .item("thread", place.thread as usize)
+}
+
+/// Notes what is wrong in the reader; returns what is only worth a warning.
+pub(super) fn check(
+    reader: &mut Reader,
+    system: &System,
+    machine: Option<&Machine>,
+) -> Vec<Problem> {
+    names(reader, system);
+    cores_and_memory(reader, system, machine);
+    devices(reader, system);
+    drivers(reader, system);
+    for set in 0..system.replica_sets.len() {
+        replica_set(reader, system, set);
+    }
+    let mut warnings = Vec::new();
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        warnings.extend(load::overload(&reader.places, index, sandbox));
+        warnings.extend(load::long_jobs(&reader.places, index, sandbox));
+    }
+    for (index, device) in system.devices.iter().enumerate() {
+        let owned = |sandbox: &Sandbox| sandbox.devices.contains(&(index as u32));
+        if !system.sandboxes.iter().any(owned) {
+            let place = Place::root().item("device", index);
+            let reason = format!("no sandbox has device \"{}\"", device.name);
+            warnings.push(reader.places.problem(&place, "", reason));
+        }
+    }
+    warnings
+}
+
+fn names(reader: &mut Reader, system: &System) {
+    let mut unique = |items: Vec<(Place, &str)>| {
+        for (index, (place, name)) in items.iter().enumerate() {
+            let earlier = items[..index].iter().find(|(_, other)| other == name);
+            let Some((earlier, _)) = earlier.filter(|_| !name.is_empty()) else {
+                continue;
+            };
+            let line = reader.places.line(earlier);
+            reader.problem(
+                place,
+                "name",
+                format!("\"{name}\" given twice, first in line {line}"),
+            );
+        }
+    };
+    fn at<'n, T>(
+        parent: &Place,
+        key: &str,
+        items: &'n [T],
+        name: fn(&T) -> &String,
+    ) -> Vec<(Place, &'n str)> {
+        let items = items.iter().enumerate();
+        items
+            .map(|(index, it)| (parent.item(key, index), name(it).as_str()))
+            .collect()
+    }
+    let root = Place::root();
+    unique(at(&root, "sandbox", &system.sandboxes, |it| &it.name));
+    unique(at(&root, "device", &system.devices, |it| &it.name));
+    unique(at(&root, "replica_set", &system.replica_sets, |it| {
+        &it.name
+    }));
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        let place = sandbox_place(index);
+        unique(at(&place, "server", &sandbox.servers, |it| &it.name));
+        for (server, it) in sandbox.servers.iter().enumerate() {
+            unique(at(
+                &server_place(index, server),
+                "thread",
+                &it.threads,
+                |it| &it.name,
+            ));
+        }
+    }
+    // Derived channels follow those of the file, and have no table of their own.
+    let derived =
+        |set: &crate::ReplicaSet| set.replica_channels.len() + set.voter_channel.iter().len();
+    let derived: usize = system.replica_sets.iter().map(derived).sum();
+    let (written, derived) = system.channels.split_at(system.channels.len() - derived);
+    unique(at(&root, "channel", written, |it| &it.name));
+    for (index, channel) in written.iter().enumerate() {
+        if derived.iter().any(|other| other.name == channel.name) {
+            let reason = format!(
+                "\"{}\" is the name of a replica set's own channel",
+                channel.name
+            );
+            reader.problem(&root.item("channel", index), "name", reason);
+        }
+    }
+}
+
+fn cores_and_memory(reader: &mut Reader, system: &System, machine: Option<&Machine>) {
+    let mut used = 0_u64;
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        let place = sandbox_place(index);
+        let mut before = system.sandboxes[..index].iter();
+        if let Some(other) = before.find(|other| other.core == sandbox.core)
+            && reader.has(&place, "core")
+        {
+            let reason = format!(
+                "core {} is sandbox \"{}\"'s already",
+                sandbox.core, other.name
+            );
+            reader.problem(&place, "core", reason);
+        }
+        let Some(machine) = machine else { continue };
+        if sandbox.core >= machine.cores {
+            let reason = format!(
+                "there is no core {}, the machine has {} (0 to {})",
+                sandbox.core,
+                machine.cores,
+                machine.cores - 1
+            );
+            reader.problem(&place, "core", reason);
+        }
+        let left = machine.memory_bytes.saturating_sub(used);
+        if sandbox.memory_bytes > left {
+            let reason = format!(
+                "memory beyond the machine: {} asked for, {} of {} left",
+                show_size(sandbox.memory_bytes),
+                show_size(left),
+                show_size(machine.memory_bytes)
+            );
+            reader.problem(&place, "memory", reason);
+        } else {
+            used += sandbox.memory_bytes;
+        }
+    }
+    let sandboxes = system.sandboxes.iter().map(|sandbox| sandbox.memory_bytes);
+    let all_fit = sandboxes.fold(0, u64::saturating_add) == used;
+    if let Some(machine) = machine
+        && all_fit
+        && system.memory_bytes() > machine.memory_bytes
+    {
+        let reason = format!(
+            "with trace rings and channels the system takes {}, the machine has {}",
+            show_size(system.memory_bytes()),
+            show_size(machine.memory_bytes)
+        );
+        reader.problem(&Place::root().table("machine"), "memory", reason);
+    }
+    let rounded = |bytes: u64| {
+        bytes
+            .checked_next_multiple_of(LARGE_PAGE)
+            .unwrap_or(u64::MAX)
+    };
+    let channels = system.channels.iter().map(|channel| rounded(channel.bytes));
+    if channels.fold(0, u64::saturating_add) > WINDOW {
+        reader.problem(
+            &Place::root(),
+            "channel",
+            "all channels together have at most 64GiB",
+        );
+    }
+}
+
+fn devices(reader: &mut Reader, system: &System) {
+    let overlap = |first: (u16, u16), second: (u16, u16)| {
+        let end = |(port, count): (u16, u16)| u32::from(port) + u32::from(count);
+        u32::from(first.0) < end(second) && u32::from(second.0) < end(first)
+    };
+    let ports = |device: &Device| (device.port, device.port_count);
+    for (index, device) in system.devices.iter().enumerate() {
+        let place = Place::root().item("device", index);
+        let (has_port, has_interrupt) =
+            (reader.has(&place, "port"), reader.has(&place, "interrupt"));
+        for other in &system.devices[..index] {
+            if has_port && overlap(ports(device), ports(other)) {
+                let reason = format!(
+                    "ports {} overlap {} of device \"{}\"",
+                    span(device),
+                    span(other),
+                    other.name
+                );
+                reader.problem(&place, "port", reason);
+            }
+            if has_interrupt && device.interrupt == other.interrupt {
+                let (line, name) = (device.interrupt, &other.name);
+                let reason = format!("line {line} is device \"{name}\"'s already");
+                reader.problem(&place, "interrupt", reason);
+            }
+        }
+        for (port, count, owner) in RESERVED_PORTS {
+            if has_port && overlap(ports(device), (port, count)) {
+                let reason = format!("ports {} overlap those of {owner}", span(device));
+                reader.problem(&place, "port", reason);
+            }
+        }
+    }
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        for device in &sandbox.devices {
+            let mut before = system.sandboxes[..index].iter();
+            if let Some(other) = before.find(|other| other.devices.contains(device)) {
+                let device = &system.devices[*device as usize].name;
+                let reason = format!(
+                    "device \"{device}\" is sandbox \"{}\"'s already",
+                    other.name
+                );
+                reader.problem(&sandbox_place(index), "devices", reason);
+            }
+        }
+    }
+}
+
+fn span(device: &Device) -> String {
+    let last = u32::from(device.port) + u32::from(device.port_count) - 1;
+    format!("{:#x} to {last:#x}", device.port)
+}
+
+/// Every thread's place and what it runs.
+fn running(system: &System) -> Vec<(ThreadRef, &Runs)> {
+    let mut all = Vec::new();
+    for (sandbox, owner) in system.sandboxes.iter().enumerate() {
+        all.extend(owner.threads().map(|(server, thread, it)| {
+            (
+                ThreadRef {
+                    sandbox: sandbox as u32,
+                    server,
+                    thread,
+                },
+                &it.runs,
+            )
+        }));
+    }
+    all
+}
+
+fn drivers(reader: &mut Reader, system: &System) {
+    let mut driven: Vec<u32> = Vec::new();
+    for (place, runs) in running(system) {
+        let Runs::Driver(device) = runs else { continue };
+        let name = &system.devices[*device as usize].name;
+        let sandbox = &system.sandboxes[place.sandbox as usize];
+        if !sandbox.devices.contains(device) {
+            let reason = format!(
+                "device \"{name}\" is not sandbox \"{0}\"'s: add it to the `devices` of \"{0}\"",
+                sandbox.name
+            );
+            reader.problem(&thread_place(&place), "driver", reason);
+        }
+        if driven.contains(device) {
+            let reason = format!("device \"{name}\" has a driver already");
+            reader.problem(&thread_place(&place), "driver", reason);
+        }
+        driven.push(*device);
+    }
+}
+
+fn replica_set(reader: &mut Reader, system: &System, index: usize) {
+    let set = &system.replica_sets[index];
+    let place = Place::root().item("replica_set", index);
+    let count = set.replicas.len();
+    match set.voting {
+        Voting::Arbitrator if count < 3 => {
+            let reason = format!(
+                "a majority vote needs three replicas, there are {count}: \
+                 give threads `replica = \"{}\"` in more sandboxes",
+                set.name
+            );
+            reader.problem(&place, "voting", reason);
+        }
+        Voting::Unprotected if count != 1 => {
+            let reason = format!("an unprotected set has one copy, there are {count}");
+            reader.problem(&place, "voting", reason);
+        }
+        _ => {}
+    }
+    for (position, replica) in set.replicas.iter().enumerate() {
+        let mut before = set.replicas[..position].iter();
+        if before.any(|other| other.sandbox == replica.sandbox) {
+            let sandbox = &system.sandboxes[replica.sandbox as usize].name;
+            let reason = format!(
+                "sandbox \"{sandbox}\" has a replica of set \"{}\" already: use another sandbox",
+                set.name
+            );
+            reader.problem(&thread_place(replica), "replica", reason);
+        }
+    }
+    let voters = running(system).into_iter();
+    let mut voters = voters.filter(|(_, runs)| **runs == Runs::Voter(index as u32));
+    let Some((voter, _)) = voters.next() else {
+        let reason = format!("missing: give one thread `voter = \"{}\"`", set.name);
+        reader.problem(&place, "voter", reason);
+        return;
+    };
+    for (place, _) in voters {
+        let reason = format!("replica set \"{}\" has a voter already", set.name);
+        reader.problem(&thread_place(&place), "voter", reason);
+    }
+    let sandbox = &system.sandboxes[voter.sandbox as usize];
+    if set
+        .replicas
+        .iter()
+        .any(|replica| replica.sandbox == voter.sandbox)
+    {
+        let reason = format!(
+            "sandbox \"{}\" has a replica of the set: an arbitrator has a sandbox of its own",
+            sandbox.name
+        );
+        reader.problem(&thread_place(&voter), "voter", reason);
+    }
+    if let Some(device) = set.device
+        && !sandbox.devices.contains(&device)
+    {
+        let reason = format!(
+            "device \"{}\" is not the voter's: add it to the `devices` of \"{}\"",
+            system.devices[device as usize].name, sandbox.name
+        );
+        reader.problem(&place, "device", reason);
+    }
+}

@@ -1,0 +1,375 @@
+//! Reading descriptions: what the keys mean, their defaults, and what they imply.
+use tern_config::layout::{replica_channel_bytes, voter_channel_bytes};
+use tern_config::*;
+
+const FULL: &str = include_str!("full.toml");
+
+const MS: u64 = 1_000_000;
+
+fn read(text: &str) -> System {
+    match Description::parse("test.toml", text) {
+        Ok(description) => description.system,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+#[test]
+fn every_key_of_a_full_description_arrives() {
+    let description = Description::parse("full.toml", FULL).unwrap();
+    assert_eq!(description.warnings, []);
+    assert_eq!(
+        description.machine,
+        Some(Machine {
+            cores: 4,
+            memory_bytes: 256 << 20
+        })
+    );
+    description.validate_bootable().unwrap();
+    let system = description.system;
+
+    assert_eq!(
+        (system.name.as_str(), system.platform.as_str()),
+        ("pendulum", "none")
+    );
+    assert_eq!(
+        (system.trace_bytes, system.trace_mode),
+        (4 << 20, TraceMode::Overwrite)
+    );
+    let plant = Device {
+        name: "plant".into(),
+        kind: DeviceKind::Serial,
+        port: 0x2f8,
+        port_count: 8,
+        interrupt: 3,
+    };
+    assert_eq!(system.devices, [plant]);
+
+    let alpha = &system.sandboxes[0];
+    assert_eq!(
+        (alpha.name.as_str(), alpha.core, alpha.memory_bytes),
+        ("alpha", 0, 16 << 20)
+    );
+    assert_eq!(
+        (alpha.kernel.as_str(), alpha.command_line.as_str()),
+        ("tern-kernel", "")
+    );
+    assert!(!alpha.may_shut_down && alpha.devices.is_empty());
+    let load = Thread {
+        name: "attitude".into(),
+        wcet: MS,
+        period: 20 * MS,
+        deadline: 20 * MS,
+        offset: 0,
+        runs: Runs::Program {
+            file: "load".into(),
+            argument: 1,
+            heap_pages: 0,
+            stack_pages: 4,
+        },
+        jobs: vec![],
+    };
+    let attitude = Server {
+        name: "attitude".into(),
+        kind: ServerKind::Sporadic,
+        budget: 2 * MS,
+        period: 20 * MS,
+        deadline: 20 * MS,
+        jitter: 0,
+        blocking: 0,
+        priority: 0,
+        threads: vec![load],
+    };
+    assert_eq!(alpha.servers[1], attitude);
+
+    let arbiter = &system.sandboxes[3];
+    assert_eq!(
+        (arbiter.kernel.as_str(), arbiter.command_line.as_str()),
+        ("other-kernel", "quiet")
+    );
+    assert!(arbiter.may_shut_down);
+    assert_eq!(arbiter.devices, [0]);
+    assert_eq!(arbiter.servers[1].kind, ServerKind::Io);
+}
+
+#[test]
+fn a_set_gives_its_members_their_times() {
+    let system = read(FULL);
+    let controller = &system.sandboxes[0].servers[0].threads[0];
+    assert_eq!(controller.runs, Runs::Replica(0));
+    assert_eq!((controller.period, controller.offset), (50 * MS, 0));
+    assert_eq!(controller.deadline, 20 * MS, "the ballot deadline");
+
+    let voter = &system.sandboxes[3].servers[0].threads[0];
+    assert_eq!(voter.runs, Runs::Voter(0));
+    assert_eq!((voter.period, voter.offset), (50 * MS, 20 * MS));
+    assert_eq!(
+        voter.deadline,
+        6 * MS,
+        "from the ballot to the verdict deadline"
+    );
+
+    let driver = &system.sandboxes[3].servers[1].threads[0];
+    assert_eq!(driver.runs, Runs::Driver(0));
+    assert_eq!(
+        (driver.wcet, driver.period, driver.deadline),
+        (MS, 5 * MS, 10 * MS)
+    );
+}
+
+#[test]
+fn a_set_implies_its_members_and_channels() {
+    let system = read(FULL);
+    let set = &system.replica_sets[0];
+    let place = |sandbox| ThreadRef {
+        sandbox,
+        server: 0,
+        thread: 0,
+    };
+    assert_eq!(set.replicas, [place(0), place(1), place(2)]);
+    assert_eq!(set.voter, Some(place(3)));
+    assert_eq!(
+        (set.voting, set.leaf),
+        (Voting::Arbitrator, LeafAlgorithm::Ahash)
+    );
+    assert_eq!((set.heap_pages, set.stack_pages, set.argument), (96, 4, 0));
+    assert_eq!((set.period, set.scrub_period), (50 * MS, 2000 * MS));
+    assert_eq!(set.device, Some(0));
+
+    // Until its file is at hand, a program is taken to have 256 pages.
+    let pages = 96 + 4 + 256;
+    let (voter, replica) = (voter_channel_bytes(pages), replica_channel_bytes(pages));
+    let channels: Vec<_> = system
+        .channels
+        .iter()
+        .map(|it| (it.name.as_str(), it.writer, it.readers.clone(), it.bytes))
+        .collect();
+    assert_eq!(
+        channels,
+        [
+            ("log", 1, vec![3, 2], 8 << 10),
+            ("controller.voter", 3, vec![0, 1, 2], voter),
+            ("controller.alpha", 0, vec![1, 2, 3], replica),
+            ("controller.beta", 1, vec![0, 2, 3], replica),
+            ("controller.gamma", 2, vec![0, 1, 3], replica),
+        ]
+    );
+    assert_eq!(set.voter_channel, Some(1));
+    assert_eq!(set.replica_channels, [2, 3, 4]);
+    assert!(system.references_hold());
+}
+
+#[test]
+fn keys_are_the_same_in_every_build_and_differ_between_systems() {
+    let (first, again) = (read(FULL), read(FULL));
+    let renamed = read(&FULL.replacen("\"pendulum\"", "\"other\"", 1));
+    assert_eq!(first.replica_sets[0].key, again.replica_sets[0].key);
+    assert_ne!(first.replica_sets[0].key, renamed.replica_sets[0].key);
+    let written = FULL.replace(
+        "heap_pages = 96",
+        &format!("key = \"{}\"", "0100000000000000".repeat(4)),
+    );
+    assert_eq!(read(&written).replica_sets[0].key, [1; 4]);
+}
+
+#[test]
+fn channels_grow_with_the_program() {
+    let mut system = read(FULL);
+    system.size_channels(0, 100_000);
+    assert!(system.channels[1].bytes == voter_channel_bytes(100_000));
+    assert!(
+        system.channels[2..]
+            .iter()
+            .all(|channel| channel.bytes == replica_channel_bytes(100_000))
+    );
+    assert!(
+        system
+            .channels
+            .iter()
+            .all(|channel| channel.bytes % 4096 == 0)
+    );
+    assert_eq!(system.channels[0].bytes, 8 << 10, "not derived");
+}
+
+#[test]
+fn a_file_of_servers_alone_is_enough_for_analysis_but_not_to_boot() {
+    let text = r#"
+[system]
+name = "example"
+platform = "none"
+
+[[sandbox]]
+name = "s0"
+core = 0
+
+  [[sandbox.server]]
+  name = "a"
+  kind = "sporadic"
+  budget = "1.5ms"
+  period = "30ms"
+  deadline = "45ms"
+  jitter = "0ms"
+  blocking = "2us"
+
+    [[sandbox.server.thread]]
+    name = "t"
+    wcet = "4ms"
+    period = "40ms"
+    deadline = "39ms"
+    offset = "1ms"
+    jobs = [{ at = "9ms", work = "1ms" }, { at = "2ms", work = "2ms" }]
+
+  [[sandbox.server]]
+  name = "b"
+  budget = "1ms"
+  period = "10ms"
+"#;
+    let description = Description::parse("test.toml", text).unwrap();
+    let servers = &description.system.sandboxes[0].servers;
+    assert_eq!(
+        (servers[0].budget, servers[0].deadline),
+        (1_500_000, 45 * MS)
+    );
+    assert_eq!((servers[0].jitter, servers[0].blocking), (0, 2_000));
+    assert_eq!(
+        (servers[0].priority, servers[1].priority),
+        (1, 0),
+        "rate-monotonic"
+    );
+    let thread = &servers[0].threads[0];
+    assert_eq!((thread.deadline, thread.offset), (39 * MS, MS));
+    let jobs = [
+        Job {
+            at: 2 * MS,
+            work: 2 * MS,
+        },
+        Job {
+            at: 9 * MS,
+            work: MS,
+        },
+    ];
+    assert_eq!(thread.jobs, jobs, "in the order of their times");
+
+    let problems = description.validate_bootable().unwrap_err().to_string();
+    assert_eq!(
+        problems,
+        "test.toml:6: sandbox.s0.memory: missing: a sandbox that boots needs memory, such as \"16MiB\"\n\
+         test.toml:19: sandbox.s0.server.a.thread.t.program: missing: a thread that boots runs a \
+         program, replica, voter or driver"
+    );
+}
+
+#[test]
+fn priorities_are_those_given_or_rate_monotonic_with_ties_in_file_order() {
+    let system = |periods: &[(u64, Option<u32>)]| {
+        let mut text =
+            String::from("[system]\nname = \"s\"\n[[sandbox]]\nname = \"a\"\ncore = 0\n");
+        for (index, (period, priority)) in periods.iter().enumerate() {
+            text += &format!(
+                "[[sandbox.server]]\nname = \"{index}\"\nbudget = \"1ms\"\nperiod = \"{period}ms\"\n"
+            );
+            if let Some(priority) = priority {
+                text += &format!("priority = {priority}\n");
+            }
+        }
+        let servers = read(&text).sandboxes.remove(0).servers;
+        servers
+            .iter()
+            .map(|server| server.priority)
+            .collect::<Vec<u32>>()
+    };
+    assert_eq!(
+        system(&[(30, None), (10, None), (30, None), (20, None)]),
+        [2, 0, 3, 1]
+    );
+    assert_eq!(
+        system(&[(10, Some(9)), (30, Some(1)), (20, Some(4))]),
+        [2, 0, 1]
+    );
+}
+
+#[test]
+fn explicit_jobs_stand_for_the_times_that_are_not_written() {
+    let text = |jobs: &str| {
+        format!(
+            "[system]\nname = \"s\"\n[[sandbox]]\nname = \"a\"\ncore = 0\n[[sandbox.server]]\n\
+             name = \"v\"\nbudget = \"1ms\"\nperiod = \"7ms\"\n[[sandbox.server.thread]]\n\
+             name = \"t\"\njobs = [{jobs}]\n"
+        )
+    };
+    let thread = |jobs| {
+        read(&text(jobs))
+            .sandboxes
+            .remove(0)
+            .servers
+            .remove(0)
+            .threads
+            .remove(0)
+    };
+    let three = thread(
+        "{ at = \"1ms\", work = \"2ms\" }, { at = \"9ms\", work = \"3ms\" }, { at = \"5ms\", work = \"1ms\" }",
+    );
+    assert_eq!(
+        (three.wcet, three.period, three.deadline),
+        (3 * MS, 4 * MS, 4 * MS)
+    );
+    let one = thread("{ at = \"1ms\", work = \"2ms\" }");
+    assert_eq!((one.wcet, one.period), (2 * MS, 7 * MS));
+}
+
+#[test]
+fn without_its_redundancy_a_system_keeps_one_copy_and_the_arbitrator() {
+    let voted = read(FULL);
+    let single = voted.unprotected();
+    let names: Vec<_> = single.sandboxes.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["alpha", "arbiter"]);
+    assert_eq!(
+        single.sandboxes[1].core, 3,
+        "each sandbox stays on its core"
+    );
+    let set = &single.replica_sets[0];
+    assert_eq!(set.voting, Voting::Unprotected);
+    assert_eq!(
+        set.replicas,
+        [ThreadRef {
+            sandbox: 0,
+            server: 0,
+            thread: 0
+        }]
+    );
+    assert_eq!(
+        set.voter,
+        Some(ThreadRef {
+            sandbox: 1,
+            server: 0,
+            thread: 0
+        })
+    );
+    let channels: Vec<_> = single
+        .channels
+        .iter()
+        .map(|it| (it.name.as_str(), it.writer, it.readers.clone()))
+        .collect();
+    assert_eq!(
+        channels,
+        [
+            ("controller.voter", 1, vec![0]),
+            ("controller.alpha", 0, vec![1])
+        ],
+        "the log of beta went with it"
+    );
+    assert!(single.references_hold());
+    assert_eq!(single.sandboxes[0], voted.sandboxes[0]);
+    assert_eq!(single.sandboxes[1], voted.sandboxes[3]);
+    assert_eq!(single.unprotected(), single);
+}
+
+#[test]
+fn a_voted_system_survives_the_image() {
+    let system = read(FULL);
+    let mut builder = ImageBuilder::new(&system);
+    for file in ["tern-kernel", "other-kernel", "controller", "load"] {
+        builder.file(file, file.as_bytes());
+    }
+    let bytes = builder.build().unwrap();
+    assert_eq!(*Image::parse(&bytes).unwrap().system(), system);
+}

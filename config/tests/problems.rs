@@ -1,0 +1,247 @@
+//! Every way a description can be wrong gives file, line, key and reason.
+//!
+//! `problems.txt` lists them. A case is one line of `full.toml` (the second of equal
+//! ones where `#2` follows), what it becomes (⏎ begins a new line), and below that all
+//! that is then reported: the line, relative to the changed one, the key and the reason.
+use proptest::prelude::*;
+use tern_config::Description;
+
+const FULL: &str = include_str!("full.toml");
+const CASES: &str = include_str!("problems.txt");
+
+/// What is reported for `text`.
+fn problems(text: &str) -> Vec<String> {
+    match Description::parse("x.toml", text) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+/// The full description with a line changed as the head of a case says, and the number
+/// of that line.
+fn changed(head: &str) -> (String, isize) {
+    let (from, to) = head.split_once("=>").expect("FROM => TO");
+    let (from, nth) = match from.trim().rsplit_once(" #") {
+        Some((from, nth)) => (from, nth.parse().unwrap()),
+        None => (from.trim(), 1),
+    };
+    let mut equal = FULL
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.trim() == from);
+    let Some((index, _)) = equal.nth(nth - 1) else {
+        panic!("full.toml has no line {from} #{nth}")
+    };
+    let to = to.trim().replace(" ⏎ ", "\n");
+    let mut lines: Vec<&str> = FULL.lines().collect();
+    lines[index] = &to;
+    (lines.join("\n"), index as isize + 1)
+}
+
+#[test]
+fn each_mistake_is_reported_with_its_place_and_nothing_else_is() {
+    let (mut count, mut wrong) = (0, String::new());
+    let blocks = CASES.split("\n\n").map(str::trim);
+    for case in blocks.filter(|case| !case.is_empty() && !case.starts_with('#')) {
+        let mut lines = case.lines();
+        let (text, at) = changed(lines.next().unwrap());
+        let expected: Vec<String> = lines
+            .map(|line| {
+                let (offset, rest) = line.split_once(' ').unwrap();
+                format!("x.toml:{}: {rest}", at + offset.parse::<isize>().unwrap())
+            })
+            .collect();
+        let found = problems(&text);
+        count += 1;
+        if found != expected {
+            wrong += &format!(
+                "{case}\n  expected {}\n  found    {}\n\n",
+                expected.join("\n           "),
+                found.join("\n           ")
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(count > 90, "only {count} cases read");
+}
+
+#[test]
+fn an_empty_file_says_what_to_begin_with() {
+    assert_eq!(
+        problems(""),
+        [
+            "x.toml:1: system: missing: add [system] with a `name`",
+            "x.toml:1: sandbox: missing: describe at least one [[sandbox]]",
+        ]
+    );
+}
+
+#[test]
+fn many_mistakes_are_reported_at_once_in_the_order_of_their_lines() {
+    let text = "[system]\nname = \"x\"\ntrace = \"1MB\"\n[[sandbox]]\nname = \"a\"\n\
+                [[sandbox.server]]\nname = \"v\"\nbudget = \"2ms\"\nperiod = \"1ms\"\nkind = 3\n\
+                [[sandbox]]\nname = \"a\"\ncore = 1\n";
+    let keys: Vec<String> = problems(text)
+        .iter()
+        .map(|line| line.splitn(4, ':').take(3).collect::<Vec<_>>().join(":"))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "x.toml:3: system.trace",
+            "x.toml:4: sandbox.a.core",
+            "x.toml:8: sandbox.a.server.v.budget",
+            "x.toml:10: sandbox.a.server.v.kind",
+            "x.toml:12: sandbox.a.name",
+        ]
+    );
+}
+
+#[test]
+fn what_can_be_simulated_but_not_booted_is_a_warning() {
+    let warnings = |head: &str| {
+        let (text, at) = changed(head);
+        let description = Description::parse("x.toml", &text).expect("sound");
+        let boots = description.validate_bootable().is_ok();
+        let shown = description
+            .warnings
+            .iter()
+            .map(|it| format!("{:+} {}: {}", it.line as isize - at, it.key, it.reason));
+        (shown.collect::<Vec<String>>(), boots)
+    };
+    for (head, warning, boots) in [
+        (
+            "budget = \"10ms\" => budget = \"46ms\"",
+            "-2 sandbox.alpha.server: overload: its servers ask for 102.0% of a core",
+            false,
+        ),
+        (
+            "wcet = \"1ms\" => wcet = \"21ms\"",
+            "+0 sandbox.alpha.server.attitude.thread.attitude.wcet: 21ms is above the period, 20ms: jobs pile up",
+            true,
+        ),
+        (
+            "wcet = \"1ms\" => wcet = \"1ms\" ⏎ jobs = [{ at = \"0s\", work = \"2ms\" }]",
+            "+0 sandbox.alpha.server.attitude.thread.attitude.wcet: a job of `jobs` is longer",
+            true,
+        ),
+        (
+            "[[channel]] => [[device]] ⏎ name = \"spare\" ⏎ port = 0x2e8 ⏎ interrupt = 5 ⏎ [[channel]]",
+            "+0 device.spare: no sandbox has device \"spare\"",
+            true,
+        ),
+    ] {
+        assert_eq!(warnings(head), (vec![warning.to_owned()], boots), "{head}");
+    }
+}
+
+#[test]
+fn what_is_in_the_way_of_booting_is_named() {
+    for (head, expected) in [
+        (
+            "memory = \"16MiB\" =>",
+            "x.toml:17: sandbox.alpha.memory: missing: a sandbox that boots needs memory, such as \"16MiB\"",
+        ),
+        (
+            "driver = \"plant\" => program = \"load\" ⏎ wcet = \"1ms\" ⏎ period = \"5ms\"",
+            "x.toml:119: replica_set.controller.device: device \"plant\" has no driver in the voter's \
+             sandbox: give a thread there `driver = \"plant\"`",
+        ),
+    ] {
+        let description = Description::parse("x.toml", &changed(head).0).expect("sound");
+        assert_eq!(
+            description.validate_bootable().unwrap_err().to_string(),
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    let path = std::path::Path::new("no-such-folder/x.toml");
+    let error = Description::read(path).unwrap_err().to_string();
+    assert!(
+        error.starts_with("no-such-folder/x.toml: cannot be read: "),
+        "{error}"
+    );
+}
+
+/// Words that descriptions are made of, put together at random.
+fn fragment() -> impl Strategy<Value = String> {
+    let words = [
+        "[system]",
+        "[[sandbox]]",
+        "[[sandbox.server]]",
+        "[[sandbox.server.thread]]",
+        "[[channel]]",
+        "[[replica_set]]",
+        "[[device]]",
+        "[machine]",
+        "name",
+        "core",
+        "memory",
+        "budget",
+        "period",
+        "jobs",
+        "replica",
+        "voter",
+        "driver",
+        "readers",
+        "priority",
+        "=",
+        "\"x\"",
+        "\"1ms\"",
+        "\"2MiB\"",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "1.5",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "\n",
+        "\n",
+        "\"",
+        "\u{0}",
+        "é",
+    ];
+    proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,400}") {
+        let _ = Description::parse("x.toml", &text);
+    }
+
+    #[test]
+    fn no_mixture_of_words_makes_the_reader_panic(
+        words in proptest::collection::vec(fragment(), 0..80),
+    ) {
+        let _ = Description::parse("x.toml", &words.join(" "));
+    }
+
+    #[test]
+    fn no_change_of_a_byte_makes_the_reader_panic(at in 0..FULL.len(), byte in any::<char>()) {
+        let mut text: Vec<char> = FULL.chars().collect();
+        text[at] = byte;
+        let text: String = text.into_iter().collect();
+        if let Ok(description) = Description::parse("x.toml", &text) {
+            prop_assert!(description.system.references_hold());
+            let _ = description.validate_bootable();
+            prop_assert!(description.system.unprotected().references_hold());
+        }
+    }
+
+    #[test]
+    fn no_loss_of_a_line_makes_the_reader_panic(from in 0..118_usize, count in 1..20_usize) {
+        let lines = FULL.lines().enumerate();
+        let kept = lines.filter(|(index, _)| *index < from || *index >= from + count);
+        let text: Vec<&str> = kept.map(|(_, line)| line).collect();
+        if let Ok(description) = Description::parse("x.toml", &text.join("\n")) {
+            prop_assert!(description.system.references_hold());
+        }
+    }
+}
