@@ -6,8 +6,10 @@ pub mod build;
 pub mod command;
 pub mod emulator;
 pub mod error;
+pub mod fault;
 pub mod image;
 pub mod plant;
+pub mod record;
 pub mod setup;
 pub mod workspace;
 

@@ -13,6 +13,47 @@ use tern_units::HostPhysical;
 /// How long the stub may take to answer.
 const ANSWER_BOUND: Duration = Duration::from_secs(10);
 
+/// First character of a packet that says why the machine has stopped.
+const STOPPED: char = 'T';
+/// The byte, outside any packet, that stops the machine.
+const INTERRUPT: u8 = 3;
+
+/// A core's registers, as far as fault injection needs them. They are those of the
+/// guest while the core is in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registers {
+    /// RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15.
+    pub general: [u64; 16],
+    /// Code segment: its low two bits are the privilege level.
+    pub code_segment: u32,
+    /// CR3: the page-table root.
+    pub root: u64,
+}
+
+impl Registers {
+    /// Names of [`Registers::general`].
+    pub const NAMES: [&str; 16] = [
+        "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15",
+    ];
+
+    /// The stub's layout: general registers and RIP in 8 bytes each, EFLAGS and six
+    /// segments in 4 each, FS and GS bases, CR0, CR2, CR3 after them in 8 each.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let mut general = [0; 16];
+        for (number, register) in general.iter_mut().enumerate() {
+            *register = word(8 * number)?;
+        }
+        let code_segment = word(17 * 8 + 4)? as u32;
+        Some(Self {
+            general,
+            code_segment,
+            root: word(17 * 8 + 7 * 4 + 5 * 8)?,
+        })
+    }
+}
+
 /// A connection to the stub. While it lasts, the machine and its time stand still.
 #[derive(Debug)]
 pub struct Debugger {
@@ -35,7 +76,8 @@ impl Debugger {
         let stream = UnixStream::connect(socket).context(doing)?;
         stream.set_read_timeout(Some(ANSWER_BOUND)).context(doing)?;
         let mut debugger = Self { stream };
-        debugger.execute("?")?;
+        // The stub gives single registers only to who has asked for their description.
+        debugger.execute("qXfer:features:read:target.xml:0,ffb")?;
         debugger.expect_ok("Qqemu.PhyMemMode:1")?;
         Ok(debugger)
     }
@@ -66,32 +108,38 @@ impl Debugger {
         ))
     }
 
-    /// The general registers of core `core` (from 0) in the stub's order: RAX, RBX,
-    /// RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15, RIP.
+    /// The registers of core `core` (from 0).
     ///
     /// # Errors
     /// If the stub refuses, or has no such core.
-    pub fn registers(&mut self, core: u32) -> Result<[u64; 17]> {
+    pub fn registers(&mut self, core: u32) -> Result<Registers> {
         self.select(core)?;
         let answer = self.execute("g")?;
-        let bytes = from_hex(answer.get(..17 * 16).unwrap_or_default())
-            .ok_or_else(|| Error::failure("debugger stub: no registers"))?;
-        let mut registers = [0; 17];
-        for (register, word) in registers.iter_mut().zip(bytes.chunks_exact(8)) {
-            let mut value = [0; 8];
-            value.copy_from_slice(word);
-            *register = u64::from_le_bytes(value);
-        }
-        Ok(registers)
+        from_hex(&answer)
+            .and_then(|bytes| Registers::from_bytes(&bytes))
+            .ok_or_else(|| Error::failure(format!("debugger stub: no registers: {answer:?}")))
     }
 
-    /// Sets register `number`, in the order of [`Debugger::registers`], of a core.
+    /// Sets general register `number`, as [`Registers::general`] counts, of a core.
     ///
     /// # Errors
     /// If the stub refuses, or has no such core.
     pub fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
         self.select(core)?;
         self.expect_ok(&format!("P{number:x}={}", to_hex(&value.to_le_bytes())))
+    }
+
+    /// Lets the machine go on for `time` of the host, and stops it again.
+    ///
+    /// # Errors
+    /// If the stub does not answer.
+    pub fn let_run(&mut self, time: Duration) -> Result<()> {
+        let doing = || "debugger stub: stopping the machine".to_string();
+        self.send("c")?;
+        std::thread::sleep(time);
+        self.stream.write_all(&[INTERRUPT]).context(doing)?;
+        while !self.answer().context(doing)?.starts_with(STOPPED) {}
+        Ok(())
     }
 
     /// Lets the machine go on, and closes the connection.
@@ -104,8 +152,7 @@ impl Debugger {
 
     /// Threads of the stub are cores, counted from 1.
     fn select(&mut self, core: u32) -> Result<()> {
-        self.expect_ok(&format!("Hgp1.{:x}", core + 1))
-            .or_else(|_| self.expect_ok(&format!("Hg{:x}", core + 1)))
+        self.expect_ok(&format!("Hg{:x}", core + 1))
     }
 
     fn expect_ok(&mut self, request: &str) -> Result<()> {
@@ -118,11 +165,22 @@ impl Debugger {
     }
 
     fn execute(&mut self, request: &str) -> Result<String> {
+        self.send(request)?;
+        loop {
+            // The stub says on its own that the machine has stopped, before or after the
+            // first answer.
+            let answer = self
+                .answer()
+                .context(|| format!("debugger stub: {request}"))?;
+            if !answer.starts_with(STOPPED) {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn send(&mut self, request: &str) -> Result<()> {
         let checksum = request.bytes().fold(0_u8, u8::wrapping_add);
-        write!(self.stream, "${request}#{checksum:02x}")
-            .context(|| format!("debugger: {request}"))?;
-        self.answer()
-            .context(|| format!("debugger stub: {request}"))
+        write!(self.stream, "${request}#{checksum:02x}").context(|| format!("debugger: {request}"))
     }
 
     /// The next packet's contents: `$…#xx`, acknowledged; acknowledgements skipped.

@@ -8,7 +8,7 @@ pub mod monitor;
 pub mod tables;
 
 pub use console::Console;
-pub use debugger::Debugger;
+pub use debugger::{Debugger, Registers};
 pub use directory::{Directory, ExitCounts};
 pub use machine::{Accelerator, Clock, Machine, Options};
 pub use memory::Memory;

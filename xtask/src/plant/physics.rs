@@ -7,7 +7,7 @@ use tern_pendulum::design::{
 };
 
 /// Beyond this lean (rad, 30°) the pendulum counts as fallen.
-pub const FALLEN_ANGLE: f64 = 0.523_6;
+pub const FALLEN_ANGLE: f64 = std::f64::consts::FRAC_PI_6;
 /// Beyond this position (m) the cart has left its track.
 pub const TRACK: f64 = 3.0;
 
@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn it_falls_when_the_output_is_wrong() {
-        let wrong: [(&str, fn(f64) -> f64); 4] = [
+        type Wrong = fn(f64) -> f64;
+        let wrong: [(&str, Wrong); 4] = [
             ("none", |_| 0.0),
             ("the other way", |force| -force),
             ("not a number", |_| f64::NAN),

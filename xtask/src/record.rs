@@ -1,0 +1,58 @@
+//! The trace of a run, taken out of the machine's memory.
+use crate::emulator::{Directory, Memory};
+use crate::error::{Context, Error, Result};
+use tern_abi::directory::{DirectoryEntry, ExitReason};
+use tern_config::System;
+use tern_trace::{Core, Note, Trace};
+use tern_units::{HostPhysical, TscFrequency};
+
+/// The part of the sandbox with this directory entry, up to now.
+///
+/// # Errors
+/// If the entry points outside the machine's memory.
+pub fn core(memory: &Memory, entry: &DirectoryEntry, sandbox: &str) -> Result<Core> {
+    let bytes = memory.bytes(HostPhysical::new(entry.trace), entry.trace_bytes as usize)?;
+    let words: Vec<u64> = bytes
+        .chunks_exact(8)
+        .map(|chunk| {
+            chunk
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte))
+        })
+        .collect();
+    let exits: [u64; ExitReason::ALL.len()] = memory.words(HostPhysical::new(entry.exit_counts))?;
+    Ok(Core::from_words(sandbox, &words, &exits))
+}
+
+/// The trace of a machine that stands still.
+///
+/// # Errors
+/// If the directory is wrong.
+pub fn trace(
+    memory: &Memory,
+    directory: &Directory,
+    system: &System,
+    notes: Vec<Note>,
+) -> Result<Trace> {
+    let tsc = TscFrequency::from_hertz(directory.header.tsc_hertz)
+        .ok_or_else(|| Error::failure("the directory names no rate of the timestamp counter"))?;
+    let cores = system
+        .sandboxes
+        .iter()
+        .zip(&directory.entries)
+        .map(|(sandbox, entry)| core(memory, entry, &sandbox.name))
+        .collect::<Result<_>>()?;
+    Ok(Trace {
+        tsc,
+        epoch_tsc: directory.header.epoch_tsc,
+        build: concat!("tern ", env!("CARGO_PKG_VERSION")).into(),
+        system: postcard::to_allocvec(system).context(|| "encoding the description".into())?,
+        exit_reasons: ExitReason::ALL
+            .iter()
+            .map(|reason| reason.name().to_string())
+            .collect(),
+        cores,
+        notes,
+    })
+}
