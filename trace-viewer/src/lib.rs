@@ -1,0 +1,9 @@
+//! Reading traces: what ran, how long it took, and whether that was right. The library
+//! behind the `tern` command; `xtask` judges runs by the same numbers.
+#![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod layout;
+pub mod status;
+pub mod summary;
+pub mod table;

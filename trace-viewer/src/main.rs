@@ -1,2 +1,44 @@
-//! To be filled.
-fn main() {}
+//! The `tern` command: reads its arguments and runs the sub-command.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use trace_viewer::commands;
+use trace_viewer::status::Status;
+
+/// Checks, simulates and explains real-time systems that run on Tern.
+///
+/// Ends with 0 if all is well, 1 if a deadline was missed or a bound exceeded, 2 for a
+/// regression, 3 if a trace has losses or is corrupt, 4 if a server did not keep its
+/// rules, 64 for wrong usage and 65 for input that is not what the command reads.
+#[derive(Parser)]
+#[command(name = "tern", version, verbatim_doc_comment)]
+struct Tern {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Summary(commands::summary::Arguments),
+}
+
+fn main() -> ExitCode {
+    let tern = match Tern::try_parse() {
+        Ok(tern) => tern,
+        Err(error) => {
+            let _ = error.print();
+            let status = if error.use_stderr() {
+                Status::Usage
+            } else {
+                Status::Well
+            };
+            return status.into();
+        }
+    };
+    match tern.command {
+        Command::Summary(arguments) => commands::summary::run(&arguments),
+    }
+    .into()
+}

@@ -1,0 +1,39 @@
+//! The sub-commands, one module each: its arguments, and `run`, which prints and
+//! returns how it went.
+pub mod summary;
+
+use std::path::Path;
+
+use tern_trace::{FileError, Trace};
+
+use crate::status::Status;
+
+/// Reads a trace for a command; says why not on standard error.
+///
+/// # Errors
+/// The status to end with: unsound for a trace that was damaged, bad input for
+/// anything else.
+pub fn load(path: &Path) -> Result<Trace, Status> {
+    Trace::load(path).map_err(|error: FileError| {
+        eprintln!("tern: {}: {error}", path.display());
+        if error.is_damage() {
+            Status::Unsound
+        } else {
+            Status::BadInput
+        }
+    })
+}
+
+/// Prints text; a reader that closes the pipe early is no error.
+pub fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints a value as one JSON object.
+pub fn print_json<T: serde::Serialize>(value: &T) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&(text + "\n")),
+        Err(error) => eprintln!("tern: no JSON: {error}"),
+    }
+}

@@ -1,0 +1,172 @@
+//! What the numbers in a trace stand for: the names and parameters of sandboxes,
+//! servers, threads and replica sets, from the system description in the trace.
+use tern_config::{Runs, ServerKind, System};
+use tern_trace::Trace;
+
+/// The description, arranged by the numbers that records use.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// The description; `None` if the trace has none or it cannot be decoded.
+    pub system: Option<System>,
+    /// One for each of the trace's cores.
+    pub cores: Vec<CoreLayout>,
+}
+
+/// One sandbox's servers and threads.
+#[derive(Clone, Debug, Default)]
+pub struct CoreLayout {
+    /// The sandbox's name.
+    pub sandbox: String,
+    /// Its servers.
+    pub servers: Vec<ServerLayout>,
+    /// The threads of all its servers.
+    pub threads: Vec<ThreadLayout>,
+}
+
+/// One server. Times are nanoseconds.
+#[derive(Clone, Debug)]
+pub struct ServerLayout {
+    /// Its name.
+    pub name: String,
+    /// Its algorithm.
+    pub kind: ServerKind,
+    /// Budget C.
+    pub budget: u64,
+    /// Period T.
+    pub period: u64,
+}
+
+/// One thread. Times are nanoseconds.
+#[derive(Clone, Debug)]
+pub struct ThreadLayout {
+    /// Its name.
+    pub name: String,
+    /// Number of its server.
+    pub server: usize,
+    /// Time between its releases; zero if it has none.
+    pub period: u64,
+    /// Deadline after the release.
+    pub deadline: u64,
+    /// First release after the epoch.
+    pub offset: u64,
+    /// What it runs.
+    pub runs: Runs,
+}
+
+impl Layout {
+    /// The layout of a trace's system.
+    #[must_use]
+    pub fn of(trace: &Trace) -> Self {
+        let system: Option<System> = postcard::from_bytes(&trace.system).ok();
+        let cores = trace
+            .cores
+            .iter()
+            .enumerate()
+            .map(|(position, core)| {
+                let sandbox = system
+                    .as_ref()
+                    .and_then(|system| system.sandboxes.get(position))
+                    .filter(|sandbox| sandbox.name == core.sandbox);
+                let servers = sandbox.map_or(&[][..], |sandbox| &sandbox.servers);
+                CoreLayout {
+                    sandbox: core.sandbox.clone(),
+                    servers: servers.iter().map(ServerLayout::of).collect(),
+                    threads: servers
+                        .iter()
+                        .enumerate()
+                        .flat_map(|(number, server)| {
+                            server
+                                .threads
+                                .iter()
+                                .map(move |t| ThreadLayout::of(number, t))
+                        })
+                        .collect(),
+                }
+            })
+            .collect();
+        Self { system, cores }
+    }
+
+    /// The name of a replica set.
+    #[must_use]
+    pub fn set_name(&self, set: u16) -> String {
+        self.system
+            .as_ref()
+            .and_then(|system| system.replica_sets.get(usize::from(set)))
+            .map_or_else(|| format!("set {set}"), |set| set.name.clone())
+    }
+
+    /// The sandbox of a set's replica.
+    #[must_use]
+    pub fn replica_name(&self, set: u16, replica: u16) -> String {
+        self.system
+            .as_ref()
+            .and_then(|system| system.replica_sets.get(usize::from(set)))
+            .and_then(|set| set.replicas.get(usize::from(replica)))
+            .and_then(|place| self.cores.get(place.sandbox as usize))
+            .map_or_else(|| format!("replica {replica}"), |core| core.sandbox.clone())
+    }
+
+    /// The number of the replica that a core runs for a set.
+    #[must_use]
+    pub fn replica_of_core(&self, set: u16, core: usize) -> Option<u16> {
+        let set = self.system.as_ref()?.replica_sets.get(usize::from(set))?;
+        let found = set
+            .replicas
+            .iter()
+            .position(|place| place.sandbox as usize == core)?;
+        u16::try_from(found).ok()
+    }
+}
+
+impl CoreLayout {
+    /// A thread's name.
+    #[must_use]
+    pub fn thread_name(&self, thread: u16) -> String {
+        match self.threads.get(usize::from(thread)) {
+            Some(thread) => thread.name.clone(),
+            None => format!("thread {thread}"),
+        }
+    }
+
+    /// A server's name.
+    #[must_use]
+    pub fn server_name(&self, server: u16) -> String {
+        match self.servers.get(usize::from(server)) {
+            Some(server) => server.name.clone(),
+            None => format!("server {server}"),
+        }
+    }
+
+    /// The number of a thread's server.
+    #[must_use]
+    pub fn server_of(&self, thread: u16) -> Option<usize> {
+        self.threads
+            .get(usize::from(thread))
+            .map(|thread| thread.server)
+    }
+}
+
+impl ServerLayout {
+    fn of(server: &tern_config::Server) -> Self {
+        Self {
+            name: server.name.clone(),
+            kind: server.kind,
+            budget: server.budget,
+            period: server.period,
+        }
+    }
+}
+
+impl ThreadLayout {
+    fn of(server: usize, thread: &tern_config::Thread) -> Self {
+        Self {
+            name: thread.name.clone(),
+            server,
+            period: thread.period,
+            deadline: thread.deadline,
+            offset: thread.offset,
+            runs: thread.runs.clone(),
+        }
+    }
+}

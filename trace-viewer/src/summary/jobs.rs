@@ -1,0 +1,351 @@
+//! Jobs: released when, complete when, in time or not.
+//!
+//! A response time counts from the *nominal* release, offset + number × period after
+//! the epoch: a kernel that is busy notices a release late, and that lateness is part of
+//! the response. Where the records do not fit such a numbering (or nothing is known of
+//! the thread), the time of the release record stands in.
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tern_trace::Event;
+
+use crate::layout::{CoreLayout, ThreadLayout};
+
+/// One thread's jobs. Times are nanoseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct ThreadSummary {
+    /// Its name.
+    pub thread: String,
+    /// Its server's name.
+    pub server: String,
+    /// Jobs released.
+    pub released: u64,
+    /// Jobs complete.
+    pub completed: u64,
+    /// Jobs still running at the end whose deadlines had not passed.
+    pub unfinished: u64,
+    /// Response times of the jobs that are complete.
+    pub response: Option<Responses>,
+    /// The deadline, relative to the release.
+    pub deadline_ns: Option<u64>,
+    /// Jobs that were late, never completed, or never released while others were.
+    pub misses: u64,
+    /// Of these, the ones whose release is missing.
+    pub absent: u64,
+    /// Misses that the kernel itself recorded.
+    pub recorded_misses: u64,
+    /// The first jobs that missed.
+    pub first_missed_jobs: Vec<u32>,
+    /// Whether responses count from the nominal release; else from the release's record.
+    pub nominal: bool,
+}
+
+/// Response times in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Responses {
+    /// The shortest.
+    pub min_ns: i64,
+    /// The middle one; of an even number, the mean of the two in the middle.
+    pub median_ns: i64,
+    /// The longest.
+    pub max_ns: i64,
+    /// The job that took the longest.
+    pub max_job: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Job {
+    released: Option<i64>,
+    completed: Option<i64>,
+    missed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct JobLog {
+    threads: BTreeMap<u16, BTreeMap<u32, Job>>,
+}
+
+/// A record may be this much earlier than its nominal time: rounding of the clock.
+const ROUNDING_NS: i64 = 1_000;
+
+/// How many of a thread's missed jobs are named.
+const NAMED_MISSES: usize = 10;
+
+impl JobLog {
+    pub(super) fn event(&mut self, at: i64, event: Event) {
+        match event {
+            Event::Release { thread, job } => {
+                self.job(thread, job).released.get_or_insert(at);
+            }
+            Event::Complete { thread, job } => {
+                self.job(thread, job).completed.get_or_insert(at);
+            }
+            Event::Miss { thread, job } => self.job(thread, job).missed = true,
+            _ => {}
+        }
+    }
+
+    fn job(&mut self, thread: u16, job: u32) -> &mut Job {
+        self.threads
+            .entry(thread)
+            .or_default()
+            .entry(job)
+            .or_default()
+    }
+
+    pub(super) fn summarize(
+        mut self,
+        layout: &CoreLayout,
+        end: i64,
+        warnings: &mut Vec<String>,
+    ) -> Vec<ThreadSummary> {
+        for thread in 0..layout.threads.len() {
+            self.threads.entry(thread as u16).or_default();
+        }
+        self.threads
+            .iter()
+            .map(|(&thread, jobs)| {
+                let known = layout.threads.get(usize::from(thread));
+                let summary = summarize(jobs, known, end);
+                let name = layout.thread_name(thread);
+                if let Some(known) = known
+                    && known.period > 0
+                    && !summary.nominal
+                    && summary.released > 0
+                {
+                    warnings.push(format!(
+                        "sandbox {}, thread {name}: releases do not fall on offset + number x period; \
+                         responses count from the release records",
+                        layout.sandbox
+                    ));
+                }
+                ThreadSummary {
+                    thread: name,
+                    server: known
+                        .map_or_else(String::new, |known| layout.server_name(known.server as u16)),
+                    ..summary
+                }
+            })
+            .collect()
+    }
+}
+
+fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) -> ThreadSummary {
+    let nominal = known.and_then(|known| nominal_releases(jobs, known));
+    let deadline = known
+        .map(|known| known.deadline)
+        .filter(|&deadline| deadline > 0);
+    let mut responses = Vec::new();
+    let mut missed = Vec::new();
+    let mut summary = ThreadSummary {
+        thread: String::new(),
+        server: String::new(),
+        released: 0,
+        completed: 0,
+        unfinished: 0,
+        response: None,
+        deadline_ns: deadline,
+        misses: 0,
+        absent: 0,
+        recorded_misses: 0,
+        first_missed_jobs: Vec::new(),
+        nominal: nominal.is_some(),
+    };
+    for (&number, job) in jobs {
+        summary.released += u64::from(job.released.is_some());
+        summary.completed += u64::from(job.completed.is_some());
+        summary.recorded_misses += u64::from(job.missed);
+        let release = match nominal {
+            Some(nominal) => Some(nominal.release(number)),
+            None => job.released,
+        };
+        let response = release.map(|release| job.completed.unwrap_or(end) - release);
+        if let (Some(response), Some(_)) = (response, job.completed) {
+            responses.push((response, number));
+        }
+        let late = match (response, deadline) {
+            (Some(response), Some(deadline)) => response > deadline.cast_signed(),
+            _ => false,
+        };
+        if late || job.missed {
+            missed.push(number);
+        } else if job.completed.is_none() {
+            summary.unfinished += 1;
+        }
+    }
+    if let (Some(nominal), Some(deadline)) = (nominal, deadline) {
+        let first = jobs.keys().next().copied().unwrap_or(0);
+        let due = nominal.due(end, deadline.cast_signed());
+        for number in (first..due).filter(|number| !jobs.contains_key(number)) {
+            summary.absent += 1;
+            missed.push(number);
+        }
+        missed.sort_unstable();
+    }
+    summary.misses = missed.len() as u64;
+    missed.truncate(NAMED_MISSES);
+    summary.first_missed_jobs = missed;
+    summary.response = distribution(responses);
+    summary
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Nominal {
+    offset: i64,
+    period: i64,
+}
+
+impl Nominal {
+    fn release(self, number: u32) -> i64 {
+        self.offset
+            .saturating_add(self.period.saturating_mul(i64::from(number)))
+    }
+
+    /// The number of the first job whose deadline is not before `end`.
+    fn due(self, end: i64, deadline: i64) -> u32 {
+        let past = end.saturating_sub(deadline).saturating_sub(self.offset);
+        u32::try_from((past.max(0) as u64).div_ceil(self.period as u64)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The numbering of periodic releases, if the records fit it: no release before its
+/// time, and the first one within its period.
+fn nominal_releases(jobs: &BTreeMap<u32, Job>, known: &ThreadLayout) -> Option<Nominal> {
+    let nominal = Nominal {
+        offset: i64::try_from(known.offset).ok()?,
+        period: i64::try_from(known.period)
+            .ok()
+            .filter(|&period| period > 0)?,
+    };
+    let mut lateness = jobs.iter().filter_map(|(&number, job)| {
+        job.released
+            .map(|released| released.saturating_sub(nominal.release(number)))
+    });
+    let first = lateness.next()?;
+    let fits = first < nominal.period
+        && core::iter::once(first)
+            .chain(lateness)
+            .all(|late| late >= -ROUNDING_NS);
+    fits.then_some(nominal)
+}
+
+fn distribution(mut responses: Vec<(i64, u32)>) -> Option<Responses> {
+    responses.sort_unstable();
+    let &(min_ns, _) = responses.first()?;
+    let &(max_ns, max_job) = responses.last()?;
+    let (low, high) = (
+        responses[(responses.len() - 1) / 2].0,
+        responses[responses.len() / 2].0,
+    );
+    Some(Responses {
+        min_ns,
+        median_ns: low + (high - low) / 2,
+        max_ns,
+        max_job,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_config::Runs;
+
+    fn thread(offset: u64, period: u64, deadline: u64) -> ThreadLayout {
+        ThreadLayout {
+            name: "t".to_string(),
+            server: 0,
+            period,
+            deadline,
+            offset,
+            runs: Runs::Nothing,
+        }
+    }
+
+    fn jobs(records: &[(u32, Option<i64>, Option<i64>)]) -> BTreeMap<u32, Job> {
+        records
+            .iter()
+            .map(|&(number, released, completed)| {
+                (
+                    number,
+                    Job {
+                        released,
+                        completed,
+                        missed: false,
+                    },
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn responses_count_from_the_nominal_release_however_late_it_was_noticed() {
+        // Period 100: releases at 10, 110, 210; noticed at 10, 150, 210.
+        let log = jobs(&[
+            (0, Some(10), Some(40)),
+            (1, Some(150), Some(180)),
+            (2, Some(210), Some(230)),
+        ]);
+        let summary = summarize(&log, Some(&thread(10, 100, 60)), 240);
+        let response = Responses {
+            min_ns: 20,
+            median_ns: 30,
+            max_ns: 70,
+            max_job: 1,
+        };
+        assert_eq!(summary.response, Some(response));
+        assert!(summary.nominal);
+        assert_eq!((summary.misses, summary.first_missed_jobs), (1, vec![1]));
+    }
+
+    #[test]
+    fn a_numbering_that_does_not_fit_falls_back_to_the_records() {
+        for (offset, why) in [
+            (9_000, "before its time"),
+            (0, "long after the first period"),
+        ] {
+            let log = jobs(&[(0, Some(5_000), Some(5_030)), (1, Some(5_100), Some(5_150))]);
+            let summary = summarize(&log, Some(&thread(offset, 100, 60)), 5_200);
+            assert!(!summary.nominal, "{why}");
+            assert_eq!(summary.response.unwrap().median_ns, 40, "{why}");
+            assert_eq!(summary.misses, 0, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_job_without_an_end_is_missed_once_its_deadline_has_passed() {
+        let log = jobs(&[(0, Some(0), None)]);
+        let at = |end| {
+            let summary = summarize(&log, Some(&thread(0, 100, 60)), end);
+            (summary.unfinished, summary.misses)
+        };
+        assert_eq!(at(60), (1, 0));
+        assert_eq!(at(61), (0, 1));
+    }
+
+    #[test]
+    fn releases_that_stop_are_misses_from_the_first_deadline_on_that_passed() {
+        // Jobs 0 and 2; 1 is absent, and so are 3 and 4, due at 360 and 460.
+        let log = jobs(&[(0, Some(0), Some(10)), (2, Some(200), Some(210))]);
+        for (end, absent) in [(220, 1), (360, 1), (361, 2), (460, 2), (461, 3)] {
+            let summary = summarize(&log, Some(&thread(0, 100, 60)), end);
+            assert_eq!(
+                (summary.absent, summary.misses),
+                (absent, absent),
+                "end {end}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_kernels_own_misses_count_even_where_no_deadline_is_known() {
+        let mut log = JobLog::default();
+        log.event(5, Event::Release { thread: 3, job: 7 });
+        log.event(9, Event::Miss { thread: 3, job: 7 });
+        log.event(12, Event::Complete { thread: 3, job: 7 });
+        let threads = log.summarize(&CoreLayout::default(), 20, &mut Vec::new());
+        assert_eq!(threads.len(), 1);
+        assert_eq!(threads[0].thread, "thread 3");
+        assert_eq!((threads[0].misses, threads[0].recorded_misses), (1, 1));
+        assert_eq!(threads[0].response.unwrap().max_ns, 7);
+    }
+}

@@ -1,0 +1,309 @@
+//! The summary for people.
+use std::fmt::{self, Display, Formatter};
+
+use super::{Repair, SandboxSummary, Summary, Votes};
+use crate::table::{Table, instant, span};
+
+/// How many votes of a kind are listed one by one.
+const LISTED: usize = 10;
+
+impl Display for Summary {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let records: u64 = self.sandboxes.iter().map(|sandbox| sandbox.records).sum();
+        writeln!(
+            out,
+            "{}, build {}: {} sandboxes, {records} records from {} to {}, {} lost",
+            self.system.as_deref().unwrap_or("unknown system"),
+            self.build,
+            self.sandboxes.len(),
+            instant(self.from_ns),
+            instant(self.to_ns),
+            self.lost(),
+        )?;
+        self.jobs(out)?;
+        self.servers(out)?;
+        self.redundancy(out)?;
+        self.exits(out)?;
+        self.counts(out)?;
+        for (title, lines) in [("warning", &self.warnings), ("unsound", &self.unsound)] {
+            for line in lines {
+                writeln!(out, "{title}: {line}")?;
+            }
+        }
+        let verdict = match (self.unsound.is_empty(), self.misses()) {
+            (false, _) => "the trace has losses or is damaged: it proves nothing".to_string(),
+            (true, 0) => "no deadline missed".to_string(),
+            (true, 1) => "1 deadline missed".to_string(),
+            (true, misses) => format!("{misses} deadlines missed"),
+        };
+        writeln!(out, "verdict: {verdict}")
+    }
+}
+
+fn section(out: &mut Formatter<'_>, title: &str, table: &Table) -> fmt::Result {
+    if table.is_empty() {
+        return Ok(());
+    }
+    write!(out, "\n{title}\n{}", table.render())
+}
+
+fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_string(), show)
+}
+
+fn response(nanos: i64) -> String {
+    if nanos < 0 {
+        format!("-{}", span(nanos.unsigned_abs()))
+    } else {
+        span(nanos as u64)
+    }
+}
+
+impl Summary {
+    fn jobs(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            "sandbox", "thread", "server", "jobs", "min", "median", "max", "deadline", "misses",
+        ]);
+        let mut missed = Vec::new();
+        for (sandbox, thread) in self.threads() {
+            let times = thread.response;
+            table.line(vec![
+                sandbox.sandbox.clone(),
+                thread.thread.clone(),
+                thread.server.clone(),
+                thread.completed.to_string(),
+                dash(times, |times| response(times.min_ns)),
+                dash(times, |times| response(times.median_ns)),
+                dash(times, |times| response(times.max_ns)),
+                dash(thread.deadline_ns, span),
+                thread.misses.to_string(),
+            ]);
+            if thread.misses > 0 {
+                let jobs: Vec<_> = thread
+                    .first_missed_jobs
+                    .iter()
+                    .map(u32::to_string)
+                    .collect();
+                missed.push(format!(
+                    "  missed: {} {} in job {}{}{}",
+                    sandbox.sandbox,
+                    thread.thread,
+                    jobs.join(", "),
+                    if (jobs.len() as u64) < thread.misses {
+                        ", ..."
+                    } else {
+                        ""
+                    },
+                    match thread.absent {
+                        0 => String::new(),
+                        absent => format!(" ({absent} of them were never released)"),
+                    },
+                ));
+            }
+        }
+        section(out, "jobs (response times)", &table)?;
+        missed.iter().try_for_each(|line| writeln!(out, "{line}"))
+    }
+
+    fn servers(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            "sandbox",
+            "server",
+            "budget",
+            "period",
+            "runs",
+            "busy",
+            "of budget",
+            "exhausted",
+            "replenishments",
+        ]);
+        for sandbox in &self.sandboxes {
+            for server in &sandbox.servers {
+                let used = server.budget_use_per_mille;
+                table.line(vec![
+                    sandbox.sandbox.clone(),
+                    server.server.clone(),
+                    span(server.budget_ns),
+                    span(server.period_ns),
+                    server.runs.to_string(),
+                    span(server.busy_ns),
+                    format!("{}.{}%", used / 10, used % 10),
+                    server.exhaustions.to_string(),
+                    server.posted.to_string(),
+                ]);
+            }
+        }
+        section(out, "servers", &table)
+    }
+
+    fn redundancy(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            "set",
+            "epochs",
+            "unanimous",
+            "minority",
+            "timeout",
+            "no majority",
+            "not voted",
+        ]);
+        for votes in &self.votes {
+            table.line(vec![
+                votes.set.clone(),
+                format!("{} to {}", votes.first_epoch, votes.last_epoch),
+                votes.unanimous.to_string(),
+                votes.minority.to_string(),
+                votes.timeout.to_string(),
+                votes.no_majority.to_string(),
+                votes.absent.to_string(),
+            ]);
+        }
+        section(out, "votes", &table)?;
+        self.votes
+            .iter()
+            .try_for_each(|votes| disagreements(out, votes))?;
+        if !self.repairs.is_empty() {
+            writeln!(out, "\nrepairs")?;
+        }
+        self.repairs
+            .iter()
+            .try_for_each(|found| writeln!(out, "  {}", repair(found)))?;
+        let mut table = Table::new(&["set", "fresh", "stale"]);
+        for inputs in &self.inputs {
+            table.line(vec![
+                inputs.set.clone(),
+                inputs.fresh.to_string(),
+                inputs.stale.to_string(),
+            ]);
+        }
+        section(out, "inputs", &table)?;
+        for stop in &self.stops {
+            writeln!(
+                out,
+                "safe stop of {} in epoch {} at {} (recorded by {})",
+                stop.set,
+                stop.epoch,
+                instant(stop.at_ns),
+                stop.sandbox
+            )?;
+        }
+        for note in &self.notes {
+            let at = dash(note.at_ns, instant);
+            let sandbox = note.sandbox.as_deref().unwrap_or("-");
+            writeln!(out, "from outside: {at} {sandbox} {}", note.text)?;
+        }
+        Ok(())
+    }
+
+    fn exits(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["sandbox", "reason", "exits", "first to last epoch"]);
+        let steady = |count: Option<u64>| count.map_or("not recorded".into(), |n| n.to_string());
+        for sandbox in &self.sandboxes {
+            let exits = &sandbox.exits;
+            let sum = exits.total.to_string();
+            table.line(vec![
+                sandbox.sandbox.clone(),
+                "all".into(),
+                sum,
+                steady(exits.steady),
+            ]);
+            for count in &exits.by_reason {
+                let (reason, total) = (count.reason.clone(), count.total.to_string());
+                table.line(vec![String::new(), reason, total, steady(count.steady)]);
+            }
+        }
+        section(out, "exits to the hypervisor", &table)
+    }
+
+    fn counts(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            "sandbox",
+            "records",
+            "lost",
+            "pages hashed",
+            "scrubs",
+            "interrupts",
+            "system calls",
+            "faults",
+        ]);
+        for sandbox in &self.sandboxes {
+            let SandboxSummary {
+                records,
+                lost,
+                pages_hashed,
+                scrubs,
+                ..
+            } = sandbox;
+            let SandboxSummary {
+                interrupts,
+                system_calls,
+                faults,
+                ..
+            } = sandbox;
+            let counts = [
+                records,
+                lost,
+                pages_hashed,
+                scrubs,
+                interrupts,
+                system_calls,
+                faults,
+            ];
+            let mut line = vec![sandbox.sandbox.clone()];
+            line.extend(counts.iter().map(ToString::to_string));
+            table.line(line);
+        }
+        section(out, "counts", &table)?;
+        writeln!(out)
+    }
+}
+
+fn disagreements(out: &mut Formatter<'_>, votes: &Votes) -> fmt::Result {
+    for vote in votes.disagreements.iter().take(LISTED) {
+        write!(
+            out,
+            "  {} epoch {} at {}: {}",
+            votes.set,
+            vote.epoch,
+            instant(vote.at_ns),
+            vote.outcome
+        )?;
+        if !vote.faulty.is_empty() {
+            write!(out, ", against {}", vote.faulty.join(" and "))?;
+        }
+        if let Some(donor) = &vote.donor {
+            write!(out, ", donor {donor}")?;
+        }
+        if let Some(witness) = &vote.witness {
+            write!(out, ", witness {witness}")?;
+        }
+        writeln!(out)?;
+    }
+    match votes.disagreements.len().saturating_sub(LISTED) {
+        0 => Ok(()),
+        more => writeln!(out, "  ... and {more} more"),
+    }
+}
+
+fn repair(repair: &Repair) -> String {
+    let mut text = format!(
+        "{} in {}: from {}, {} pages differing, {} copied in {} round{}, {}",
+        repair.set,
+        repair.sandbox,
+        instant(repair.started_ns),
+        repair.differing,
+        repair.copied,
+        repair.rounds,
+        if repair.rounds == 1 { "" } else { "s" },
+        repair.result,
+    );
+    if let Some(duration) = repair.duration_ns {
+        text += &format!(" after {}", span(duration));
+    }
+    if let Some(epoch) = repair.detected_epoch {
+        text += &format!("; detected in epoch {epoch}");
+    }
+    if let Some(epoch) = repair.rejoined_epoch {
+        text += &format!("; rejoined in epoch {epoch}");
+    }
+    text
+}
