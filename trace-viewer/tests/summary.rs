@@ -1,0 +1,255 @@
+//! The summary of hand-made traces, every number checked by hand.
+mod common;
+
+use common::{arbiter, core, healthy, repaired, replica, ring, trace_of};
+use tern_trace::{Core, Event, Mode, Note, VoteOutcome, VoteParties};
+use trace_viewer::status::Status;
+use trace_viewer::summary::{Responses, Summary, ThreadSummary};
+
+fn thread<'a>(summary: &'a Summary, sandbox: &str, thread: &str) -> &'a ThreadSummary {
+    let found = summary
+        .threads()
+        .find(|(s, t)| s.sandbox == sandbox && t.thread == thread);
+    found.expect("the thread is in the summary").1
+}
+
+#[test]
+fn a_healthy_run_is_well_and_its_numbers_are_these() {
+    let summary = Summary::from_trace(&healthy());
+    assert_eq!(summary.status(), Status::Well);
+    assert_eq!(summary.unsound, [""; 0]);
+    assert_eq!(summary.warnings, [""; 0]);
+    assert_eq!(summary.system.as_deref(), Some("pendulum"));
+    // From the exits' reading at -0.9 ms to attitude's last end at 481 ms.
+    assert_eq!((summary.from_ns, summary.to_ns), (-900_000, 481_000_000));
+
+    let attitude = thread(&summary, "beta", "attitude");
+    assert_eq!(
+        (attitude.released, attitude.completed, attitude.misses),
+        (25, 25, 0)
+    );
+    let always = Responses {
+        min_ns: 1_000_000,
+        median_ns: 1_000_000,
+        max_ns: 1_000_000,
+        max_job: 24,
+    };
+    assert_eq!(attitude.response, Some(always));
+    // Every second controller waits 1 ms for attitude.
+    let controller = thread(&summary, "beta", "controller");
+    let response = Responses {
+        min_ns: 4_000_000,
+        median_ns: 4_500_000,
+        max_ns: 5_000_000,
+        max_job: 8,
+    };
+    assert_eq!(controller.response, Some(response));
+    assert_eq!(
+        (controller.deadline_ns, controller.nominal),
+        (Some(50_000_000), true)
+    );
+    assert_eq!(controller.server, "control");
+
+    let votes = &summary.votes[0];
+    assert_eq!(
+        (votes.set.as_str(), votes.first_epoch, votes.last_epoch),
+        ("controller", 0, 9)
+    );
+    assert_eq!(
+        (votes.unanimous, votes.minority, votes.timeout, votes.absent),
+        (10, 0, 0, 0)
+    );
+    assert_eq!((summary.inputs[0].fresh, summary.inputs[0].stale), (9, 1));
+    assert_eq!(summary.steady_exits(), Some(0));
+    assert_eq!(summary.sandboxes[0].exits.total, 40);
+    assert_eq!(summary.sandboxes[0].pages_hashed, 10);
+}
+
+#[test]
+fn servers_are_charged_with_what_their_threads_ran() {
+    let summary = Summary::from_trace(&healthy());
+    let [control, attitude] = &summary.sandboxes[0].servers[..] else {
+        panic!("two servers")
+    };
+    assert_eq!((control.runs, control.busy_ns), (10, 40_000_000));
+    assert_eq!((control.posted, control.posted_ns), (10, 40_000_000));
+    // 40 ms of the 10 ms each 50 ms over 481 ms: 40 / 96.2 = 41.5 %.
+    assert_eq!(control.budget_use_per_mille, 415);
+    assert_eq!((attitude.runs, attitude.busy_ns), (25, 25_000_000));
+    // 25 ms of the 2 ms each 20 ms over 481 ms: 25 / 48.1 = 51.9 %.
+    assert_eq!(attitude.budget_use_per_mille, 519);
+    assert_eq!(attitude.exhaustions, 0);
+}
+
+#[test]
+fn a_repair_is_told_from_the_vote_to_the_return() {
+    let summary = Summary::from_trace(&repaired());
+    assert_eq!(summary.status(), Status::Well);
+    let votes = &summary.votes[0];
+    assert_eq!((votes.unanimous, votes.minority), (8, 2));
+    let first = &votes.disagreements[0];
+    assert_eq!((first.epoch, first.outcome), (3, "minority"));
+    assert_eq!(first.faulty, ["beta"]);
+    assert_eq!(
+        (first.donor.as_deref(), first.witness.as_deref()),
+        (Some("alpha"), Some("gamma"))
+    );
+
+    let [repair] = &summary.repairs[..] else {
+        panic!("one repair")
+    };
+    assert_eq!(
+        (repair.set.as_str(), repair.sandbox.as_str()),
+        ("controller", "beta")
+    );
+    assert_eq!(repair.detected_epoch, Some(3));
+    assert_eq!(repair.detected_ns, Some(170_500_000));
+    assert_eq!(repair.started_ns, 180_000_000);
+    assert_eq!(repair.duration_ns, Some(50_400_000));
+    assert_eq!((repair.rounds, repair.differing, repair.copied), (2, 3, 3));
+    assert_eq!(repair.pages, [4, 9, 70]);
+    assert_eq!((repair.result, repair.rejoined_epoch), ("done", Some(5)));
+
+    let text = summary.to_string();
+    let line = "controller in beta: from 180.000ms, 3 pages differing, 3 copied in 2 rounds, \
+                done after 50.4ms; detected in epoch 3; rejoined in epoch 5";
+    assert!(text.contains(line), "{text}");
+    assert!(
+        text.contains("epoch 3 at 170.500ms: minority, against beta, donor alpha"),
+        "{text}"
+    );
+    assert!(text.ends_with("verdict: no deadline missed\n"), "{text}");
+}
+
+#[test]
+fn a_replica_that_stops_is_late_from_its_first_absent_job_on() {
+    let mut beta = replica(10);
+    beta.retain(|&(micros, event)| match event {
+        Event::Release { thread: 0, .. } | Event::Complete { thread: 0, .. } => micros < 150_000,
+        _ => true,
+    });
+    let timeout = VoteParties {
+        faulty: 0b010,
+        donor: 0,
+        witness: 2,
+    };
+    let trace = trace_of(vec![
+        core("alpha", replica(10), &[]),
+        core("beta", beta, &[]),
+        core("gamma", replica(10), &[]),
+        core(
+            "arbiter",
+            arbiter(10, &[(3, VoteOutcome::Timeout, timeout)]),
+            &[],
+        ),
+    ]);
+    let summary = Summary::from_trace(&trace);
+    assert_eq!(summary.votes[0].timeout, 1);
+    // Jobs 3 to 8; job 9, due at 500 ms, is past the end at 481 ms.
+    let controller = thread(&summary, "beta", "controller");
+    assert_eq!((controller.absent, controller.misses), (6, 6));
+    assert_eq!(controller.first_missed_jobs, [3, 4, 5, 6, 7, 8]);
+    assert_eq!(thread(&summary, "beta", "attitude").misses, 0);
+    assert_eq!(summary.status(), Status::Late);
+}
+
+#[test]
+fn exits_after_the_first_release_are_in_the_steady_state() {
+    let mut events = replica(10);
+    events.push((
+        60_000,
+        Event::Exit {
+            reason: 3,
+            count: 2,
+        },
+    ));
+    events.push((
+        480_500,
+        Event::Exit {
+            reason: 0,
+            count: 1,
+        },
+    ));
+    let cores = vec![core("alpha", events, &[42, 0, 0, 2])];
+    let summary = Summary::from_trace(&trace_of(cores));
+    let exits = &summary.sandboxes[0].exits;
+    // The last ballot is at 453.5 ms: the reading at 480.5 ms is after the last epoch, and
+    // the hypervisor counted one more that the kernel never read.
+    assert_eq!((exits.total, exits.steady), (44, Some(2)));
+    let reasons: Vec<_> = exits
+        .by_reason
+        .iter()
+        .map(|e| (e.reason.as_str(), e.total, e.steady))
+        .collect();
+    assert_eq!(reasons, [("hypercall", 42, Some(0)), ("msr", 2, Some(2))]);
+}
+
+#[test]
+fn exits_that_no_record_dates_are_not_called_zero() {
+    let mut events = replica(10);
+    events.retain(|(_, event)| !matches!(event, Event::Exit { .. }));
+    let counted = Summary::from_trace(&trace_of(vec![core("alpha", events.clone(), &[40])]));
+    assert_eq!(counted.sandboxes[0].exits.steady, None);
+    assert!(counted.to_string().contains("not recorded"));
+    let none = Summary::from_trace(&trace_of(vec![core("alpha", events, &[0])]));
+    assert_eq!(none.steady_exits(), Some(0));
+}
+
+#[test]
+fn a_trace_with_losses_or_damage_is_never_a_pass() {
+    let small = |mode| Core::from_words("alpha", &ring(replica(10), mode, 128), &[40]);
+    let dropped = small(Mode::Stream);
+    let overwritten = small(Mode::Overwrite);
+    let damaged = Core::from_words("alpha", &[], &[]);
+    for (case, core, reason) in [
+        ("dropped", dropped, "records dropped"),
+        ("overwritten", overwritten, "records overwritten"),
+        ("damaged", damaged, "trace ring truncated"),
+    ] {
+        let summary = Summary::from_trace(&trace_of(vec![core]));
+        assert_eq!(summary.status(), Status::Unsound, "{case}");
+        assert!(
+            summary.unsound.iter().any(|line| line.contains(reason)),
+            "{:?}",
+            summary.unsound
+        );
+    }
+}
+
+#[test]
+fn records_without_meaning_are_damage() {
+    let mut trace = healthy();
+    trace.cores[1].records[5].kind = tern_trace::Kind::Continuation;
+    let summary = Summary::from_trace(&trace);
+    assert_eq!(summary.status(), Status::Unsound);
+    assert_eq!(
+        summary.unsound,
+        ["sandbox beta: a continuation without its record"]
+    );
+}
+
+#[test]
+fn a_trace_without_its_description_still_has_numbers() {
+    let mut trace = healthy();
+    trace.system = vec![0xFF];
+    let summary = Summary::from_trace(&trace);
+    assert_eq!(summary.system, None);
+    assert_eq!(summary.warnings.len(), 1);
+    assert_eq!(thread(&summary, "alpha", "thread 0").completed, 10);
+    assert_eq!(summary.votes[0].unanimous, 10);
+}
+
+#[test]
+fn remarks_from_outside_are_shown_with_their_time_and_place() {
+    let mut trace = healthy();
+    trace.notes.push(Note {
+        tsc: Some(common::at(1_500)),
+        sandbox: Some(2),
+        text: "flipped bit 3 of page 7".to_string(),
+    });
+    let text = Summary::from_trace(&trace).to_string();
+    assert!(
+        text.contains("from outside: 1.500ms gamma flipped bit 3 of page 7"),
+        "{text}"
+    );
+}
