@@ -1,0 +1,53 @@
+//! How far the target of a repair is: what the donor must know not to run ahead, and
+//! what the voter shows.
+use tern_vote::{Reader, ReplicaLayout, Set, Writer};
+
+/// A target's record in its channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The epoch whose list it works on.
+    pub epoch: u64,
+    /// Entries of the list dealt with: slots before this one are free again.
+    pub next: u32,
+    /// Pages accepted in this epoch.
+    pub accepted: u32,
+    /// Pages that came and did not match.
+    pub rejected: u32,
+    /// Length of the list.
+    pub differing: u32,
+    /// Pages accepted since the repair began, in all epochs.
+    pub repaired: u32,
+}
+
+impl Progress {
+    /// Writes it into the target's channel.
+    pub fn publish(&self, set: &Set, layout: &ReplicaLayout, own: Writer<'_>) {
+        let words = [
+            u64::from(set.number),
+            self.epoch,
+            pair(self.next, self.accepted),
+            pair(self.rejected, self.differing),
+            u64::from(self.repaired),
+            0,
+        ];
+        layout.progress().write(own, &set.key, &words);
+    }
+
+    /// Reads it from a target's channel; `None` if there is no whole record.
+    #[must_use]
+    pub fn read(set: &Set, layout: &ReplicaLayout, target: Reader<'_>) -> Option<Self> {
+        let (words, _) = layout.progress().read(target, &set.key).ok()?;
+        (words[0] == u64::from(set.number)).then_some(Self {
+            epoch: words[1],
+            next: (words[2] >> 32) as u32,
+            accepted: words[2] as u32,
+            rejected: (words[3] >> 32) as u32,
+            differing: words[3] as u32,
+            repaired: words[4] as u32,
+        })
+    }
+}
+
+const fn pair(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
