@@ -69,7 +69,10 @@ impl<T> Place<T> {
     ///
     /// # Safety
     /// Only once.
-    #[expect(clippy::mut_from_ref, reason = "the caller vouches for being the only one")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller vouches for being the only one"
+    )]
     pub unsafe fn take(&self) -> &mut T {
         // SAFETY: the caller vouches for being the only one.
         unsafe { &mut *self.0.get() }

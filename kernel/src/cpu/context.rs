@@ -21,8 +21,8 @@ pub struct Context {
 const _: () = assert!(size_of::<Context>() == 688 && size_of::<Context>().is_multiple_of(16));
 const _: () = assert!(offset_of!(Context, frame) == 512);
 
-/// Flags that a program may have: carry, parity, adjust, zero, sign, trap, direction,
-/// overflow, and the processor-identification bit.
+/// Flags that a program may have: carry, parity, adjust, zero, sign, direction, overflow,
+/// and the processor-identification bit. Not the trap flag.
 const USER_FLAGS: u64 = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x400 | 0x800 | 0x20_0000;
 const FLAG_ALWAYS_ONE: u64 = 1 << 1;
 const FLAG_INTERRUPTS: u64 = 1 << 9;
