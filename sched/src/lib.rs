@@ -27,6 +27,7 @@
 extern crate std;
 
 mod agenda;
+pub mod analysis;
 mod inherit;
 mod io;
 mod observer;

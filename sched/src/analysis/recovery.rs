@@ -1,0 +1,203 @@
+//! How long it takes to repair a replica by copying pages, and whether it ends at all
+//! while the donor runs on and dirties pages.
+//!
+//! Pre-copy as in Clark et al., "Live migration of virtual machines", NSDI 2005, on the
+//! supply of servers (Shin and Lee 2003). It converges iff w·c·T/C < 1 for w pages
+//! dirtied a unit of time, c the cost of a page: iff a page is copied faster than the
+//! next is dirtied.
+use super::{HORIZON, Supply};
+use core::fmt;
+use tern_units::Duration;
+
+/// Pages on their way from a donor to the replica that is repaired. Each does its part
+/// within its own server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copying {
+    /// Pages that differ at the start.
+    pub pages: u64,
+    /// Pages of the program in all.
+    pub total: u64,
+    /// What the donor's server supplies.
+    pub donor: Supply,
+    /// What the repaired replica's server supplies.
+    pub target: Supply,
+    /// The donor's work for a page: copy and hashes.
+    pub donor_cost: Duration,
+    /// The target's work for a page: copy and hashes.
+    pub target_cost: Duration,
+    /// Fixed delay of a round: polling, and whatever else a message takes.
+    pub latency: Duration,
+    /// Pages that the donor dirties in each of its periods, at most.
+    pub dirtied: u64,
+    /// The donor's period, a job each.
+    pub period: Duration,
+}
+
+impl Copying {
+    /// The longest time that a round of this many pages takes, the target starting when
+    /// the donor is done; `None` if there is no bound.
+    fn round(&self, pages: u64) -> Option<Duration> {
+        let donor = self.donor.time_for(self.donor_cost.checked_mul(pages)?);
+        let target = self.target.time_for(self.target_cost.checked_mul(pages)?);
+        let time = donor.checked_add(self.latency)?.checked_add(target)?;
+        (time.as_nanos() < HORIZON).then_some(time)
+    }
+
+    /// Whether this many pages fit in one budget on both sides.
+    fn fits_one_budget(&self, pages: u64) -> bool {
+        let fits = |cost: Duration, supply: Supply| {
+            cost.checked_mul(pages)
+                .is_some_and(|work| work <= supply.budget())
+        };
+        fits(self.donor_cost, self.donor) && fits(self.target_cost, self.target)
+    }
+}
+
+/// A bound on a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryBound {
+    /// From its start to the last page in place.
+    pub time: Duration,
+    /// Rounds, or epochs.
+    pub rounds: u64,
+    /// Pages copied in all, those that were dirtied again included.
+    pub copied: u64,
+}
+
+/// Why a repair has no bound, with the numbers to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveryObstacle {
+    /// As many pages are dirtied as are copied in the same time, or more.
+    Dirtied {
+        /// Pages dirtied meanwhile. Fewer must be.
+        dirtied: u64,
+        /// Pages copied. More must be: raise the budgets, or shorten their periods.
+        copied: u64,
+    },
+    /// Not even one page can be copied in the time there is.
+    NoTime {
+        /// The time there is.
+        window: Duration,
+        /// The time that one page takes.
+        needed: Duration,
+    },
+    /// It does converge, but not within so many rounds.
+    Rounds {
+        /// The cap.
+        cap: u64,
+        /// Pages left then.
+        left: u64,
+    },
+}
+
+impl fmt::Display for RecoveryObstacle {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dirtied { dirtied, copied } => write!(
+                out,
+                "{dirtied} pages are dirtied while {copied} are copied: dirty fewer pages a \
+                 job, or give donor and target more budget"
+            ),
+            Self::NoTime { window, needed } => write!(
+                out,
+                "one page takes up to {needed} and there are {window}: lengthen the time for \
+                 repair, or give donor and target more budget"
+            ),
+            Self::Rounds { cap, left } => write!(
+                out,
+                "{left} pages are left after {cap} rounds: allow more rounds, or give donor \
+                 and target more budget"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for RecoveryObstacle {}
+
+/// The time to repair by pre-copy while the donor runs: each round copies what was
+/// dirtied in the round before; when the rest fits in one budget it is copied at a job
+/// boundary, with the donor at rest.
+///
+/// # Errors
+/// If the repair does not converge, or not within `cap` rounds.
+pub fn recovery_bound(copying: &Copying, cap: u64) -> Result<RecoveryBound, RecoveryObstacle> {
+    let mut left = copying.pages.min(copying.total);
+    let (mut time, mut copied) = (Duration::ZERO, 0_u64);
+    for round in 1..=cap {
+        let unbounded = RecoveryObstacle::Dirtied {
+            dirtied: copying.total,
+            copied: left,
+        };
+        let took = copying.round(left).ok_or(unbounded)?;
+        time = time.saturating_add(took);
+        copied = copied.saturating_add(left);
+        let jobs = took.as_nanos().div_ceil(copying.period.as_nanos().max(1));
+        let dirtied = copying.dirtied.saturating_mul(jobs).min(copying.total);
+        if dirtied == 0 || copying.fits_one_budget(left) {
+            return Ok(RecoveryBound {
+                time,
+                rounds: round,
+                copied,
+            });
+        }
+        if dirtied >= left && !copying.fits_one_budget(dirtied) {
+            return Err(RecoveryObstacle::Dirtied {
+                dirtied,
+                copied: left,
+            });
+        }
+        left = dirtied;
+    }
+    Err(RecoveryObstacle::Rounds { cap, left })
+}
+
+/// How many pages are surely copied in a window of this length.
+#[must_use]
+pub fn pages_in(copying: &Copying, window: Duration) -> u64 {
+    let fits = |pages: u64| copying.round(pages).is_some_and(|time| time <= window);
+    let (mut below, mut above) = (0, copying.total.saturating_add(1));
+    while above - below > 1 {
+        let middle = below + (above - below) / 2;
+        if fits(middle) {
+            below = middle;
+        } else {
+            above = middle;
+        }
+    }
+    below
+}
+
+/// The time to repair in the windows between verdict and next release, one in each
+/// epoch of length `copying.period`; the donor dirties pages in each epoch, and the
+/// verdict says anew what differs. From the first verdict to the release at which the
+/// replica is whole again, at most.
+///
+/// # Errors
+/// If a window is too short for a page, or more is dirtied in an epoch than copied.
+pub fn recovery_epochs(
+    copying: &Copying,
+    window: Duration,
+) -> Result<RecoveryBound, RecoveryObstacle> {
+    let pages = copying.pages.min(copying.total);
+    let each = pages_in(copying, window);
+    if each == 0 && pages > 0 {
+        let needed = copying.round(1).unwrap_or(Duration::MAX);
+        return Err(RecoveryObstacle::NoTime { window, needed });
+    }
+    let rest = pages.saturating_sub(each);
+    let mut rounds = 1;
+    if rest > 0 {
+        let gain = each.checked_sub(copying.dirtied).filter(|gain| *gain > 0);
+        let gain = gain.ok_or(RecoveryObstacle::Dirtied {
+            dirtied: copying.dirtied,
+            copied: each,
+        })?;
+        rounds += rest.div_ceil(gain);
+    }
+    let again = copying.dirtied.saturating_mul(rounds - 1);
+    Ok(RecoveryBound {
+        time: copying.period.saturating_mul(rounds),
+        rounds,
+        copied: pages.saturating_add(again),
+    })
+}

@@ -1,0 +1,253 @@
+//! Response times of servers: when a server's budget has been delivered.
+//!
+//! A sporadic server interferes with lower priorities no more than a periodic task
+//! (C, T) does; that is what its rules are for (Sprunt, Sha, Lehoczky 1989; Stanovich et
+//! al. 2010). So servers are analysed as such tasks, whatever their threads do, waiting
+//! included. An I/O server interferes by its demand bound (Danish, Li, West 2011).
+use super::{CostTable, HORIZON, Steps, least_fixed_point, scale_up, utilization};
+use crate::ServerKind;
+use tern_units::Duration;
+
+/// A server, as the analysis sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerModel {
+    /// Its algorithm.
+    pub kind: ServerKind,
+    /// Budget C, above zero and at most the period.
+    pub budget: Duration,
+    /// Period T.
+    pub period: Duration,
+    /// Deadline D of the delivery of its budget; may exceed the period.
+    pub deadline: Duration,
+    /// Release jitter J: how much later than it arrives a job may be released.
+    pub jitter: Duration,
+    /// Blocking B, in addition to the platform's longest non-preemptible section.
+    pub blocking: Duration,
+    /// How often it may become active in a period, for overheads: the number of jobs
+    /// that its threads release in one, and one more; at least 1.
+    pub activations: u32,
+    /// For an I/O server: the position, in order of priority, of the most urgent server
+    /// whose threads request its work. It interferes from there on down.
+    pub raised_to: Option<usize>,
+}
+
+impl ServerModel {
+    /// A sporadic server with D = T, without jitter and blocking.
+    #[must_use]
+    pub const fn sporadic(budget: Duration, period: Duration) -> Self {
+        Self {
+            kind: ServerKind::Sporadic,
+            budget,
+            period,
+            deadline: period,
+            jitter: Duration::ZERO,
+            blocking: Duration::ZERO,
+            activations: 1,
+            raised_to: None,
+        }
+    }
+
+    /// An I/O server with D = T, without jitter and blocking.
+    #[must_use]
+    pub const fn io(budget: Duration, period: Duration) -> Self {
+        Self {
+            kind: ServerKind::Io,
+            ..Self::sporadic(budget, period)
+        }
+    }
+
+    /// The same, with another deadline.
+    #[must_use]
+    pub const fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Whether the parameters make sense: only such servers have responses.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        !self.budget.is_zero() && self.budget <= self.period
+    }
+
+    /// C′: the budget, and the overhead of the activations in a period.
+    pub(super) fn cost(&self, costs: &CostTable) -> u64 {
+        let overhead = costs
+            .activation()
+            .saturating_mul(u64::from(self.activations.max(1)));
+        self.budget.saturating_add(overhead).as_nanos()
+    }
+
+    /// The most that it runs in a window of this length that starts with its release.
+    ///
+    /// Sporadic: ⌈(t + J)/T⌉·C′. I/O: min(t, C′ + U′(t − C′)) + U′·J, which is also
+    /// above the demand with every shorter period it may inherit, since the capacity
+    /// shrinks with the period.
+    pub(super) fn interference(&self, window: u64, costs: &CostTable) -> u64 {
+        let (cost, period) = (self.cost(costs), self.period.as_nanos());
+        match self.kind {
+            ServerKind::Sporadic => window
+                .saturating_add(self.jitter.as_nanos())
+                .div_ceil(period)
+                .saturating_mul(cost),
+            ServerKind::Io => {
+                let late = scale_up(self.jitter.as_nanos(), cost, period);
+                let steady = scale_up(window.saturating_sub(cost), cost, period);
+                window.min(cost).saturating_add(steady).saturating_add(late)
+            }
+        }
+    }
+}
+
+/// The worst-case response time of each server, highest priority first: from a job's
+/// arrival (J before its latest release) to the delivery of its whole budget.
+///
+/// R = J + max over the jobs q = 0, 1, … of a busy window of w(q) − qT, with w(q) the
+/// least solution of w = B + (q+1)C′ + Σ_hp ⌈(w + J)/T⌉·C′; the window ends with the
+/// first job that is done before the next arrives. Theorem of Lehoczky, "Fixed priority
+/// scheduling of periodic task sets with arbitrary deadlines", RTSS 1990, section 4;
+/// with jitter and blocking as in Tindell, Burns, Wellings, "An extendible approach for
+/// analyzing fixed priority hard real-time tasks", 1994. Where R ≤ T it is the equation
+/// of Joseph and Pandya 1986 and Audsley et al. 1993, equation 4.
+///
+/// `None`: unbounded. A server below an unbounded one is unbounded too.
+#[must_use]
+pub fn server_responses<'a>(
+    servers: &'a [ServerModel],
+    costs: &'a CostTable,
+) -> ServerResponses<'a> {
+    let any_raised = servers.iter().any(|server| server.raised_to.is_some());
+    ServerResponses {
+        servers,
+        costs,
+        any_raised,
+        next: 0,
+        utilization: 0,
+        previous: None,
+    }
+}
+
+/// Iterator over response times; see [`server_responses`].
+#[derive(Clone, Debug)]
+pub struct ServerResponses<'a> {
+    servers: &'a [ServerModel],
+    costs: &'a CostTable,
+    any_raised: bool,
+    next: usize,
+    /// Of the servers before `next`.
+    utilization: u128,
+    /// First completion and blocking of the server before `next`.
+    previous: Option<(u64, u64)>,
+}
+
+impl Iterator for ServerResponses<'_> {
+    type Item = Option<Duration>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.next;
+        let own = self.servers.get(index)?;
+        self.next += 1;
+        if !own.is_valid() {
+            self.utilization = u128::MAX;
+            return Some(None);
+        }
+        let above = self.utilization;
+        self.utilization =
+            above.saturating_add(utilization(own.cost(self.costs), own.period.as_nanos()));
+        let previous = self.previous.take();
+        if self.utilization > 1 << 64 {
+            return Some(None);
+        }
+        Some(self.response(index, own, above, previous))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.servers.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for ServerResponses<'_> {}
+
+impl ServerResponses<'_> {
+    fn response(
+        &mut self,
+        index: usize,
+        own: &ServerModel,
+        utilization_above: u128,
+        previous: Option<(u64, u64)>,
+    ) -> Option<Duration> {
+        let cost = own.cost(self.costs);
+        let period = own.period.as_nanos();
+        let jitter = own.jitter.as_nanos();
+        let blocking = blocking(self.servers, index, self.costs);
+        let alone = blocking.saturating_add(cost);
+        // Any lower bound is a valid start (Sjödin and Hansson, "Improved response-time
+        // analysis calculations", RTSS 1998). The interference is at least linear.
+        let mut start = match previous {
+            Some((completion, at_least)) if !self.any_raised && blocking >= at_least => {
+                completion.saturating_add(cost)
+            }
+            _ => {
+                let linear = (u128::from(alone) << 64) / ((1 << 64) - utilization_above).max(1);
+                u64::try_from(linear).unwrap_or(u64::MAX)
+            }
+        };
+        let mut worst = 0;
+        let mut demand = alone;
+        let mut arrival = 0_u64;
+        let mut steps = Steps::new();
+        loop {
+            if start >= HORIZON {
+                return None;
+            }
+            let completion = least_fixed_point(start, &mut steps, |window| {
+                demand.saturating_add(interference(self.servers, index, window, self.costs))
+            })?;
+            if arrival == 0 {
+                self.previous = Some((completion, blocking));
+            }
+            // The completion counts from the first release, J after the first arrival.
+            let done = completion.saturating_add(jitter);
+            worst = worst.max(done - arrival);
+            arrival = arrival.checked_add(period)?;
+            if done <= arrival {
+                return Some(Duration::from_nanos(worst));
+            }
+            demand = demand.saturating_add(cost);
+            start = completion.saturating_add(cost);
+        }
+    }
+}
+
+/// The longest time that lower priorities may hold up the server at `index`.
+pub(super) fn blocking(servers: &[ServerModel], index: usize, costs: &CostTable) -> u64 {
+    let own = servers
+        .get(index)
+        .map_or(0, |server| server.blocking.as_nanos());
+    let below = match servers.len() > index + 1 {
+        true => costs.longest_non_preemptible.as_nanos(),
+        false => 0,
+    };
+    own.saturating_add(below)
+}
+
+/// The interference on the server at `index` in a window of this length.
+pub(super) fn interference(
+    servers: &[ServerModel],
+    index: usize,
+    window: u64,
+    costs: &CostTable,
+) -> u64 {
+    interferers(servers, index).fold(0, |sum: u64, server| {
+        sum.saturating_add(server.interference(window, costs))
+    })
+}
+
+/// Those above, and those below that may be raised to where they interfere.
+pub(super) fn interferers(
+    servers: &[ServerModel],
+    index: usize,
+) -> impl Iterator<Item = &ServerModel> {
+    let (above, rest) = servers.split_at(index.min(servers.len()));
+    let raised = move |server: &&ServerModel| server.raised_to.is_some_and(|to| to <= index);
+    above.iter().chain(rest.iter().skip(1).filter(raised))
+}
