@@ -1,1 +1,16 @@
-//! To be filled.
+//! Sandboxes in deterministic virtual time, scheduled by the code that the sandbox
+//! kernel runs: [`tern_sched::Scheduler`].
+//!
+//! Each sandbox has a core of its own and its servers depend on no other sandbox, so
+//! they are simulated one after another. Time advances from event to event: a release,
+//! a completion, or the instant the scheduler asked its timer for. Nothing takes time
+//! but the jobs themselves: the costs of a platform are the analysis's concern.
+#![forbid(unsafe_code)]
+
+mod core;
+mod error;
+mod releases;
+mod simulation;
+
+pub use error::SimulationError;
+pub use simulation::{JobHistory, ServerHistory, Simulation, simulate};
