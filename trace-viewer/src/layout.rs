@@ -159,6 +159,12 @@ impl ServerLayout {
 }
 
 impl ThreadLayout {
+    /// Whether its jobs are released at fixed times; a driver's come with interrupts.
+    #[must_use]
+    pub const fn is_periodic(&self) -> bool {
+        self.period > 0 && !matches!(self.runs, Runs::Driver(_))
+    }
+
     fn of(server: usize, thread: &tern_config::Thread) -> Self {
         Self {
             name: thread.name.clone(),

@@ -154,7 +154,7 @@ fn a_replica_that_stops_is_late_from_its_first_absent_job_on() {
 }
 
 #[test]
-fn exits_after_the_first_release_are_in_the_steady_state() {
+fn exits_from_the_first_reading_to_the_last_epoch_are_in_the_steady_state() {
     let mut events = replica(10);
     events.push((
         60_000,

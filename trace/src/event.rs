@@ -129,7 +129,8 @@ pub enum Event {
     Scrub { set: u16, first: PageNumber },
     /// An epoch's input is frozen; stale if the device sent none in time.
     Input { set: u16, epoch: u32, fresh: bool },
-    /// A fault is seen from inside: its class (an exception's vector), a detail and an address.
+    /// A fault is seen from inside: its class (an exception's vector), its thread and an
+    /// address.
     Fault {
         class: u16,
         detail: u32,

@@ -2,9 +2,9 @@
 //! last epoch, where there should be none.
 //!
 //! The totals are the hypervisor's own counts at the end of the run. The kernel reads
-//! those counts as it starts and then in each epoch, and records what was added: a
-//! reading before the sandbox's first release (or the time epoch) belongs to the start,
-//! one up to the last ballot, vote or input of any sandbox to the steady state.
+//! those counts as it starts and then in each epoch, and records what was added. The
+//! first reading counts everything since boot, so the steady state begins there; it
+//! ends with the last ballot, vote or input of any sandbox.
 use serde::Serialize;
 use tern_trace::{Core, Event, Trace};
 
@@ -16,6 +16,8 @@ pub struct Exits {
     /// Between the first and the last epoch; `None` if the kernel recorded no reading,
     /// though there were exits.
     pub steady: Option<u64>,
+    /// When the first reading was taken, from which on the steady state is known.
+    pub steady_from_ns: Option<i64>,
     /// By reason, for the reasons that occurred.
     pub by_reason: Vec<ExitCount>,
 }
@@ -31,43 +33,57 @@ pub struct ExitCount {
     pub steady: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    at: i64,
+    reason: usize,
+    count: u64,
+    /// Whether it belongs to the start: it is among the first, with nothing between.
+    first: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExitLog {
-    /// Time, reason, how many, and whether a job had been released before.
-    readings: Vec<(i64, usize, u64, bool)>,
-    released: bool,
+    readings: Vec<Reading>,
+    first_is_over: bool,
 }
 
 impl ExitLog {
     pub(super) fn event(&mut self, at: i64, event: Event) {
-        match event {
-            Event::Release { .. } => self.released = true,
-            Event::Exit { reason, count } => {
-                self.readings
-                    .push((at, reason.into(), count.into(), self.released));
-            }
-            _ => {}
+        if let Event::Exit { reason, count } = event {
+            let first = !self.first_is_over;
+            self.readings.push(Reading {
+                at,
+                reason: reason.into(),
+                count: count.into(),
+                first,
+            });
+        } else if !self.readings.is_empty() && at > 0 {
+            self.first_is_over = true;
         }
     }
 
     pub(super) fn summarize(&self, trace: &Trace, core: &Core, last_epoch: Option<i64>) -> Exits {
-        let is_steady = |at: i64, released: bool| {
-            released && at > 0 && last_epoch.is_none_or(|last_epoch| at <= last_epoch)
+        let is_steady = |reading: &Reading| {
+            !reading.first && last_epoch.is_none_or(|last_epoch| reading.at <= last_epoch)
         };
         let reasons = self
             .readings
             .iter()
-            .map(|&(_, reason, ..)| reason + 1)
+            .map(|reading| reading.reason + 1)
             .max()
             .unwrap_or(0);
         let recorded = !self.readings.is_empty();
         let by_reason: Vec<_> = (0..reasons.max(core.exits.len()))
             .map(|number| {
-                let readings = self.readings.iter().filter(|reading| reading.1 == number);
+                let readings = self
+                    .readings
+                    .iter()
+                    .filter(|reading| reading.reason == number);
                 let (mut sum, mut steady) = (0, 0);
-                for &(at, _, count, released) in readings {
-                    sum += count;
-                    steady += if is_steady(at, released) { count } else { 0 };
+                for reading in readings {
+                    sum += reading.count;
+                    steady += if is_steady(reading) { reading.count } else { 0 };
                 }
                 let total = core.exits.get(number).copied().unwrap_or(0).max(sum);
                 ExitCount {
@@ -81,6 +97,7 @@ impl ExitLog {
         Exits {
             total: by_reason.iter().map(|count| count.total).sum(),
             steady: by_reason.iter().map(|count| count.steady).sum(),
+            steady_from_ns: self.readings.first().map(|reading| reading.at),
             by_reason,
         }
     }

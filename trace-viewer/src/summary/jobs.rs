@@ -109,7 +109,7 @@ impl JobLog {
                 let summary = summarize(jobs, known, end);
                 let name = layout.thread_name(thread);
                 if let Some(known) = known
-                    && known.period > 0
+                    && known.is_periodic()
                     && !summary.nominal
                     && summary.released > 0
                 {
@@ -211,6 +211,9 @@ impl Nominal {
 /// The numbering of periodic releases, if the records fit it: no release before its
 /// time, and the first one within its period.
 fn nominal_releases(jobs: &BTreeMap<u32, Job>, known: &ThreadLayout) -> Option<Nominal> {
+    if !known.is_periodic() {
+        return None;
+    }
     let nominal = Nominal {
         offset: i64::try_from(known.offset).ok()?,
         period: i64::try_from(known.period)

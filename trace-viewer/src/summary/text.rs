@@ -211,7 +211,17 @@ impl Summary {
                 table.line(vec![String::new(), reason, total, steady(count.steady)]);
             }
         }
-        section(out, "exits to the hypervisor", &table)
+        section(out, "exits to the hypervisor", &table)?;
+        for sandbox in &self.sandboxes {
+            if let Some(from) = sandbox.exits.steady_from_ns.filter(|&from| from > 0) {
+                let (name, from) = (&sandbox.sandbox, instant(from));
+                writeln!(
+                    out,
+                    "  {name}: first read at {from}; exits before that count as start-up"
+                )?;
+            }
+        }
+        Ok(())
     }
 
     fn counts(&self, out: &mut Formatter<'_>) -> fmt::Result {
