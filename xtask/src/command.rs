@@ -1,13 +1,13 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{build, image, setup};
+use crate::{build, image, run, setup};
 use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  setup                         install what is missing on this machine
+  setup [10]                    install what is missing on this machine; 10 for QEMU 10
   build [PACKAGE...]            build hypervisor, kernel and programs
   image SYSTEM.toml -o FILE     build, and write the system's boot module
 ";
@@ -22,13 +22,17 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     };
     match command.as_str() {
         "setup" => {
-            println!("{}", setup::ensure_emulator()?.display());
+            println!(
+                "{}",
+                setup::emulator(rest.first().map(String::as_str))?.display()
+            );
             Ok(ExitCode::SUCCESS)
         }
         "image" => write_image(rest),
         "build" => build::build(rest, false).map(|()| ExitCode::SUCCESS),
+        "run" => run_system(rest),
         "help" | "--help" | "-h" => {
-            print!("{USAGE}");
+            print!("{USAGE}{}", run::HELP);
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(Error::usage(format!(
@@ -50,4 +54,21 @@ fn write_image(arguments: &[String]) -> Result<ExitCode> {
     build::build_for(&system)?;
     image::write(&system, Path::new(output))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_system(arguments: &[String]) -> Result<ExitCode> {
+    let options = run::RunOptions::parse(arguments)?;
+    let outcome = run::run(&options)?;
+    println!("\n{}", outcome.verdict);
+    println!(
+        "trace: {} (read it with: cargo run --bin tern summary FILE)",
+        run::shown(&outcome.trace_file)
+    );
+    if outcome.verdict.passed() {
+        println!("passed");
+        Ok(ExitCode::SUCCESS)
+    } else {
+        println!("FAILED; the same again with: --seed {}", options.seed);
+        Ok(ExitCode::FAILURE)
+    }
 }

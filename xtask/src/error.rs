@@ -43,6 +43,13 @@ impl Error {
         }
     }
 
+    /// The same with more said.
+    #[must_use]
+    pub fn with(mut self, more: &str) -> Self {
+        self.message.push_str(more);
+        self
+    }
+
     /// The exit code: 1 for a failure, 64 for a wrong command line, 65 for wrong input.
     #[must_use]
     pub fn code(&self) -> u8 {

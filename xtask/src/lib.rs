@@ -9,7 +9,9 @@ pub mod error;
 pub mod fault;
 pub mod image;
 pub mod plant;
+pub mod qemu10;
 pub mod record;
+pub mod run;
 pub mod setup;
 pub mod workspace;
 

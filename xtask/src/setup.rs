@@ -1,6 +1,7 @@
 //! What a machine needs besides Rust, and how its package manager installs it.
 use crate::build::run;
 use crate::error::{Error, Result};
+use crate::qemu10;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,27 @@ fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata()
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// The emulator to use: the one `choice` names (`10` for the private QEMU 10), else the
+/// one in `TERN_QEMU`, else the machine's own, installed if it is missing.
+///
+/// # Errors
+/// If what is named is no program, or nothing can be installed.
+pub fn emulator(choice: Option<&str>) -> Result<PathBuf> {
+    let variable = std::env::var("TERN_QEMU")
+        .ok()
+        .filter(|path| !path.is_empty());
+    match choice.map(str::to_string).or(variable) {
+        None => ensure_emulator(),
+        Some(version) if version == "10" => qemu10::ensure(),
+        Some(path) if is_program(Path::new(&path)) => Ok(path.into()),
+        Some(path) => find_program(&path).ok_or_else(|| {
+            Error::input(format!(
+                "{path} is no program: name an emulator by --qemu PATH"
+            ))
+        }),
+    }
 }
 
 /// Installs the emulator if it is missing, and returns where it is.

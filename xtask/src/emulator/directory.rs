@@ -54,6 +54,12 @@ impl ExitCounts {
         memory.words(HostPhysical::new(entry.exit_counts)).map(Self)
     }
 
+    /// The count of one reason.
+    #[must_use]
+    pub fn of(&self, reason: ExitReason) -> u64 {
+        self.0[reason as usize]
+    }
+
     /// The counts since `earlier`, for the reasons that have any.
     pub fn since(self, earlier: Self) -> impl Iterator<Item = (ExitReason, u64)> {
         let counts = ExitReason::ALL

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tern_config::System;
 
 /// How long the emulator may take to connect to its sockets.
 const START_BOUND: Duration = Duration::from_secs(20);
@@ -60,7 +61,27 @@ pub struct Options {
     pub bound: Duration,
 }
 
+/// MiB of memory for the hypervisor, the boot module and what a PC keeps for itself.
+const OVERHEAD: u64 = 96;
+
 impl Options {
+    /// A machine that is large enough for `system`.
+    #[must_use]
+    pub fn for_system(system: &System, emulator: PathBuf, hypervisor: PathBuf) -> Self {
+        let cores = system
+            .sandboxes
+            .iter()
+            .map(|sandbox| sandbox.core + 1)
+            .max();
+        let memory = system.memory_bytes().div_ceil(1 << 20) + OVERHEAD;
+        Self::new(
+            emulator,
+            hypervisor,
+            cores.unwrap_or(1),
+            memory.next_multiple_of(64),
+        )
+    }
+
     /// A machine with the translator of `emulator`, in counted time.
     #[must_use]
     pub fn new(emulator: PathBuf, hypervisor: PathBuf, cores: u32, memory: u64) -> Self {

@@ -1,0 +1,211 @@
+//! The memory image that the ROM starts: start information and tables, the hypervisor's
+//! segments at their addresses, and the boot module behind them; and the ROM itself with
+//! the image's place and sum filled in.
+use super::acpi;
+use crate::error::{Error, Result};
+use elf::ElfBytes;
+use elf::abi::{PT_LOAD, PT_NOTE};
+use elf::endian::LittleEndian;
+
+/// Where the memory image starts: the PVH start information. The rest of the first
+/// pages, up to [`TABLES_END`], is reserved for what it points to.
+pub const IMAGE_START: u64 = 0x10_0000;
+/// End of the memory that start information and tables take.
+pub const TABLES_END: u64 = 0x10_3000;
+
+const ACPI: u64 = 0x10_1000;
+const COMMAND_LINE: u64 = 0x10_2000;
+const MAX_COMMAND_LINE: usize = 0xfff;
+const LOW_MEMORY_END: u64 = 0x9_f000;
+const PAGE: u64 = 4096;
+
+const ROM_ADDRESS: u64 = 0xffff_f000;
+const ROM_MAGIC: &[u8; 8] = b"TERNROM1";
+/// Bytes that the ROM adds up in one step.
+const BLOCK: u64 = 32;
+
+/// What a machine starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The ROM's ELF file.
+    pub rom: &'a [u8],
+    /// The hypervisor's ELF file, with a PVH entry.
+    pub hypervisor: &'a [u8],
+    /// The boot module, if any.
+    pub module: Option<&'a [u8]>,
+    /// The hypervisor's command line.
+    pub command_line: &'a str,
+    /// Number of cores.
+    pub cores: u8,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
+/// What the emulator loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Memory from [`IMAGE_START`] on.
+    pub memory: Vec<u8>,
+    /// The last page of the 32-bit address space.
+    pub rom: Vec<u8>,
+}
+
+/// Lays the parts out.
+///
+/// # Errors
+/// If an ELF file is not of the kind expected, or the memory does not hold all.
+pub fn build(parts: &Parts) -> Result<Images> {
+    let hypervisor = parse(parts.hypervisor, "the hypervisor")?;
+    let entry = pvh_entry(&hypervisor)?;
+    let mut memory = vec![0; (TABLES_END - IMAGE_START) as usize];
+    let mut end = TABLES_END;
+    for segment in hypervisor.segments().iter().flatten() {
+        if segment.p_type != PT_LOAD || segment.p_memsz == 0 {
+            continue;
+        }
+        if segment.p_paddr < TABLES_END {
+            return Err(Error::input(format!(
+                "a segment of the hypervisor lies at {:#x}, below {TABLES_END:#x}, where the loader's tables are",
+                segment.p_paddr
+            )));
+        }
+        let data = hypervisor
+            .segment_data(&segment)
+            .map_err(|error| Error::input(format!("the hypervisor's file: {error}")))?;
+        place(&mut memory, segment.p_paddr, data);
+        end = end.max(segment.p_paddr + segment.p_memsz);
+    }
+    let module = end.next_multiple_of(PAGE);
+    if let Some(bytes) = parts.module {
+        place(&mut memory, module, bytes);
+    }
+    memory.resize(memory.len().next_multiple_of(BLOCK as usize), 0);
+    if IMAGE_START + memory.len() as u64 > parts.memory {
+        return Err(Error::input(format!(
+            "hypervisor and boot module end at {} MiB, but the machine has {} MiB of memory",
+            (IMAGE_START + memory.len() as u64) >> 20,
+            parts.memory >> 20
+        )));
+    }
+    place(&mut memory, IMAGE_START, &start_information(parts, module)?);
+    place(&mut memory, ACPI, &acpi::tables(ACPI, parts.cores));
+    place(&mut memory, COMMAND_LINE, parts.command_line.as_bytes());
+    let rom = rom(parts.rom, &memory, entry)?;
+    Ok(Images { memory, rom })
+}
+
+fn place(memory: &mut Vec<u8>, address: u64, bytes: &[u8]) {
+    let start = (address - IMAGE_START) as usize;
+    let end = start + bytes.len();
+    if memory.len() < end {
+        memory.resize(end, 0);
+    }
+    memory[start..end].copy_from_slice(bytes);
+}
+
+/// `hvm_start_info` of version 1 with its module list and memory map (Xen public
+/// headers, `arch-x86/hvm/start_info.h`).
+fn start_information(parts: &Parts, module: u64) -> Result<Vec<u8>> {
+    const MAGIC: u32 = 0x336e_c578;
+    const MODULES: u64 = IMAGE_START + 0x40;
+    const MEMORY_MAP: u64 = IMAGE_START + 0x80;
+    const USABLE: u64 = 1;
+    const RESERVED: u64 = 2;
+    if parts.command_line.len() > MAX_COMMAND_LINE {
+        return Err(Error::input("the command line is longer than 4095 bytes"));
+    }
+    let map = [
+        [0, LOW_MEMORY_END, USABLE],
+        [IMAGE_START, TABLES_END - IMAGE_START, RESERVED],
+        [TABLES_END, parts.memory.saturating_sub(TABLES_END), USABLE],
+    ];
+    let modules = u64::from(parts.module.is_some());
+    let words = [
+        u64::from(MAGIC) | 1 << 32,
+        modules << 32,
+        MODULES,
+        COMMAND_LINE,
+        ACPI,
+        MEMORY_MAP,
+        map.len() as u64,
+        0,
+        module, // the one module
+        parts.module.map_or(0, |bytes| bytes.len() as u64),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    Ok(words
+        .iter()
+        .chain(map.iter().flatten())
+        .flat_map(|word| word.to_le_bytes())
+        .collect())
+}
+
+/// The page of the ROM with its parameters filled in.
+fn rom(file: &[u8], memory: &[u8], entry: u32) -> Result<Vec<u8>> {
+    let file = parse(file, "the ROM")?;
+    let mut page = vec![0; PAGE as usize];
+    for segment in file.segments().iter().flatten() {
+        if segment.p_type != PT_LOAD {
+            continue;
+        }
+        let data = file.segment_data(&segment);
+        let offset = segment.p_paddr.checked_sub(ROM_ADDRESS);
+        let (Ok(data), Some(offset)) = (data, offset) else {
+            return Err(Error::input("the ROM's file is not one"));
+        };
+        let start = offset as usize;
+        page.get_mut(start..start + data.len())
+            .ok_or_else(|| Error::input("the ROM's file is larger than a page"))?
+            .copy_from_slice(data);
+    }
+    if &page[..8] != ROM_MAGIC {
+        return Err(Error::input("the ROM's file has no parameters to fill in"));
+    }
+    let words = [
+        IMAGE_START as u32,
+        (memory.len() as u64 / BLOCK) as u32,
+        sum(memory),
+        IMAGE_START as u32,
+        entry,
+    ];
+    for (place, word) in page[8..].chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(page)
+}
+
+/// The sum of the 32-bit words, as the ROM computes it.
+fn sum(memory: &[u8]) -> u32 {
+    memory.chunks_exact(4).fold(0_u32, |sum, word| {
+        sum.wrapping_add(u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+    })
+}
+
+fn parse<'a>(bytes: &'a [u8], what: &str) -> Result<ElfBytes<'a, LittleEndian>> {
+    ElfBytes::minimal_parse(bytes)
+        .ok()
+        .filter(|file| file.segments().is_some())
+        .ok_or_else(|| Error::input(format!("{what} is not a 64-bit ELF image")))
+        .map(|file| file)
+}
+
+/// The address in the note of owner "Xen" and type 18.
+fn pvh_entry(file: &ElfBytes<LittleEndian>) -> Result<u32> {
+    const ENTRY_NOTE: [u8; 4] = 18_u32.to_le_bytes();
+    let segments = file.segments();
+    let notes = segments.iter().flat_map(|segments| segments.iter());
+    notes
+        .filter(|segment| segment.p_type == PT_NOTE)
+        .filter_map(|segment| file.segment_data(&segment).ok())
+        .find_map(|note| {
+            let found = note.get(8..12)? == ENTRY_NOTE && note.get(12..16)? == b"Xen\0";
+            let address = note.get(16..20)?;
+            found.then(|| u32::from_le_bytes([address[0], address[1], address[2], address[3]]))
+        })
+        .ok_or_else(|| Error::input("the hypervisor's file has no PVH entry"))
+}

@@ -1,0 +1,165 @@
+//! The options of `cargo xtask run`.
+use crate::emulator::Clock;
+use crate::error::{Error, Result};
+use crate::fault::Spec;
+use std::path::PathBuf;
+
+/// What to run, and how.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The system description; the demo system's if none is given.
+    pub system: Option<PathBuf>,
+    /// Whether to run `unprotected.toml` beside it: one copy, no vote.
+    pub unprotected: bool,
+    /// The fault to inject.
+    pub fault: Spec,
+    /// Seed of everything random: plant, time and place of the fault.
+    pub seed: u64,
+    /// How many epochs to run.
+    pub epochs: u64,
+    /// The emulator's program, or `10` for the private QEMU 10.
+    pub emulator: Option<String>,
+    /// What the machine's time is, under translation.
+    pub clock: Clock,
+    /// Where to write the trace.
+    pub trace: Option<PathBuf>,
+    /// Whether to print the machine's console.
+    pub verbose: bool,
+}
+
+/// Epochs of a run where the user says nothing: twelve seconds of the pendulum.
+const EPOCHS: u64 = 240;
+/// The fewest epochs that leave time for a fault, its detection by a scrub, and its
+/// repair.
+const FEWEST_EPOCHS: u64 = 80;
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            system: None,
+            unprotected: false,
+            fault: Spec::default(),
+            seed: 0,
+            epochs: EPOCHS,
+            emulator: None,
+            clock: Clock::Instructions { shift: 3 },
+            trace: None,
+            verbose: false,
+        }
+    }
+}
+
+/// The options, for the help text.
+pub const HELP: &str = "\
+  run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
+      --fault TARGET[@SANDBOX]  random (the default), text, data, heap, stack, register,
+                                page=N, silent, endless, none
+      --unprotected             one copy without a vote: the same fault, for comparison
+      --seed N                  everything random; without it a new one each time
+      --epochs N                length of the run (240)
+      --qemu PATH               the emulator; 10 gets a private QEMU 10 with x2APIC
+      --clock counted|host      the emulated machine's time: counted instructions (the
+                                default), or the host's
+      --trace FILE              where to write the trace (target/run/NAME.trace)
+      --verbose                 print the machine's console
+";
+
+impl RunOptions {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// If an option is unknown, lacks its value or has a wrong one.
+    pub fn parse(arguments: &[String]) -> Result<Self> {
+        let random = fastrand::u64(..1_000_000);
+        let mut options = Self {
+            seed: random,
+            ..Self::default()
+        };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let mut value = || {
+                rest.next()
+                    .map(String::as_str)
+                    .ok_or_else(|| Error::usage(format!("{argument} takes a value")))
+            };
+            match argument.as_str() {
+                "--fault" => options.fault = value()?.parse().map_err(Error::usage)?,
+                "--unprotected" => options.unprotected = true,
+                "--seed" => options.seed = number(argument, value()?)?,
+                "--epochs" => options.epochs = number(argument, value()?)?,
+                "--qemu" => options.emulator = Some(value()?.to_string()),
+                "--clock" => options.clock = clock(value()?)?,
+                "--trace" => options.trace = Some(value()?.into()),
+                "--verbose" => options.verbose = true,
+                flag if flag.starts_with('-') => {
+                    return Err(Error::usage(format!("run has no option '{flag}'\n{HELP}")));
+                }
+                file if options.system.is_none() => options.system = Some(file.into()),
+                file => {
+                    return Err(Error::usage(format!(
+                        "run takes one system, not also '{file}'"
+                    )));
+                }
+            }
+        }
+        if options.epochs < FEWEST_EPOCHS {
+            let reason = format!(
+                "--epochs {} is too short: at least {FEWEST_EPOCHS}",
+                options.epochs
+            );
+            return Err(Error::usage(reason));
+        }
+        Ok(options)
+    }
+}
+
+fn number(option: &str, text: &str) -> Result<u64> {
+    text.parse()
+        .map_err(|_| Error::usage(format!("{option} takes a whole number, not '{text}'")))
+}
+
+fn clock(text: &str) -> Result<Clock> {
+    match text {
+        "counted" => Ok(RunOptions::default().clock),
+        "host" => Ok(Clock::Host),
+        _ => Err(Error::usage(format!(
+            "--clock takes counted or host, not '{text}'"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<RunOptions> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        RunOptions::parse(&words)
+    }
+
+    #[test]
+    fn options_come_in_any_order() {
+        let options = parse("--seed 7 a.toml --fault heap@beta --unprotected --epochs 90").unwrap();
+        assert_eq!(
+            (options.seed, options.epochs, options.unprotected),
+            (7, 90, true)
+        );
+        assert_eq!(options.system, Some("a.toml".into()));
+        assert_eq!(options.fault, "heap@beta".parse().unwrap());
+    }
+
+    #[test]
+    fn a_wrong_line_is_refused_as_usage() {
+        for line in [
+            "--seed",
+            "--seed x",
+            "--epochs 3",
+            "--fault no",
+            "--wrong",
+            "a b",
+            "--clock 1",
+        ] {
+            assert_eq!(parse(line).unwrap_err().code(), 64, "{line}");
+        }
+    }
+}

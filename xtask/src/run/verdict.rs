@@ -1,0 +1,297 @@
+//! The verdict: what has to hold for a run to count as passed, and what was seen.
+use super::evidence::{Evidence, Repair};
+use std::fmt;
+use tern_abi::directory::ExitReason;
+use tern_config::Voting;
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What it is about.
+    pub name: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// Whether it is as it has to be; `None` for what is only told.
+    pub holds: Option<bool>,
+}
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    lines: Vec<Line>,
+}
+
+impl Verdict {
+    /// Judges a run.
+    #[must_use]
+    pub fn of(evidence: &Evidence<'_>) -> Self {
+        let mut verdict = Self::default();
+        verdict.fault(evidence);
+        if evidence.set().voting == Voting::Unprotected {
+            verdict.tell("vote", "none: one copy, its outputs released as they come");
+        } else {
+            verdict.recovery(evidence);
+        }
+        verdict.outputs(evidence);
+        verdict.disturbance(evidence);
+        verdict.exits(evidence);
+        verdict.trace(evidence);
+        verdict
+    }
+
+    /// Whether everything that has to hold does.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.lines.iter().all(|line| line.holds != Some(false))
+    }
+
+    /// The lines.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    fn tell(&mut self, name: &'static str, seen: impl Into<String>) {
+        self.lines.push(Line {
+            name,
+            seen: seen.into(),
+            holds: None,
+        });
+    }
+
+    fn require(&mut self, name: &'static str, holds: bool, seen: impl Into<String>) {
+        self.lines.push(Line {
+            name,
+            seen: seen.into(),
+            holds: Some(holds),
+        });
+    }
+
+    fn fault(&mut self, evidence: &Evidence<'_>) {
+        match evidence.injected {
+            None => self.tell("fault injected", "none"),
+            Some((epoch, injected)) => {
+                let name = evidence.replica_name(injected.replica);
+                self.tell("fault injected", format!("{name}: {}", injected.what));
+                let nanos = evidence.trace.nanos(injected.tsc);
+                self.tell(
+                    "",
+                    format!("after the vote of epoch {epoch}, {}", seconds(nanos)),
+                );
+            }
+        }
+    }
+
+    fn recovery(&mut self, evidence: &Evidence<'_>) {
+        let accusations = evidence.false_accusations();
+        self.require(
+            "false accusations",
+            accusations == 0,
+            accusations.to_string(),
+        );
+        let Some((_, injected)) = evidence.injected else {
+            let since = evidence.unanimous_since();
+            self.require("votes", since == Some(0), unanimous(since));
+            return;
+        };
+        let Some(detection) = evidence.detection() else {
+            self.masked(evidence);
+            return;
+        };
+        let delay = evidence.vote_time(detection.epoch).map(|tsc| {
+            evidence
+                .trace
+                .tsc
+                .to_duration(tsc.saturating_sub(injected.tsc))
+        });
+        let how = if detection.timeout {
+            "no ballot in time"
+        } else {
+            "summary differs"
+        };
+        let after = delay.map_or("?".into(), |delay| delay.to_string());
+        let seen = format!("epoch {}, {after} after the fault: {how}", detection.epoch);
+        self.require("detected", true, seen);
+        let voters: Vec<&str> = (0..evidence.set().replicas.len())
+            .filter(|replica| detection.majority >> replica & 1 == 1)
+            .map(|replica| evidence.replica_name(replica))
+            .collect();
+        self.require("voted out by", voters.len() >= 2, voters.join(" and "));
+        self.repair(evidence, &evidence.repair());
+        let since = evidence.unanimous_since();
+        let again = since.is_some_and(|since| since > detection.epoch);
+        self.require("summaries equal again", again, unanimous(since));
+    }
+
+    fn repair(&mut self, evidence: &Evidence<'_>, repair: &Repair) {
+        let rounds = match repair.rounds {
+            1 => "in one round".to_string(),
+            rounds => format!("in {rounds} rounds"),
+        };
+        self.tell(
+            "pages that differed",
+            format!("{} {rounds}", repair.differed),
+        );
+        let same = repair.copied == repair.differed && repair.pages == repair.copied;
+        self.require(
+            "pages copied",
+            same && repair.done,
+            repair.copied.to_string(),
+        );
+        let time = repair
+            .span
+            .map(|(start, end)| evidence.trace.tsc.to_duration(end - start));
+        let rejoined = match repair.rejoined {
+            Some(epoch) => format!(", in the set again from epoch {epoch}"),
+            None => ", not in the set again".into(),
+        };
+        let time = time.map_or("none".into(), |time| time.to_string());
+        self.require("repair time", repair.rejoined.is_some(), time + &rejoined);
+    }
+
+    /// No vote found the fault: right only if it left no trace in the replica.
+    fn masked(&mut self, evidence: &Evidence<'_>) {
+        let since = evidence.unanimous_since();
+        self.require("votes", since == Some(0), unanimous(since));
+        let (holds, seen) = match &evidence.differing_at_end {
+            Some(pages) if pages.is_empty() => (
+                true,
+                "masked: overwritten before it was used; all replicas' pages are equal".into(),
+            ),
+            Some(pages) => (
+                false,
+                format!("latent: {} pages differ, and no vote said so", pages.len()),
+            ),
+            None => (
+                false,
+                "not detected, and the replicas could not be compared".into(),
+            ),
+        };
+        self.require("detected", holds, seen);
+    }
+
+    fn outputs(&mut self, evidence: &Evidence<'_>) {
+        let outputs = evidence.outputs();
+        let expected = evidence.exchanges.len() as u64;
+        let seen = match outputs.first {
+            None => format!(
+                "{} of {expected} released, all as computed on the host",
+                outputs.released
+            ),
+            Some((epoch, released, right)) => format!(
+                "{} of {} wrong, the first in epoch {epoch}: {released:.3} N where {right:.3} N is right",
+                outputs.wrong, outputs.released
+            ),
+        };
+        let holds = outputs.wrong == 0 && outputs.released == expected && expected > 0;
+        self.require("outputs", holds, seen);
+        let fallen = evidence.exchanges.iter().find(|exchange| exchange.fallen);
+        let seen = match fallen {
+            None => format!(
+                "throughout, at most {:.2}° off",
+                evidence.worst_angle.to_degrees()
+            ),
+            Some(exchange) => format!("no: fell in epoch {}", exchange.command.epoch),
+        };
+        self.require("pendulum upright", fallen.is_none(), seen);
+        let stale = evidence
+            .exchanges
+            .last()
+            .map_or(0, |last| last.command.status.stale);
+        self.tell("stale inputs", stale.to_string());
+    }
+
+    fn disturbance(&mut self, evidence: &Evidence<'_>) {
+        let misses = evidence.misses();
+        let total: u64 = misses.values().sum();
+        let seen = if total == 0 {
+            format!("0 in each of {} servers", misses.len())
+        } else {
+            let late = misses.iter().filter(|(_, count)| **count > 0);
+            let late: Vec<_> = late
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            late.join(", ")
+        };
+        self.require("deadline misses", total == 0, seen);
+        let stopped: Vec<_> = evidence
+            .violations
+            .iter()
+            .map(|(name, violation)| {
+                let reason = (violation.reason as usize).wrapping_sub(1);
+                let reason = ExitReason::ALL
+                    .get(reason)
+                    .map_or("?", |reason| reason.name());
+                format!("{name} ({reason} at {:#x})", violation.instruction)
+            })
+            .collect();
+        let seen = if stopped.is_empty() {
+            "none".into()
+        } else {
+            stopped.join(", ")
+        };
+        self.require("sandboxes stopped", stopped.is_empty(), seen);
+    }
+
+    fn exits(&mut self, evidence: &Evidence<'_>) {
+        // A sandbox without an APIC of its own reaches it by hypercalls from its start on.
+        let by_hypercall = evidence
+            .exits
+            .iter()
+            .any(|(first, _)| first.of(ExitReason::ApicHypercall) > 0);
+        let mut seen = Vec::new();
+        let mut holds = true;
+        for (sandbox, (first, last)) in evidence.system.sandboxes.iter().zip(&evidence.exits) {
+            for (reason, count) in last.since(*first) {
+                holds &= by_hypercall && reason == ExitReason::ApicHypercall;
+                seen.push(format!("{} {} {count}", sandbox.name, reason.name()));
+            }
+        }
+        let text = match (seen.is_empty(), by_hypercall) {
+            (true, _) => "0 in every sandbox between the first and the last epoch".into(),
+            (false, true) => format!("{} (no x2APIC here)", seen.join(", ")),
+            (false, false) => seen.join(", "),
+        };
+        self.require("exits", holds, text);
+    }
+
+    fn trace(&mut self, evidence: &Evidence<'_>) {
+        let cores = &evidence.trace.cores;
+        let damaged: Vec<_> = cores
+            .iter()
+            .filter(|core| !core.damage.is_empty())
+            .collect();
+        let lost: u64 = cores.iter().map(tern_trace::Core::losses).sum();
+        let records: usize = cores.iter().map(|core| core.records.len()).sum();
+        let seen = match damaged.first() {
+            Some(core) => format!("{}: {}", core.sandbox, core.damage),
+            None => format!("{records} records, {lost} lost"),
+        };
+        self.require("trace", damaged.is_empty() && lost == 0, seen);
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            let mark = match line.holds {
+                Some(true) => "ok  ",
+                Some(false) => "FAIL",
+                None => "    ",
+            };
+            writeln!(out, "  {mark}  {:<22} {}", line.name, line.seen)?;
+        }
+        Ok(())
+    }
+}
+
+fn unanimous(since: Option<u64>) -> String {
+    match since {
+        Some(epoch) => format!("unanimous from epoch {epoch} to the end"),
+        None => "not unanimous at the end".into(),
+    }
+}
+
+fn seconds(nanos: i64) -> String {
+    format!("{:.3} s after the time epoch", nanos as f64 / 1e9)
+}
