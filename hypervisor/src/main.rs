@@ -1,2 +1,77 @@
-//! To be filled.
-fn main() {}
+//! The hypervisor's image: entry points of both boot protocols, the allocator, and
+//! what a panic does.
+#![no_std]
+#![no_main]
+
+use core::panic::PanicInfo;
+use tern_hypervisor::boot;
+use tern_hypervisor::ranges::Range;
+use tern_hypervisor::say;
+use tern_machine::bump::SealedBump;
+use tern_machine::console::Console;
+use tern_machine::cpu::halt_forever;
+
+tern_machine::freestanding!();
+tern_machine::boot_entry!();
+
+// The Multiboot2 header (specification 2.0, §3.1) and the entry of that protocol:
+// 32-bit protected mode, EBX with the address of the boot information.
+core::arch::global_asm!(
+    ".pushsection .boot.header, \"a\", @progbits",
+    ".balign 8",
+    "multiboot_header:",
+    ".long 0xe85250d6, 0, multiboot_header_end - multiboot_header",
+    ".long -(0xe85250d6 + multiboot_header_end - multiboot_header)",
+    ".short 6, 0", // modules at page boundaries
+    ".long 8",
+    ".short 0, 0", // end
+    ".long 8",
+    "multiboot_header_end:",
+    ".popsection",
+    ".pushsection .text.boot, \"ax\", @progbits",
+    ".code32",
+    ".globl multiboot_entry",
+    "multiboot_entry:",
+    "movl %ebx, %edi",
+    "movl $1, %esi",
+    "jmp boot_common",
+    ".code64",
+    ".popsection",
+    options(att_syntax)
+);
+
+#[global_allocator]
+static ALLOCATOR: SealedBump<{ 1 << 20 }> = SealedBump::new();
+
+unsafe extern "C" {
+    static hypervisor_start: u8;
+    static hypervisor_end: u8;
+}
+
+/// Called by the entry code on the boot core.
+#[unsafe(no_mangle)]
+extern "C" fn start(information: u64, protocol: u64) -> ! {
+    let own = Range {
+        start: &raw const hypervisor_start as u64,
+        end: &raw const hypervisor_end as u64,
+    };
+    // SAFETY: this is the entry code's state, and COM1 is the hypervisor's console.
+    unsafe {
+        Console.initialize();
+        boot::boot(information, protocol, own, || ALLOCATOR.seal())
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    match info.location() {
+        Some(at) => say!(
+            "hypervisor panic at {}:{}: {}",
+            at.file(),
+            at.line(),
+            info.message()
+        ),
+        None => say!("hypervisor panic: {}", info.message()),
+    }
+    halt_forever()
+}

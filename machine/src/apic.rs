@@ -80,6 +80,8 @@ pub const MSR_APIC_BASE: u32 = 0x1b;
 pub const COMMAND_INIT: u32 = 0x4500;
 /// Interrupt command: start-up; the low byte is the page to start at.
 pub const COMMAND_STARTUP: u32 = 0x4600;
+/// Interrupt command: non-maskable interrupt, asserted.
+pub const COMMAND_NMI: u32 = 0x4400;
 /// Interrupt command: fixed delivery, asserted; the low byte is the vector.
 pub const COMMAND_FIXED: u32 = 0x4000;
 

@@ -10,6 +10,7 @@ pub mod bump;
 pub mod console;
 pub mod cpu;
 pub mod descriptors;
+mod entry;
 pub mod fpu;
 pub mod interrupts;
 pub mod port;

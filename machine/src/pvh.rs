@@ -2,7 +2,6 @@
 //!
 //! Source: Xen public headers, `arch-x86/hvm/start_info.h`. QEMU's `-kernel` uses it,
 //! and the hypervisor for its guests.
-use core::ffi::{CStr, c_char};
 use core::mem::size_of;
 
 /// First word of [`StartInfo`].
@@ -104,9 +103,17 @@ impl Start {
         if self.info.command_line == 0 {
             return "";
         }
-        let pointer = (self.info.command_line + self.offset) as *const c_char;
-        // SAFETY: `read`'s caller vouched for what the structure points to.
-        unsafe { CStr::from_ptr(pointer) }.to_str().unwrap_or("")
+        let first = (self.info.command_line + self.offset) as *const u8;
+        // SAFETY: `read`'s caller vouched for what the structure points to, up to the
+        // terminating zero. (`CStr` would call a C library's `strlen`.)
+        let line = unsafe {
+            let mut length = 0;
+            while first.add(length).read() != 0 {
+                length += 1;
+            }
+            core::slice::from_raw_parts(first, length)
+        };
+        core::str::from_utf8(line).unwrap_or("")
     }
 
     /// The modules.

@@ -1,0 +1,178 @@
+//! What the machine is: its memory, cores, controllers and clocks, and whether its
+//! processor will do.
+use super::information::{self, HandoverError, Information};
+use crate::acpi::{self, AcpiError, MAX_CORES, Tables};
+use crate::clock;
+use crate::frames::Frames;
+use crate::ranges::Range;
+use arrayvec::ArrayVec;
+use core::fmt;
+use tern_machine::apic::{LocalApic, has_tsc_deadline};
+use tern_machine::cpu::{cpuid, cpuid_if_present};
+use tern_units::TscFrequency;
+
+/// The entry code maps this much memory to itself.
+const MAPPED: u64 = 4 << 30;
+
+/// What ACPI and the processor say of the machine.
+#[derive(Clone, Debug)]
+pub struct MachineFacts {
+    /// APIC ids of the usable cores, the boot core's first.
+    pub cores: ArrayVec<u32, MAX_CORES>,
+    /// Interrupt controllers and timer.
+    pub tables: Tables,
+}
+
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// The timestamp counter's rate.
+    pub tsc: TscFrequency,
+    /// The APIC timer's rate at divider 1, ticks a second.
+    pub apic_hertz: u64,
+    /// Whether the APIC timer takes TSC deadlines.
+    pub tsc_deadline: bool,
+}
+
+/// What a machine may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacks {
+    /// The AES instructions.
+    Aes,
+    /// A local APIC.
+    Apic,
+    /// A way to learn the timestamp counter's rate.
+    Clock,
+}
+
+impl fmt::Display for Lacks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Aes => "the processor has no AES instructions, which page hashes need: use a newer one",
+            Self::Apic => "the processor has no local APIC: enable it in the firmware",
+            Self::Clock => {
+                "neither CPUID nor ACPI's power-management timer tells the timestamp counter's rate: \
+                 enable ACPI in the firmware"
+            }
+        })
+    }
+}
+
+/// Physical memory below 4 GiB, mapped to itself.
+struct Mapped;
+
+impl acpi::Memory for Mapped {
+    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+        let end = address.checked_add(length as u64)?;
+        if address == 0 || end > MAPPED {
+            return None;
+        }
+        // SAFETY: the entry code mapped the range to itself; firmware's tables do not
+        // change, and reads elsewhere below 4 GiB only yield other bytes.
+        Some(unsafe { core::slice::from_raw_parts(address as *const u8, length) })
+    }
+}
+
+/// Reads what the loader handed over.
+///
+/// # Errors
+/// If it cannot be understood.
+///
+/// # Safety
+/// `address` and `protocol` are the entry code's.
+pub unsafe fn read_information(address: u64, protocol: u64) -> Result<Information, HandoverError> {
+    if protocol == information::PVH {
+        // SAFETY: as the caller vouches.
+        return unsafe { information::from_pvh(address) };
+    }
+    // SAFETY: the information begins with its own length.
+    let bytes = unsafe {
+        let length = *(address as *const u32) as usize;
+        core::slice::from_raw_parts(address as *const u8, length)
+    };
+    information::from_multiboot2(bytes, address)
+}
+
+/// Whether the processor has what every image is compiled for.
+///
+/// # Errors
+/// The first thing it lacks.
+pub fn check_features() -> Result<(), Lacks> {
+    const APIC: u32 = 1 << 9;
+    const AES: u32 = 1 << 25;
+    let features = cpuid(1, 0);
+    if features.edx & APIC == 0 {
+        return Err(Lacks::Apic);
+    }
+    if features.ecx & AES == 0 {
+        return Err(Lacks::Aes);
+    }
+    Ok(())
+}
+
+/// Reads ACPI's tables and puts the boot core first.
+///
+/// # Errors
+/// If the tables cannot be used.
+///
+/// # Safety
+/// The entry code's state, on the boot core.
+pub unsafe fn discover(information: &Information) -> Result<MachineFacts, AcpiError> {
+    let root = information.acpi_root.or_else(|| acpi::find_root(&Mapped));
+    let tables = acpi::read(&Mapped, root.ok_or(AcpiError::NoRoot)?)?;
+    let own = own_apic_id();
+    let mut cores = ArrayVec::new();
+    cores.push(own);
+    for &id in tables.cores.iter().filter(|&&id| id != own) {
+        if cores.try_push(id).is_err() {
+            break;
+        }
+    }
+    Ok(MachineFacts { cores, tables })
+}
+
+/// This core's APIC id: from the topology leaf, which has all 32 bits, or leaf 1.
+fn own_apic_id() -> u32 {
+    let topology = cpuid_if_present(0xb);
+    if topology.ebx != 0 {
+        topology.edx
+    } else {
+        cpuid(1, 0).ebx >> 24
+    }
+}
+
+/// The memory that is free for sandboxes: what the loader calls usable, without the
+/// hypervisor and the image.
+///
+/// # Safety
+/// The loader's memory map is right, and nothing else of the loader's is used any more.
+pub unsafe fn free_memory(information: &Information, own: Range, _facts: &MachineFacts) -> Frames {
+    let mut free = information.memory.clone();
+    free.remove(own);
+    if let Some(module) = information.module {
+        let pages = Range {
+            start: module.start & !0xfff,
+            end: module.end.next_multiple_of(4096),
+        };
+        free.remove(pages);
+    }
+    free.remove(Range {
+        start: MAPPED,
+        end: u64::MAX,
+    });
+    // SAFETY: as the caller vouches; below 4 GiB memory is mapped to itself.
+    unsafe { Frames::new(free) }
+}
+
+/// Measures the machine's clocks on this core.
+///
+/// # Errors
+/// If there is nothing to measure against.
+pub fn measure(facts: &MachineFacts, local: LocalApic) -> Result<Timing, Lacks> {
+    let tsc = clock::tsc_frequency(facts.tables.timer).ok_or(Lacks::Clock)?;
+    Ok(Timing {
+        tsc,
+        apic_hertz: clock::apic_timer_hertz(local, tsc),
+        tsc_deadline: has_tsc_deadline(),
+    })
+}

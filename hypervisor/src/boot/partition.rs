@@ -1,0 +1,388 @@
+//! Who gets what: each sandbox's memory, trace ring, channels, ports and registers,
+//! from the description, and nothing else.
+use super::machine::{MachineFacts, Timing};
+use crate::console::LineBuffer;
+use crate::frames::{Frames, LARGE_PAGE, OutOfMemory};
+use crate::guest::{Mapping, Reach};
+use crate::loader::{self, LoadError};
+use crate::nested::Access;
+use crate::sandbox::{Doorbell, Record, Sandbox};
+use crate::vendor::{AnyGuest, Vendor};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use tern_abi::boot::{ApicAccess, SandboxBoot};
+use tern_abi::directory::DirectoryEntry;
+use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
+use tern_config::{Image, System, channel_address};
+use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
+use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
+
+/// The most memory a sandbox may have: below its guest-physical APIC page.
+const MEMORY_MAX: u64 = 0xc000_0000;
+
+/// What is known of the machine once its clocks are measured.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Cores and controllers.
+    pub machine: MachineFacts,
+    /// Clocks.
+    pub timing: Timing,
+    /// Virtualization.
+    pub vendor: Vendor,
+    /// How the hypervisor reaches local APICs.
+    pub local: LocalApic,
+}
+
+/// Why the description cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionError {
+    /// Memory is used up.
+    OutOfMemory(OutOfMemory),
+    /// A guest cannot be loaded.
+    Load {
+        /// The sandbox.
+        sandbox: String,
+        /// Its file.
+        file: String,
+        /// Why.
+        error: LoadError,
+    },
+    /// A sandbox's memory is not in whole large pages, or beyond the limit.
+    MemorySize {
+        /// The sandbox.
+        sandbox: String,
+    },
+    /// Two sandboxes on one core.
+    SharedCore {
+        /// The second one.
+        sandbox: String,
+    },
+    /// A channel without an address.
+    Channels,
+}
+
+impl From<OutOfMemory> for PartitionError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
+
+impl fmt::Display for PartitionError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory(error) => error.fmt(out),
+            Self::Load {
+                sandbox,
+                file,
+                error,
+            } => {
+                write!(out, "sandbox \"{sandbox}\": file \"{file}\" {error}")
+            }
+            Self::MemorySize { sandbox } => write!(
+                out,
+                "sandbox \"{sandbox}\": memory must be a multiple of 2 MiB, at most {} MiB",
+                MEMORY_MAX >> 20
+            ),
+            Self::SharedCore { sandbox } => {
+                write!(
+                    out,
+                    "sandbox \"{sandbox}\": its core has another sandbox: give it its own"
+                )
+            }
+            Self::Channels => {
+                out.write_str("the channels do not fit the address space: make them smaller")
+            }
+        }
+    }
+}
+
+/// One sandbox's part of the machine.
+#[derive(Debug)]
+pub struct Partition {
+    /// APIC id of its core.
+    pub apic_id: u32,
+    index: usize,
+    memory: HostPhysical,
+    memory_bytes: u64,
+    trace: HostPhysical,
+    trace_bytes: u64,
+    record: &'static Record,
+    reach: Reach,
+}
+
+/// Divides the machine. `module` is the boot module that holds the image.
+///
+/// # Errors
+/// If the description does not fit the machine.
+pub fn plan(
+    system: &System,
+    module: &'static [u8],
+    facts: &Facts,
+    frames: &mut Frames,
+) -> Result<Vec<Partition>, PartitionError> {
+    let image = image_pages(module, frames)?;
+    let mut partitions: Vec<Partition> = Vec::new();
+    // The large pieces first, so that small ones do not break them up.
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        let name = || sandbox.name.clone();
+        let bytes = sandbox.memory_bytes;
+        if bytes == 0 || !bytes.is_multiple_of(LARGE_PAGE) || bytes > MEMORY_MAX {
+            return Err(PartitionError::MemorySize { sandbox: name() });
+        }
+        let apic_id = facts.machine.cores[sandbox.core as usize];
+        if partitions.iter().any(|other| other.apic_id == apic_id) {
+            return Err(PartitionError::SharedCore { sandbox: name() });
+        }
+        let memory = frames.take(bytes, LARGE_PAGE)?;
+        let trace_bytes = system.trace_bytes.next_multiple_of(PAGE_SIZE as u64);
+        let trace = frames.take(trace_bytes, LARGE_PAGE)?;
+        // SAFETY: all zeroes is a record.
+        let record = unsafe { frames.place::<Record>()? };
+        let mut reach = reach_of_registers(facts);
+        for device in &sandbox.devices {
+            let device = &system.devices[*device as usize];
+            reach.ports.push((device.port, device.port_count));
+        }
+        let map = |guest: GuestPhysical, host, bytes, access| Mapping {
+            guest,
+            host,
+            bytes,
+            access,
+        };
+        reach.memory = Vec::from([
+            map(GuestPhysical::new(0), memory, bytes, Access::Full),
+            map(IMAGE_BASE, image.0, image.1, Access::ReadOnly),
+            map(
+                EXIT_COUNTS_BASE,
+                HostPhysical::new(&raw const *record as u64),
+                PAGE_SIZE as u64,
+                Access::ReadOnly,
+            ),
+        ]);
+        if trace_bytes > 0 {
+            reach
+                .memory
+                .push(map(TRACE_BASE, trace, trace_bytes, Access::ReadWrite));
+        }
+        partitions.push(Partition {
+            apic_id,
+            index,
+            memory,
+            memory_bytes: bytes,
+            trace,
+            trace_bytes,
+            record,
+            reach,
+        });
+    }
+    map_channels(system, &mut partitions, frames)?;
+    Ok(partitions)
+}
+
+/// Gives each channel memory, seen by its writer read-write and by its readers
+/// read-only, and by nobody else.
+fn map_channels(
+    system: &System,
+    partitions: &mut [Partition],
+    frames: &mut Frames,
+) -> Result<(), PartitionError> {
+    for (index, channel) in system.channels.iter().enumerate() {
+        let guest = channel_address(system, index).ok_or(PartitionError::Channels)?;
+        let bytes = channel.bytes.next_multiple_of(PAGE_SIZE as u64);
+        let end = guest.checked_add(bytes).ok_or(PartitionError::Channels)?;
+        if guest < CHANNEL_BASE || end > TRACE_BASE {
+            return Err(PartitionError::Channels);
+        }
+        let host = frames.take(bytes, LARGE_PAGE)?;
+        let map = |access| Mapping {
+            guest,
+            host,
+            bytes,
+            access,
+        };
+        partitions[channel.writer as usize]
+            .reach
+            .memory
+            .push(map(Access::ReadWrite));
+        for &reader in channel
+            .readers
+            .iter()
+            .filter(|&&reader| reader != channel.writer)
+        {
+            partitions[reader as usize]
+                .reach
+                .memory
+                .push(map(Access::ReadOnly));
+        }
+    }
+    Ok(())
+}
+
+/// The image as whole pages that can be mapped: where the loader put it if that is at
+/// a page boundary, else a copy.
+fn image_pages(module: &[u8], frames: &mut Frames) -> Result<(HostPhysical, u64), OutOfMemory> {
+    let bytes = (module.len() as u64).next_multiple_of(PAGE_SIZE as u64);
+    let address = module.as_ptr() as u64;
+    if address.is_multiple_of(PAGE_SIZE as u64) && bytes == module.len() as u64 {
+        return Ok((HostPhysical::new(address), bytes));
+    }
+    let copy = frames.take(bytes, PAGE_SIZE as u64)?;
+    // SAFETY: fresh memory of at least that size, which no reference covers.
+    unsafe {
+        module
+            .as_ptr()
+            .copy_to_nonoverlapping(copy.as_u64() as *mut u8, module.len())
+    };
+    Ok((copy, bytes))
+}
+
+/// Registers of the processor that every sandbox reaches without an exit: with an
+/// x2APIC its own local APIC, but for the interrupt command and the entries that have
+/// a delivery mode.
+fn reach_of_registers(facts: &Facts) -> Reach {
+    const TIMESTAMP_COUNTER: u32 = 0x10;
+    let mut reach = Reach {
+        readable: Vec::from([TIMESTAMP_COUNTER, MSR_APIC_BASE]),
+        ..Reach::default()
+    };
+    if facts.local != LocalApic::X2apic {
+        return reach;
+    }
+    reach.readable.extend(
+        (0..=0x3f)
+            .filter(|&n| n != Register::SELF_INTERRUPT.0)
+            .map(|n| Register(n).msr()),
+    );
+    reach.writable.extend(
+        [
+            Register::TASK_PRIORITY,
+            Register::END_OF_INTERRUPT,
+            Register::SPURIOUS,
+            Register::ERROR_STATUS,
+            Register::LVT_TIMER,
+            Register::LVT_ERROR,
+            Register::TIMER_INITIAL,
+            Register::TIMER_DIVIDE,
+            Register::SELF_INTERRUPT,
+        ]
+        .map(Register::msr),
+    );
+    if facts.timing.tsc_deadline {
+        reach.writable.push(MSR_TSC_DEADLINE);
+    }
+    reach
+}
+
+impl Partition {
+    /// Its entry in the directory.
+    #[must_use]
+    pub fn entry(&self) -> DirectoryEntry {
+        DirectoryEntry {
+            memory: self.memory.as_u64(),
+            memory_bytes: self.memory_bytes,
+            trace: self.trace.as_u64(),
+            trace_bytes: self.trace_bytes,
+            exit_counts: self.record.exits.as_ptr() as u64,
+            apic_id: u64::from(self.apic_id),
+            violation: self.record.violation.as_ptr() as u64,
+        }
+    }
+
+    /// Loads its guest and builds everything that it starts with.
+    ///
+    /// # Errors
+    /// If the guest cannot be loaded or memory is used up.
+    pub fn launch(
+        self,
+        image: &Image<'_>,
+        facts: &Facts,
+        epoch_tsc: u64,
+        frames: &mut Frames,
+    ) -> Result<(AnyGuest, Sandbox), PartitionError> {
+        let system = image.system();
+        let description = &system.sandboxes[self.index];
+        let failed = |error| PartitionError::Load {
+            sandbox: description.name.clone(),
+            file: description.kernel.clone(),
+            error,
+        };
+        let owns_apic = facts.local == LocalApic::X2apic;
+        let boot = SandboxBoot {
+            sandbox: self.index as u64,
+            apic: if owns_apic {
+                ApicAccess::X2apic
+            } else {
+                ApicAccess::Hypercall
+            },
+            vendor: facts.vendor.for_guests(),
+            tsc_deadline: owns_apic && facts.timing.tsc_deadline,
+            tsc_hertz: facts.timing.tsc.hertz(),
+            apic_timer_hertz: facts.timing.apic_hertz,
+            epoch_tsc,
+            memory_bytes: self.memory_bytes,
+            trace_bytes: self.trace_bytes,
+            image_bytes: image.len() as u64,
+        };
+        // SAFETY: the partition's memory, mapped to itself; its guest does not run yet,
+        // and the slice ends here.
+        let memory = unsafe {
+            core::slice::from_raw_parts_mut(
+                self.memory.as_u64() as *mut u8,
+                self.memory_bytes as usize,
+            )
+        };
+        // A checked image has every file that its description names.
+        let file = image.file(&description.kernel).unwrap_or(&[]);
+        let entry = loader::load(file, memory).map_err(failed)?;
+        let start = loader::hand_over(memory, entry, &boot, &description.command_line);
+        let guest = facts.vendor.build(frames, &self.reach, start)?;
+        let name: &'static str = Box::leak(description.name.clone().into_boxed_str());
+        let sandbox = Sandbox {
+            name,
+            memory: self.memory.as_u64(),
+            memory_bytes: self.memory_bytes,
+            record: self.record,
+            local: facts.local,
+            apic_id: self.apic_id,
+            doorbells: doorbells(system, self.index as u32, facts),
+            lines: description
+                .devices
+                .iter()
+                .map(|device| system.devices[*device as usize].interrupt)
+                .collect(),
+            may_shut_down: description.may_shut_down,
+            console: LineBuffer::new(name),
+        };
+        Ok((guest, sandbox))
+    }
+}
+
+/// The writer of a channel rings its readers, a reader its writer.
+fn doorbells(system: &System, sandbox: u32, facts: &Facts) -> Vec<Doorbell> {
+    let core = |index: &u32| facts.machine.cores[system.sandboxes[*index as usize].core as usize];
+    let bells = system
+        .channels
+        .iter()
+        .enumerate()
+        .filter_map(|(index, channel)| {
+            let peers = if channel.writer == sandbox {
+                channel
+                    .readers
+                    .iter()
+                    .filter(|&&r| r != sandbox)
+                    .map(core)
+                    .collect()
+            } else if channel.readers.contains(&sandbox) {
+                Vec::from([core(&channel.writer)])
+            } else {
+                return None;
+            };
+            Some(Doorbell {
+                channel: index as u64,
+                peers,
+            })
+        });
+    bells.collect()
+}

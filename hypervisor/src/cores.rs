@@ -1,0 +1,400 @@
+//! The cores: started one by one, brought to the same state, sent into their guests at
+//! the same time, and ended together.
+use crate::acpi::Tables;
+use crate::clock;
+use crate::faults::CoreTables;
+use crate::frames::{Frames, OutOfMemory};
+use crate::io_apic;
+use crate::sandbox::Sandbox;
+use crate::say;
+use crate::vendor::{AnyGuest, Vendor};
+use alloc::boxed::Box;
+use arrayvec::ArrayVec;
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use spin::{Mutex, Once};
+use tern_machine::apic::{self, LocalApic, Register};
+use tern_machine::cpu::{halt_forever, timestamp};
+use tern_units::{Duration, HostPhysical, PAGE_SIZE, TscFrequency};
+
+core::arch::global_asm!(
+    ".pushsection .rodata.trampoline, \"a\", @progbits",
+    ".balign 16",
+    ".globl trampoline_start, trampoline_end",
+    ".globl trampoline_segments_pointer, trampoline_far, trampoline_long",
+    ".globl trampoline_root, trampoline_stack, trampoline_argument, trampoline_entry",
+    // A start-up interrupt begins in real mode at CS = page << 8, IP = 0. From there
+    // straight to long mode: protection and paging may be turned on together (APM
+    // vol. 2 §14.6.1).
+    ".code16",
+    "trampoline_start:",
+    "cli",
+    "cld",
+    "movw %cs, %ax",
+    "movw %ax, %ds",
+    "lgdtl trampoline_segments_pointer - trampoline_start",
+    "movl trampoline_root - trampoline_start, %eax",
+    "movl %eax, %cr3",
+    "movl $0x620, %eax", // PAE, OSFXSR, OSXMMEXCPT
+    "movl %eax, %cr4",
+    "movl $0xc0000080, %ecx", // EFER: LME, NXE
+    "rdmsr",
+    "orl $0x900, %eax",
+    "wrmsr",
+    "movl $0x80010033, %eax", // PG, WP, NE, ET, MP, PE; caches on
+    "movl %eax, %cr0",
+    "ljmpl *(trampoline_far - trampoline_start)",
+    ".code64",
+    "trampoline_long:",
+    "movl $0x10, %eax",
+    "movl %eax, %ds",
+    "movl %eax, %es",
+    "movl %eax, %ss",
+    "xorl %eax, %eax",
+    "movl %eax, %fs",
+    "movl %eax, %gs",
+    "fninit",
+    "movq trampoline_stack(%rip), %rsp",
+    "movq trampoline_argument(%rip), %rdi",
+    "movq trampoline_entry(%rip), %rax",
+    "xorl %ebp, %ebp",
+    "callq *%rax",
+    "ud2",
+    ".balign 8",
+    "trampoline_segments:",
+    ".quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff",
+    "trampoline_segments_pointer:",
+    ".short 23",
+    ".long trampoline_segments - trampoline_start", // the page's address is added
+    "trampoline_far:",
+    ".long trampoline_long - trampoline_start", // likewise
+    ".short 8",
+    ".balign 8",
+    "trampoline_root: .quad 0",
+    "trampoline_stack: .quad 0",
+    "trampoline_argument: .quad 0",
+    "trampoline_entry: .quad 0",
+    "trampoline_end:",
+    ".popsection",
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static trampoline_start: u8;
+    static trampoline_end: u8;
+    static trampoline_segments_pointer: u8;
+    static trampoline_far: u8;
+    static trampoline_root: u8;
+    static trampoline_stack: u8;
+    static trampoline_argument: u8;
+    static trampoline_entry: u8;
+    static boot_root: u8;
+}
+
+const STACK_BYTES: u64 = 64 << 10;
+/// How long a core may take for one step of its start.
+const PATIENCE: Duration = Duration::from_millis(5_000);
+/// Rounds of the comparison of two timestamp counters.
+const SKEW_ROUNDS: u32 = 64;
+
+const WAITING: u32 = 0;
+const READY: u32 = 1;
+const MEASURING: u32 = 2;
+const MEASURED: u32 = 3;
+const GO: u32 = 4;
+
+/// A core from its start until it enters its guest.
+#[derive(Debug)]
+pub struct Core {
+    /// Its APIC id.
+    pub apic_id: u32,
+    vendor: Vendor,
+    save_area: HostPhysical,
+    tables: Mutex<Option<&'static mut CoreTables>>,
+    state: AtomicU32,
+    timestamp: AtomicU64,
+    launch: Mutex<Option<(AnyGuest, Sandbox)>>,
+}
+
+/// All that other cores read once the machine runs.
+#[derive(Debug)]
+struct Running {
+    started: ArrayVec<u32, { crate::acpi::MAX_CORES }>,
+    acpi: Tables,
+}
+
+static RUNNING: Once<Running> = Once::new();
+static ENDING: AtomicBool = AtomicBool::new(false);
+static IO_APIC: Mutex<()> = Mutex::new(());
+
+impl Core {
+    /// A core that has not been started.
+    ///
+    /// # Errors
+    /// If there is no memory left.
+    pub fn new(
+        frames: &mut Frames,
+        apic_id: u32,
+        vendor: Vendor,
+    ) -> Result<&'static Self, OutOfMemory> {
+        let save_area = frames.page()?;
+        // SAFETY: all zeroes is valid: arrays of integers.
+        let tables = unsafe { frames.place::<CoreTables>()? };
+        Ok(Box::leak(Box::new(Self {
+            apic_id,
+            vendor,
+            save_area,
+            tables: Mutex::new(Some(tables)),
+            state: AtomicU32::new(WAITING),
+            timestamp: AtomicU64::new(0),
+            launch: Mutex::new(None),
+        })))
+    }
+
+    /// Gives the core what it will run.
+    pub fn assign(&self, guest: AnyGuest, sandbox: Sandbox) {
+        *self.launch.lock() = Some((guest, sandbox));
+    }
+
+    /// Brings this core into the state in which guests run.
+    ///
+    /// # Safety
+    /// To be called once, on the core itself.
+    pub unsafe fn prepare(&self) -> LocalApic {
+        if let Some(tables) = self.tables.lock().take() {
+            // SAFETY: this core's own tables, loaded once.
+            unsafe { tables.load() };
+        }
+        // SAFETY: the vendor's extension was found at boot; the page is this core's.
+        // The APIC is the hypervisor's until the sandbox starts.
+        unsafe {
+            self.vendor.enable(self.save_area);
+            let local = LocalApic::enable(0);
+            for entry in [
+                Register::LVT_TIMER,
+                Register::LVT_LINT0,
+                Register::LVT_LINT1,
+                Register::LVT_ERROR,
+            ] {
+                local.write(entry, apic::LVT_MASKED);
+            }
+            local.write(Register::TASK_PRIORITY, 0);
+            local.write(Register::SPURIOUS, apic::SOFTWARE_ENABLE | 0xff);
+            local
+        }
+    }
+
+    /// Enters the guest assigned to this core, or halts it if there is none.
+    ///
+    /// # Safety
+    /// To be called on the core itself, after [`Core::prepare`].
+    pub unsafe fn run(&self) -> ! {
+        let launch = self.launch.lock().take();
+        match launch {
+            // SAFETY: this is the guest's core, prepared.
+            Some((guest, sandbox)) => unsafe { guest.run(sandbox) },
+            None => halt_forever(),
+        }
+    }
+
+    fn wait_for(&self, state: u32, tsc: TscFrequency) -> bool {
+        let start = timestamp();
+        let limit = tsc.to_ticks(PATIENCE);
+        while timestamp().wrapping_sub(start) < limit {
+            if self.state.load(Ordering::Acquire) == state {
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Starts this core from the boot core.
+    ///
+    /// # Errors
+    /// If the core does not answer, as a line.
+    ///
+    /// # Safety
+    /// `trampoline` is a page below 1 MiB that nothing else uses, and no other core is
+    /// being started.
+    pub unsafe fn start(
+        &'static self,
+        frames: &mut Frames,
+        local: LocalApic,
+        trampoline: NonNull<u8>,
+        tsc: TscFrequency,
+    ) -> Result<(), StartError> {
+        let stack = frames.take(STACK_BYTES, PAGE_SIZE as u64)?;
+        let page = trampoline.as_ptr() as u64;
+        let millis = |n| tsc.to_ticks(Duration::from_millis(n));
+        // SAFETY: the trampoline's symbols lie inside its code, which fits the page. An
+        // INIT and two start-up interrupts bring the core from wherever the firmware
+        // left it to the page (Intel SDM vol. 3 §9.4.4).
+        unsafe {
+            let start = &raw const trampoline_start;
+            let length = (&raw const trampoline_end).offset_from_unsigned(start);
+            start.copy_to_nonoverlapping(trampoline.as_ptr(), length);
+            let slot =
+                |symbol: *const u8| trampoline.as_ptr().add(symbol.offset_from_unsigned(start));
+            let add = |symbol: *const u8| {
+                let field = slot(symbol).cast::<u32>();
+                field.write_unaligned(field.read_unaligned() + page as u32);
+            };
+            add((&raw const trampoline_segments_pointer).add(2));
+            add(&raw const trampoline_far);
+            let set = |symbol: *const u8, value: u64| slot(symbol).cast::<u64>().write(value);
+            set(&raw const trampoline_root, &raw const boot_root as u64);
+            set(&raw const trampoline_stack, stack.as_u64() + STACK_BYTES);
+            set(&raw const trampoline_argument, &raw const *self as u64);
+            set(&raw const trampoline_entry, core_start as *const () as u64);
+            core::sync::atomic::fence(Ordering::SeqCst);
+
+            local.send(self.apic_id, apic::COMMAND_INIT);
+            clock::wait(millis(10));
+            for _ in 0..2 {
+                local.send(self.apic_id, apic::COMMAND_STARTUP | (page >> 12) as u32);
+                clock::wait(millis(1));
+                if self.state.load(Ordering::Acquire) == READY {
+                    break;
+                }
+            }
+        }
+        if self.wait_for(READY, tsc) {
+            Ok(())
+        } else {
+            Err(StartError::Silent(self.apic_id))
+        }
+    }
+
+    /// How far this core's timestamp counter is from the boot core's, in ticks beyond
+    /// what the measurement leaves open; 0 if it was always read in between.
+    ///
+    /// # Errors
+    /// If the core does not answer.
+    pub fn skew(&self, tsc: TscFrequency) -> Result<u64, StartError> {
+        let mut least = u64::MAX;
+        for _ in 0..SKEW_ROUNDS {
+            let before = timestamp();
+            self.state.store(MEASURING, Ordering::Release);
+            if !self.wait_for(MEASURED, tsc) {
+                return Err(StartError::Silent(self.apic_id));
+            }
+            let there = self.timestamp.load(Ordering::Acquire);
+            let after = timestamp();
+            let off = before
+                .saturating_sub(there)
+                .max(there.saturating_sub(after));
+            least = least.min(off);
+        }
+        Ok(least)
+    }
+
+    /// Lets this core enter its guest.
+    pub fn release(&self) {
+        self.state.store(GO, Ordering::Release);
+    }
+}
+
+/// Why a core could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The core with this APIC id does not answer.
+    Silent(u32),
+    /// There is no memory for its stack.
+    OutOfMemory(OutOfMemory),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(id) => {
+                write!(
+                    out,
+                    "the core with APIC id {id} does not start: check the firmware"
+                )
+            }
+            Self::OutOfMemory(error) => error.fmt(out),
+        }
+    }
+}
+
+impl From<OutOfMemory> for StartError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
+
+/// The first Rust code of every core but the boot core.
+extern "C" fn core_start(core: &'static Core) -> ! {
+    // SAFETY: this is the core, and it comes here once.
+    let local = unsafe { core.prepare() };
+    if local.id() != core.apic_id {
+        say!(
+            "core {} calls itself {}: its firmware is inconsistent",
+            core.apic_id,
+            local.id()
+        );
+        halt_forever()
+    }
+    core.state.store(READY, Ordering::Release);
+    // The boot core ends this wait, or halts the machine with a line that says why.
+    loop {
+        match core.state.load(Ordering::Acquire) {
+            MEASURING => {
+                core.timestamp.store(timestamp(), Ordering::Release);
+                core.state.store(MEASURED, Ordering::Release);
+            }
+            GO => break,
+            _ if is_ending() => halt_forever(),
+            _ => core::hint::spin_loop(),
+        }
+    }
+    // SAFETY: prepared above.
+    unsafe { core.run() }
+}
+
+/// Keeps what running cores need: the APIC ids that were started and the tables that
+/// say where the I/O APICs are.
+pub fn remember(started: ArrayVec<u32, { crate::acpi::MAX_CORES }>, acpi: Tables) {
+    RUNNING.call_once(|| Running { started, acpi });
+}
+
+/// Whether the machine's run is over.
+#[must_use]
+pub fn is_ending() -> bool {
+    ENDING.load(Ordering::Acquire)
+}
+
+/// Tells cores that wait for their release that it will not come.
+pub fn abandon() {
+    ENDING.store(true, Ordering::Release);
+}
+
+/// Ends the machine's run with `status`: prints the line that tools wait for and stops
+/// every core, this one included.
+pub fn end(local: LocalApic, status: u64) -> ! {
+    if !ENDING.swap(true, Ordering::AcqRel) {
+        if let Some(running) = RUNNING.get() {
+            let own = local.id();
+            for &id in running.started.iter().filter(|&&id| id != own) {
+                // SAFETY: guests exit at an NMI, and their cores then halt.
+                unsafe { local.send(id, apic::COMMAND_NMI) };
+            }
+        }
+        say!("shut down with status {status}");
+    }
+    halt_forever()
+}
+
+/// Masks the interrupt lines of a sandbox that stopped.
+pub fn mask_lines(lines: &[u8]) {
+    let Some(running) = RUNNING.get() else { return };
+    let _guard = IO_APIC.lock();
+    for &line in lines {
+        // SAFETY: the hypervisor owns the I/O APICs, one core at a time.
+        let masked = unsafe { io_apic::route(&running.acpi, line, None) };
+        // A line that was routed at boot exists.
+        debug_assert!(masked.is_ok());
+    }
+}

@@ -1,0 +1,166 @@
+//! The interface between the vendors' virtualization and everything else: a guest
+//! runs until it leaves, and says why.
+use crate::nested::Access;
+use alloc::vec::Vec;
+use tern_units::{GuestPhysical, HostPhysical};
+
+/// The general registers of a guest but the stack pointer, in the order in which the
+/// entry code stores them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Registers {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rbp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+}
+
+/// Why a guest left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The hypercall instruction.
+    Hypercall,
+    /// CPUID.
+    Cpuid,
+    /// RDMSR of a register that it does not own; its number is in RCX.
+    ReadMsr,
+    /// WRMSR of a register that it does not own; its number is in RCX, the value in
+    /// RDX:RAX.
+    WriteMsr,
+    /// An access to a port that is not its own.
+    Port {
+        /// The port.
+        port: u16,
+        /// Whether it was to be written.
+        write: bool,
+    },
+    /// An access to memory that is not its own.
+    Memory {
+        /// Where.
+        address: GuestPhysical,
+        /// What, with the bits of a page fault's error code: 1 write, 4 fetch.
+        error: u64,
+    },
+    /// An intercepted exception: #DB or #AC.
+    Exception(Event),
+    /// A non-maskable interrupt waits.
+    Nmi,
+    /// A machine check.
+    MachineCheck,
+    /// An external interrupt.
+    Interrupt,
+    /// A triple fault.
+    Shutdown,
+    /// INIT.
+    Init,
+    /// An instruction that no sandbox may execute.
+    Instruction(&'static str),
+    /// The processor refuses the guest's state.
+    InvalidState,
+    /// Anything else, by the vendor's code.
+    Other(u64),
+}
+
+/// An exception to deliver to a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its vector.
+    pub vector: u8,
+    /// Its error code, for vectors that have one.
+    pub error: Option<u32>,
+}
+
+impl Event {
+    /// Debug exception.
+    pub const DEBUG: Self = Self {
+        vector: 1,
+        error: None,
+    };
+    /// Invalid opcode.
+    pub const INVALID_OPCODE: Self = Self {
+        vector: 6,
+        error: None,
+    };
+    /// General protection.
+    pub const GENERAL_PROTECTION: Self = Self {
+        vector: 13,
+        error: Some(0),
+    };
+}
+
+/// The guest does not accept such a value: it gets a general-protection exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// A virtual processor, bound to the core that runs it.
+pub trait Guest {
+    /// Enters the guest, and returns when it leaves.
+    fn run(&mut self) -> Exit;
+    /// Its general registers. RAX is among them.
+    fn registers(&mut self) -> &mut Registers;
+    /// Its instruction pointer: at an exit, that of the instruction that left.
+    fn instruction_pointer(&self) -> u64;
+    /// The ring it runs in.
+    fn ring(&self) -> u8;
+    /// Moves on past the instruction that left, which is a hypercall, CPUID, RDMSR or
+    /// WRMSR.
+    fn skip_instruction(&mut self);
+    /// Delivers an exception at the next entry.
+    fn inject(&mut self, event: Event);
+    /// Reads a register that the vendor's code keeps for the guest (EFER, PAT); `None`
+    /// for others.
+    fn read_kept_msr(&self, register: u32) -> Option<u64>;
+    /// Writes such a register; `None` for others.
+    fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>>;
+    /// Lets a waiting non-maskable interrupt or machine check reach the hypervisor's
+    /// own handler.
+    fn take_pending_nmi(&mut self);
+}
+
+/// Where a guest begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Entry of the PVH protocol.
+    pub entry: u64,
+    /// Guest-physical address of its start information.
+    pub start_info: u64,
+}
+
+/// A range of the machine's memory that a guest sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where the guest sees it.
+    pub guest: GuestPhysical,
+    /// Where it is.
+    pub host: HostPhysical,
+    /// Its size, a multiple of 4 KiB.
+    pub bytes: u64,
+    /// What the guest may do with it.
+    pub access: Access,
+}
+
+/// All that a guest may reach without an exit. The vendor's code adds what its own
+/// instructions switch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Memory.
+    pub memory: Vec<Mapping>,
+    /// I/O ports: the first and how many.
+    pub ports: Vec<(u16, u16)>,
+    /// Model-specific registers that it may read.
+    pub readable: Vec<u32>,
+    /// Model-specific registers that it may read and write.
+    pub writable: Vec<u32>,
+}

@@ -1,0 +1,111 @@
+//! Hypercalls: see `tern_abi::hypercall`.
+use crate::cores;
+use crate::guest::Registers;
+use crate::sandbox::Sandbox;
+use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
+use tern_abi::layout::DOORBELL_VECTOR;
+use tern_machine::apic::{COMMAND_FIXED, Register};
+
+/// What a hypercall leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Back into the guest with this in RAX.
+    Return(u64),
+    /// The sandbox asked to be stopped, with this code.
+    Stop(u64),
+}
+
+/// Serves the hypercall in `registers`.
+pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
+    let (first, second) = (registers.rdi, registers.rsi);
+    let result = match Hypercall::try_from(registers.rax) {
+        Ok(Hypercall::Null) => Ok(0),
+        Ok(Hypercall::ConsoleWrite) => console_write(sandbox, first, second),
+        Ok(Hypercall::ApicRead) => apic_read(sandbox, first),
+        Ok(Hypercall::ApicWrite) => apic_write(sandbox, first, second),
+        Ok(Hypercall::Doorbell) => doorbell(sandbox, first),
+        Ok(Hypercall::Stop) => return Outcome::Stop(first),
+        Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
+            sandbox.console.finish();
+            cores::end(sandbox.local, first)
+        }
+        Ok(Hypercall::ShutDown) => Err(HypercallError::NotPermitted),
+        Err(error) => Err(error),
+    };
+    Outcome::Return(result.unwrap_or_else(|error| error as i64 as u64))
+}
+
+fn console_write(sandbox: &mut Sandbox, address: u64, bytes: u64) -> Result<u64, HypercallError> {
+    let inside = address
+        .checked_add(bytes)
+        .is_some_and(|end| end <= sandbox.memory_bytes);
+    if bytes > CONSOLE_WRITE_MAX || !inside {
+        return Err(HypercallError::BadArgument);
+    }
+    let mut copy = [0; CONSOLE_WRITE_MAX as usize];
+    let copy = &mut copy[..bytes as usize];
+    let source = (sandbox.memory + address) as *const u8;
+    // SAFETY: the range is inside the sandbox's memory, which is mapped to itself; the
+    // guest does not run meanwhile, and no reference into its memory is kept.
+    unsafe { source.copy_to_nonoverlapping(copy.as_mut_ptr(), copy.len()) };
+    sandbox.console.write(copy);
+    Ok(0)
+}
+
+fn apic_read(sandbox: &Sandbox, register: u64) -> Result<u64, HypercallError> {
+    if sandbox.owns_apic() {
+        return Err(HypercallError::NotPermitted);
+    }
+    // Identification, priorities, interrupts in service and requested, errors, timer.
+    if !matches!(register, 0x02 | 0x03 | 0x08 | 0x0a | 0x0f..=0x28 | 0x32 | 0x37..=0x39 | 0x3e) {
+        return Err(HypercallError::BadArgument);
+    }
+    // SAFETY: these registers exist, and reading them changes nothing.
+    Ok(u64::from(unsafe {
+        sandbox.local.read(Register(register as u16))
+    }))
+}
+
+fn apic_write(sandbox: &Sandbox, register: u64, value: u64) -> Result<u64, HypercallError> {
+    if sandbox.owns_apic() {
+        return Err(HypercallError::NotPermitted);
+    }
+    let Some(register) = u16::try_from(register).ok().map(Register) else {
+        return Err(HypercallError::BadArgument);
+    };
+    match register {
+        Register::TASK_PRIORITY
+        | Register::END_OF_INTERRUPT
+        | Register::SPURIOUS
+        | Register::ERROR_STATUS
+        | Register::LVT_TIMER
+        | Register::TIMER_INITIAL
+        | Register::TIMER_DIVIDE => {
+            // SAFETY: these registers concern this core's guest alone.
+            unsafe { sandbox.local.write(register, value as u32) };
+            Ok(0)
+        }
+        Register::INTERRUPT_COMMAND | Register::INTERRUPT_COMMAND_HIGH => {
+            Err(HypercallError::NotPermitted)
+        }
+        _ => Err(HypercallError::BadArgument),
+    }
+}
+
+fn doorbell(sandbox: &Sandbox, channel: u64) -> Result<u64, HypercallError> {
+    let known = sandbox
+        .doorbells
+        .iter()
+        .find(|bell| bell.channel == channel);
+    let bell = known.ok_or(HypercallError::NotPermitted)?;
+    for &peer in &bell.peers {
+        // SAFETY: a fixed interrupt at the vector that sandboxes keep for doorbells,
+        // along a channel of the description.
+        unsafe {
+            sandbox
+                .local
+                .send(peer, COMMAND_FIXED | u32::from(DOORBELL_VECTOR))
+        };
+    }
+    Ok(0)
+}

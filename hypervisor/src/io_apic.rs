@@ -1,0 +1,112 @@
+//! Device interrupts: each line goes to the one core whose sandbox owns the device, or
+//! nowhere.
+//!
+//! Source: Intel 82093AA data sheet, §3.
+use crate::acpi::{IoApic, Override, Tables};
+use core::ptr;
+use tern_abi::layout::DEVICE_VECTOR_BASE;
+
+const REGISTER_VERSION: u32 = 1;
+const REGISTER_REDIRECTION: u32 = 0x10;
+const MASKED: u64 = 1 << 16;
+const LEVEL: u64 = 1 << 15;
+const ACTIVE_LOW: u64 = 1 << 13;
+
+/// No I/O APIC serves the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchLine(pub u8);
+
+/// Masks every input of every I/O APIC.
+///
+/// # Safety
+/// The hypervisor owns the I/O APICs, and their registers are mapped to themselves.
+pub unsafe fn mask_all(tables: &Tables) {
+    for controller in &tables.io_apics {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let inputs = read(controller, REGISTER_VERSION) >> 16 & 0xff;
+            for input in 0..=inputs {
+                write_redirection(controller, input, MASKED);
+            }
+        }
+    }
+}
+
+/// Routes the legacy interrupt `line` to the core with APIC id `core`, at vector
+/// [`DEVICE_VECTOR_BASE`] plus the line; masked if `core` is `None`.
+///
+/// # Errors
+/// If no I/O APIC serves it.
+///
+/// # Safety
+/// As for [`mask_all`].
+pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), NoSuchLine> {
+    let special = tables.overrides.iter().find(|entry| entry.line == line);
+    let global = special.map_or(u32::from(line), |entry| entry.global);
+    let signalling = special.map_or(0, signalling);
+    // SAFETY: as the caller vouches.
+    let serves = |controller: &&IoApic| unsafe {
+        let inputs = (read(controller, REGISTER_VERSION) >> 16 & 0xff) + 1;
+        (controller.first_global..controller.first_global + inputs).contains(&global)
+    };
+    let controller = tables
+        .io_apics
+        .iter()
+        .find(serves)
+        .ok_or(NoSuchLine(line))?;
+    let entry = match core {
+        // Destinations are 8 bits wide without interrupt remapping.
+        Some(core) => {
+            u64::from(core & 0xff) << 56 | u64::from(DEVICE_VECTOR_BASE + line) | signalling
+        }
+        None => MASKED,
+    };
+    // SAFETY: as the caller vouches.
+    unsafe { write_redirection(controller, global - controller.first_global, entry) };
+    Ok(())
+}
+
+fn signalling(entry: &Override) -> u64 {
+    let mut bits = 0;
+    if entry.level {
+        bits |= LEVEL;
+    }
+    if entry.active_low {
+        bits |= ACTIVE_LOW;
+    }
+    bits
+}
+
+/// # Safety
+/// As for [`mask_all`].
+unsafe fn write_redirection(controller: &IoApic, input: u32, entry: u64) {
+    let register = REGISTER_REDIRECTION + 2 * input;
+    // SAFETY: as the caller vouches. Masked first, so that no half-written entry acts.
+    unsafe {
+        write(controller, register, MASKED as u32);
+        write(controller, register + 1, (entry >> 32) as u32);
+        write(controller, register, entry as u32);
+    }
+}
+
+/// # Safety
+/// As for [`mask_all`].
+unsafe fn read(controller: &IoApic, register: u32) -> u32 {
+    let select = u64::from(controller.address) as *mut u32;
+    // SAFETY: as the caller vouches: IOREGSEL, and IOWIN 16 bytes further.
+    unsafe {
+        ptr::write_volatile(select, register);
+        ptr::read_volatile(select.byte_add(0x10))
+    }
+}
+
+/// # Safety
+/// As for [`mask_all`].
+unsafe fn write(controller: &IoApic, register: u32, value: u32) {
+    let select = u64::from(controller.address) as *mut u32;
+    // SAFETY: as for `read`.
+    unsafe {
+        ptr::write_volatile(select, register);
+        ptr::write_volatile(select.byte_add(0x10), value);
+    }
+}

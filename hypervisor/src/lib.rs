@@ -1,0 +1,27 @@
+//! The hypervisor: starts the machine's cores, gives each sandbox its memory, devices
+//! and channels, and then stays out of the way.
+//!
+//! The parts that decide are host-tested; the binary adds the entry code, the
+//! allocator and the panic handler.
+#![no_std]
+
+extern crate alloc;
+
+pub mod acpi;
+pub mod boot;
+pub mod clock;
+pub mod console;
+pub mod cores;
+pub mod cpuid;
+pub mod exits;
+pub mod faults;
+pub mod frames;
+pub mod guest;
+pub mod hypercalls;
+pub mod io_apic;
+pub mod loader;
+pub mod nested;
+pub mod ranges;
+pub mod sandbox;
+pub mod svm;
+pub mod vendor;

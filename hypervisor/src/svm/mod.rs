@@ -1,0 +1,387 @@
+//! AMD-V: enabling it on a core, building a guest, running it (AMD APM vol. 2, §15).
+mod enter;
+pub mod permissions;
+pub mod vmcb;
+
+use crate::frames::{Frames, OutOfMemory};
+use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
+use crate::nested::{Access, Format, Tables};
+use core::arch::asm;
+use enter::Context;
+use permissions::{IoPermissions, MsrPermissions};
+use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
+use tern_units::{GuestPhysical, HostPhysical};
+use vmcb::{Segment, Vmcb, exit_code, intercept};
+
+const MSR_EFER: u32 = 0xc000_0080;
+const MSR_PAT: u32 = 0x277;
+const MSR_VM_CR: u32 = 0xc001_0114;
+const MSR_HOST_SAVE: u32 = 0xc001_0117;
+
+const EFER_SCE: u64 = 1;
+const EFER_LME: u64 = 1 << 8;
+const EFER_LMA: u64 = 1 << 10;
+const EFER_NXE: u64 = 1 << 11;
+const EFER_SVME: u64 = 1 << 12;
+const CR0_PG: u64 = 1 << 31;
+
+/// Reset value of the page attribute table (APM vol. 2 §7.8.2).
+const PAT_RESET: u64 = 0x0007_0406_0007_0406;
+
+/// What the boot processor lacks for AMD-V, as one line; `None` if nothing.
+#[must_use]
+pub fn missing() -> Option<&'static str> {
+    const SVM: u32 = 1 << 2;
+    const NESTED_PAGING: u32 = 1;
+    const DISABLED: u64 = 1 << 4;
+    if cpuid_if_present(0x8000_0001).ecx & SVM == 0 {
+        return Some("the processor has no AMD-V: use one with SVM, or turn it on in the firmware");
+    }
+    if cpuid_if_present(0x8000_000a).edx & NESTED_PAGING == 0 {
+        return Some("the processor's AMD-V has no nested paging: use a newer processor");
+    }
+    // SAFETY: processors with SVM have VM_CR (APM vol. 2 §15.30.1).
+    if unsafe { read_msr(MSR_VM_CR) } & DISABLED != 0 {
+        return Some("AMD-V is switched off by the firmware: turn SVM on in its setup");
+    }
+    None
+}
+
+/// Enables AMD-V on this core, `save_area` being a page for the processor's own use.
+///
+/// # Safety
+/// The processor has AMD-V, and the page is this core's alone.
+pub unsafe fn enable(save_area: HostPhysical) {
+    // SAFETY: the registers exist with SVM; the page is given to the processor.
+    unsafe {
+        write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME);
+        write_msr(MSR_HOST_SAVE, save_area.as_u64());
+    }
+}
+
+/// Entries of AMD's nested page tables, which are those of long mode; accesses of a
+/// guest count as user accesses (APM vol. 2 §15.25.5).
+#[derive(Clone, Copy, Debug)]
+pub struct NestedFormat;
+
+impl Format for NestedFormat {
+    fn table(address: u64) -> u64 {
+        address | PRESENT | WRITABLE | USER
+    }
+
+    fn page(address: u64, access: Access, large: bool) -> u64 {
+        let permissions = match access {
+            Access::Full => WRITABLE,
+            Access::ReadWrite => WRITABLE | NO_EXECUTE,
+            Access::ReadOnly => NO_EXECUTE,
+        };
+        address | PRESENT | USER | permissions | if large { LARGE } else { 0 }
+    }
+
+    fn is_present(entry: u64) -> bool {
+        entry & PRESENT != 0
+    }
+}
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const LARGE: u64 = 1 << 7;
+const NO_EXECUTE: u64 = 1 << 63;
+
+/// Fresh bitmaps that allow what `reach` names and the registers that VMRUN, VMLOAD and
+/// VMSAVE switch.
+fn permissions(
+    frames: &mut Frames,
+    reach: &Reach,
+) -> Result<(&'static IoPermissions, &'static MsrPermissions), OutOfMemory> {
+    // SAFETY: byte arrays.
+    let (ports, registers) = unsafe {
+        (
+            frames.place::<IoPermissions>()?,
+            frames.place::<MsrPermissions>()?,
+        )
+    };
+    ports.deny_all();
+    registers.deny_all();
+    for &(first, count) in &reach.ports {
+        ports.allow(first, count);
+    }
+    for &register in &reach.readable {
+        registers.allow(register, false);
+    }
+    for &register in &reach.writable {
+        registers.allow(register, true);
+    }
+    // SYSENTER, STAR to SFMASK, FS, GS and kernel GS base (APM vol. 2 §15.5.2).
+    let switched = (0x174..=0x176)
+        .chain(0xc000_0081..=0xc000_0084)
+        .chain(0xc000_0100..=0xc000_0102);
+    for register in switched {
+        registers.allow(register, true);
+    }
+    Ok((ports, registers))
+}
+
+/// A guest under AMD-V.
+#[derive(Debug)]
+pub struct SvmGuest {
+    block: &'static mut Vmcb,
+    context: Context,
+    has_next_rip: bool,
+    /// Bits of EFER that a guest may set.
+    efer_allowed: u64,
+}
+
+impl SvmGuest {
+    /// A guest in the state that the PVH protocol demands: 32-bit protected mode, flat
+    /// segments, no paging, EBX with its start information.
+    ///
+    /// # Errors
+    /// If there is no memory left.
+    pub fn build(frames: &mut Frames, reach: &Reach, start: Start) -> Result<Self, OutOfMemory> {
+        const NEXT_RIP_SAVE: u32 = 1 << 3;
+        let mut memory = Tables::<NestedFormat>::new(frames)?;
+        for mapping in &reach.memory {
+            memory.map(frames, mapping)?;
+        }
+        let (ports, registers) = permissions(frames, reach)?;
+        // SAFETY: all zeroes is a VMCB.
+        let block = unsafe { frames.place::<Vmcb>()? };
+        let host_block = frames.page()?.as_u64();
+        let control = &mut block.control;
+        // #DB and #AC: their delivery can loop inside the processor, out of reach of
+        // NMI (CVE-2015-8104, CVE-2015-5307). #MC belongs to the hypervisor.
+        control.intercept_exceptions = 1 << 1 | 1 << 17 | 1 << 18;
+        control.intercepts = [
+            intercept::NMI
+                | intercept::INIT
+                | intercept::RDPMC
+                | intercept::CPUID
+                | intercept::INVD
+                | intercept::INVLPGA
+                | intercept::IO
+                | intercept::MSR
+                | intercept::TASK_SWITCH
+                | intercept::FERR_FREEZE
+                | intercept::SHUTDOWN,
+            intercept::VIRTUALIZATION | intercept::WBINVD_MONITOR_MWAIT_XSETBV,
+            0,
+        ];
+        control.io_permissions = &raw const *ports as u64;
+        control.msr_permissions = &raw const *registers as u64;
+        control.asid = 1; // 0 is the hypervisor's; one guest a core needs no other
+        control.tlb_control = 1; // flush all at the first entry
+        control.nested_control = 1;
+        control.nested_root = memory.root().as_u64();
+
+        let saved = &mut block.saved;
+        let flat = |attributes| Segment {
+            selector: 0,
+            attributes,
+            limit: u32::MAX,
+            base: 0,
+        };
+        saved.cs = flat(0xc9b);
+        for segment in [
+            &mut saved.ds,
+            &mut saved.es,
+            &mut saved.ss,
+            &mut saved.fs,
+            &mut saved.gs,
+        ] {
+            *segment = flat(0xc93);
+        }
+        saved.tr = Segment {
+            selector: 0,
+            attributes: 0x8b,
+            limit: 0x67,
+            base: 0,
+        };
+        saved.ldtr = Segment {
+            selector: 0,
+            attributes: 0x82,
+            limit: 0,
+            base: 0,
+        };
+        saved.efer = EFER_SVME; // VMRUN insists (APM vol. 2 §15.5.1); hidden from reads
+        saved.cr0 = 0x11; // PE, ET
+        saved.dr6 = 0xffff_0ff0;
+        saved.dr7 = 0x400;
+        saved.rflags = 2;
+        saved.rip = start.entry;
+        saved.pat = PAT_RESET;
+
+        let mut context = Context::new(&raw const *block as u64, host_block);
+        context.registers.rbx = start.start_info;
+        let efer_allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+        Ok(Self {
+            block,
+            context,
+            has_next_rip: cpuid_if_present(0x8000_000a).edx & NEXT_RIP_SAVE != 0,
+            efer_allowed,
+        })
+    }
+
+    /// Makes this core ready for [`Guest::run`]: from here on its global interrupt flag
+    /// is clear outside the guest.
+    ///
+    /// # Safety
+    /// To be called once, on the core that will run the guest, with SVM enabled and
+    /// its task register loaded.
+    pub unsafe fn bind(&mut self) {
+        // SAFETY: the block is a page of ours, written by VMSAVE alone.
+        unsafe {
+            asm!("clgi", "vmsave rax", in("rax") self.context.host_block, options(nostack));
+        }
+    }
+
+    fn decode_exit(&mut self) -> Exit {
+        let control = &self.block.control;
+        let (information, address) = (control.exit_info_1, control.exit_info_2);
+        match control.exit_code {
+            exit_code::VMMCALL => Exit::Hypercall,
+            exit_code::CPUID => Exit::Cpuid,
+            exit_code::MSR if information & 1 != 0 => Exit::WriteMsr,
+            exit_code::MSR => Exit::ReadMsr,
+            exit_code::IO => Exit::Port {
+                port: (information >> 16) as u16,
+                write: information & 1 == 0,
+            },
+            exit_code::NESTED_PAGE_FAULT => Exit::Memory {
+                address: GuestPhysical::new(address),
+                error: information & 0x1f,
+            },
+            code @ exit_code::EXCEPTION..=exit_code::EXCEPTION_LAST => {
+                const ALIGNMENT_CHECK: u8 = 17;
+                const MACHINE_CHECK: u8 = 18;
+                match (code - exit_code::EXCEPTION) as u8 {
+                    MACHINE_CHECK => Exit::MachineCheck,
+                    vector => Exit::Exception(Event {
+                        vector,
+                        error: (vector == ALIGNMENT_CHECK).then_some(information as u32),
+                    }),
+                }
+            }
+            exit_code::NMI => Exit::Nmi,
+            exit_code::INTERRUPT => Exit::Interrupt,
+            exit_code::INIT => Exit::Init,
+            exit_code::SHUTDOWN => Exit::Shutdown,
+            exit_code::RDPMC => Exit::Instruction("RDPMC"),
+            exit_code::INVD => Exit::Instruction("INVD"),
+            exit_code::INVLPGA => Exit::Instruction("INVLPGA"),
+            exit_code::TASK_SWITCH => Exit::Instruction("a task switch"),
+            exit_code::VMRUN => Exit::Instruction("VMRUN"),
+            exit_code::VMLOAD => Exit::Instruction("VMLOAD"),
+            exit_code::VMSAVE => Exit::Instruction("VMSAVE"),
+            exit_code::STGI => Exit::Instruction("STGI"),
+            exit_code::CLGI => Exit::Instruction("CLGI"),
+            exit_code::SKINIT => Exit::Instruction("SKINIT"),
+            exit_code::WBINVD => Exit::Instruction("WBINVD"),
+            exit_code::MONITOR => Exit::Instruction("MONITOR"),
+            exit_code::MWAIT | exit_code::MWAIT_CONDITIONAL => Exit::Instruction("MWAIT"),
+            exit_code::XSETBV => Exit::Instruction("XSETBV"),
+            exit_code::INVALID | exit_code::INVALID_32 => Exit::InvalidState,
+            code => Exit::Other(code),
+        }
+    }
+}
+
+impl Guest for SvmGuest {
+    fn run(&mut self) -> Exit {
+        self.block.saved.rax = self.context.registers.rax;
+        // SAFETY: `bind` made the core ready; the block is complete and its nested
+        // tables map only the sandbox's memory.
+        unsafe { enter::enter(&raw mut self.context) };
+        self.context.registers.rax = self.block.saved.rax;
+        self.block.control.tlb_control = 0;
+        self.block.control.event_injection = 0;
+        self.decode_exit()
+    }
+
+    fn registers(&mut self) -> &mut Registers {
+        &mut self.context.registers
+    }
+
+    fn instruction_pointer(&self) -> u64 {
+        self.block.saved.rip
+    }
+
+    fn ring(&self) -> u8 {
+        self.block.saved.cpl
+    }
+
+    fn skip_instruction(&mut self) {
+        let length = match self.block.control.exit_code {
+            exit_code::VMMCALL => 3,
+            _ => 2, // CPUID, RDMSR, WRMSR
+        };
+        let next = self.block.control.next_rip;
+        self.block.saved.rip = if self.has_next_rip && next != 0 {
+            next
+        } else {
+            self.block.saved.rip.wrapping_add(length)
+        };
+        // The skipped instruction ends a shadow of STI or MOV SS.
+        self.block.control.interrupt_shadow = 0;
+    }
+
+    fn inject(&mut self, event: Event) {
+        // An external interrupt whose delivery raised the exception goes first: it would
+        // be lost (APM vol. 2 §15.7.2; type 0 in bits 10:8, valid in bit 31).
+        let interrupted = self.block.control.exit_interrupt_info;
+        if interrupted & 1 << 31 != 0 && interrupted & 7 << 8 == 0 {
+            self.block.control.event_injection = interrupted;
+            return;
+        }
+        // §15.20: vector, type 3 (exception), error code valid, valid.
+        let error = event
+            .error
+            .map_or(0, |code| u64::from(code) << 32 | 1 << 11);
+        self.block.control.event_injection = u64::from(event.vector) | 3 << 8 | 1 << 31 | error;
+    }
+
+    fn read_kept_msr(&self, register: u32) -> Option<u64> {
+        match register {
+            MSR_EFER => Some(self.block.saved.efer & !EFER_SVME),
+            MSR_PAT => Some(self.block.saved.pat),
+            _ => None,
+        }
+    }
+
+    fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>> {
+        let saved = &mut self.block.saved;
+        match register {
+            MSR_EFER => {
+                // LMA follows LME and paging; software does not change it, and LME only
+                // without paging (APM vol. 2 §3.1.7).
+                let changed = value ^ saved.efer;
+                let paging = saved.cr0 & CR0_PG != 0;
+                if value & !self.efer_allowed != 0 || (changed & EFER_LME != 0 && paging) {
+                    return Some(Err(Refused));
+                }
+                saved.efer = value & !EFER_LMA | saved.efer & EFER_LMA | EFER_SVME;
+                Some(Ok(()))
+            }
+            MSR_PAT => {
+                // Memory types 2 and 3 are reserved (§7.8.1).
+                let sound = value
+                    .to_le_bytes()
+                    .iter()
+                    .all(|kind| matches!(kind, 0 | 1 | 4..=7));
+                if !sound {
+                    return Some(Err(Refused));
+                }
+                saved.pat = value;
+                Some(Ok(()))
+            }
+            _ => None,
+        }
+    }
+
+    fn take_pending_nmi(&mut self) {
+        // SAFETY: the core's interrupt table handles NMI on a stack of its own, and
+        // interrupts are masked in the flags.
+        unsafe { asm!("stgi", "nop", "clgi") };
+    }
+}

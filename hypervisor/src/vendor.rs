@@ -1,0 +1,90 @@
+//! The vendors' virtualization side by side, chosen by what the processor has.
+use crate::exits;
+use crate::frames::{Frames, OutOfMemory};
+use crate::guest::{Reach, Start};
+use crate::sandbox::Sandbox;
+use crate::svm::{self, SvmGuest};
+use tern_abi::boot;
+use tern_units::HostPhysical;
+
+/// Which virtualization this machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// AMD-V.
+    Amd,
+}
+
+impl Vendor {
+    /// The one of this processor.
+    ///
+    /// # Errors
+    /// What is missing, as a line.
+    pub fn find() -> Result<Self, &'static str> {
+        svm::missing().map_or(Ok(Self::Amd), Err)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amd => "AMD-V",
+        }
+    }
+
+    /// What guests are told.
+    #[must_use]
+    pub const fn for_guests(self) -> boot::Vendor {
+        match self {
+            Self::Amd => boot::Vendor::Amd,
+        }
+    }
+
+    /// Enables it on this core, with a page for the processor's own use.
+    ///
+    /// # Safety
+    /// [`Vendor::find`] found it, and the page is this core's alone.
+    pub unsafe fn enable(self, save_area: HostPhysical) {
+        match self {
+            // SAFETY: as the caller vouches.
+            Self::Amd => unsafe { svm::enable(save_area) },
+        }
+    }
+
+    /// Builds a guest.
+    ///
+    /// # Errors
+    /// If there is no memory left.
+    pub fn build(
+        self,
+        frames: &mut Frames,
+        reach: &Reach,
+        start: Start,
+    ) -> Result<AnyGuest, OutOfMemory> {
+        match self {
+            Self::Amd => SvmGuest::build(frames, reach, start).map(AnyGuest::Svm),
+        }
+    }
+}
+
+/// A guest of whichever vendor.
+#[derive(Debug)]
+pub enum AnyGuest {
+    /// Under AMD-V.
+    Svm(SvmGuest),
+}
+
+impl AnyGuest {
+    /// Runs it as `sandbox` on this core, for good.
+    ///
+    /// # Safety
+    /// The core has the vendor's extension enabled and its tables loaded.
+    pub unsafe fn run(self, sandbox: Sandbox) -> ! {
+        match self {
+            Self::Svm(mut guest) => {
+                // SAFETY: as the caller vouches.
+                unsafe { guest.bind() };
+                exits::run(guest, sandbox)
+            }
+        }
+    }
+}
