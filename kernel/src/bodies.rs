@@ -2,12 +2,14 @@
 use crate::job::Releases;
 use crate::memory::paging::{AddressSpace, Stack};
 use crate::process::{Outcome, Parameters, Process};
+use crate::replica::ReplicaThread;
 use crate::thread::{self, First, Start, ThreadNumber};
+use crate::voter::VoterThread;
 use crate::{description, serial, trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use tern_abi::system_call::input;
-use tern_config::{Runs, ServerKind};
+use tern_config::{Runs, ServerKind, ThreadRef};
 use tern_sched::ServerParameters;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
@@ -21,8 +23,19 @@ pub struct Assignment {
     pub thread: &'static tern_config::Thread,
     /// The program that it runs: a replica or one of its own.
     pub process: Option<Process>,
+    /// Its part in a replica set, if it has one.
+    pub replication: Option<Replication>,
     /// Whether its jobs are the ones that exit counts are recorded with.
     pub records_exits: bool,
+}
+
+/// A thread's part in a replica set.
+#[derive(Debug)]
+pub enum Replication {
+    /// It is a replica.
+    Replica(ReplicaThread),
+    /// It is the set's voter.
+    Voter(VoterThread),
 }
 
 /// The servers' parameters with their numbers of threads, in the order of the file.
@@ -73,8 +86,9 @@ pub unsafe fn prepare(kernel: AddressSpace, first_stack: u64) -> Vec<Start> {
     threads
         .map(|(index, (_, _, thread))| {
             let number = ThreadNumber(index as u16);
-            let process =
+            let mut process =
                 parameters(thread).map(|(file, parameters)| load(kernel, number, file, parameters));
+            let replication = replication(index, thread, process.as_mut());
             let program = process
                 .as_ref()
                 .map(|process| (process.root().as_u64(), process.context_end()));
@@ -82,6 +96,7 @@ pub unsafe fn prepare(kernel: AddressSpace, first_stack: u64) -> Vec<Start> {
                 number,
                 thread,
                 process,
+                replication,
                 records_exits: recorder == Some(index),
             });
             Start {
@@ -98,6 +113,47 @@ pub unsafe fn prepare(kernel: AddressSpace, first_stack: u64) -> Vec<Start> {
             }
         })
         .collect()
+}
+
+/// Prepares a thread's part in a replica set.
+fn replication(
+    index: usize,
+    thread: &'static tern_config::Thread,
+    process: Option<&mut Process>,
+) -> Option<Replication> {
+    match (&thread.runs, process) {
+        (Runs::Replica(set), Some(process)) => {
+            let (server, thread, _) = description::sandbox().threads().nth(index)?;
+            let sandbox = description::sandbox_number();
+            let place = ThreadRef {
+                sandbox,
+                server,
+                thread,
+            };
+            let replica = ReplicaThread::prepare(*set, place, process);
+            Some(Replication::Replica(replica))
+        }
+        (Runs::Voter(set), _) => Some(Replication::Voter(VoterThread::prepare(*set))),
+        _ => None,
+    }
+}
+
+/// A replica or a voter, for good.
+fn replicate(assignment: Assignment) -> ! {
+    let Assignment {
+        thread: description,
+        process,
+        replication,
+        records_exits,
+        ..
+    } = assignment;
+    match (replication, process) {
+        (Some(Replication::Replica(replica)), Some(mut process)) => {
+            replica.run(&mut process, description, records_exits)
+        }
+        (Some(Replication::Voter(voter)), _) => voter.run(description, records_exits),
+        _ => thread::stop(),
+    }
 }
 
 /// File and parameters of the program that a thread runs, if it runs one.
@@ -167,8 +223,7 @@ extern "C" fn begin(assignment: u64) -> ! {
             Some(port) => port.drive(),
             None => thread::stop(),
         },
-        Runs::Replica(_) => panic!("replicas are not in this kernel yet"),
-        Runs::Voter(_) => panic!("voters are not in this kernel yet"),
+        Runs::Replica(_) | Runs::Voter(_) => replicate(assignment),
         Runs::Nothing => thread::stop(),
     }
 }

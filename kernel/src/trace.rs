@@ -39,8 +39,9 @@ pub fn record(event: Event) {
     without_interrupts(|| record_masked(event));
 }
 
-/// The same where interrupts are off already.
-#[inline]
+/// The same where interrupts are off already. Always inlined: for an event known at
+/// compile time nothing is left of its encoding.
+#[inline(always)]
 pub fn record_masked(event: Event) {
     if let Some(ring) = RING.try_get() {
         ring.push_event(timestamp(), event);
