@@ -12,6 +12,7 @@ use toml::de::DeTable;
 mod bootable;
 mod load;
 mod placement;
+mod platform;
 mod problem;
 mod quantity;
 mod read;
@@ -19,6 +20,7 @@ mod reader;
 mod replica;
 mod thread;
 
+pub use platform::Costs;
 pub use problem::{Problem, Problems};
 pub use quantity::{DURATION_MAX, parse_duration, parse_size, show_size};
 
@@ -47,22 +49,8 @@ impl Description {
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let mut reader = reader::Reader::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
-        let syntax: Vec<Problem> = errors
-            .iter()
-            .map(|error| {
-                let line = error.span().map_or(1, |span| reader.line(span.start));
-                let written = text.lines().nth(line - 1).unwrap_or("");
-                let key = written.split('=').next().unwrap_or("").trim();
-                let reason = format!("not TOML: {}", error.message());
-                Problem {
-                    line,
-                    key: key.chars().take(48).collect(),
-                    reason,
-                }
-            })
-            .collect();
-        if !syntax.is_empty() {
-            return Err(Problems::sorted(file, syntax));
+        if !errors.is_empty() {
+            return Err(syntax_problems(file, text, &reader, &errors));
         }
         let (system, machine) = read::document(&mut reader, &document);
         let warnings = placement::check(&mut reader, &system, machine.as_ref());
@@ -118,4 +106,25 @@ impl Description {
             Err(Problems::sorted(&self.file, problems))
         }
     }
+}
+
+/// What the TOML parser refused, each at its line.
+fn syntax_problems(
+    file: &str,
+    text: &str,
+    reader: &reader::Reader,
+    errors: &[toml::de::Error],
+) -> Problems {
+    let problem = |error: &toml::de::Error| {
+        let line = error.span().map_or(1, |span| reader.line(span.start));
+        let written = text.lines().nth(line - 1).unwrap_or("");
+        let key = written.split('=').next().unwrap_or("").trim();
+        let reason = format!("not TOML: {}", error.message());
+        Problem {
+            line,
+            key: key.chars().take(48).collect(),
+            reason,
+        }
+    };
+    Problems::sorted(file, errors.iter().map(problem).collect())
 }

@@ -210,6 +210,16 @@ impl<'t> Reader {
         span.unwrap_or(0)
     }
 
+    /// A duration that must be there, zero included; zero also when it was not or was
+    /// wrong, which has been noted.
+    pub(super) fn required_duration(&mut self, keys: &mut Keys<'t>, key: &'static str) -> u64 {
+        let duration = self.duration(keys, key);
+        if duration.is_none() && !keys.has(key) {
+            self.missing(keys, key, "\"…us\"");
+        }
+        duration.unwrap_or(0)
+    }
+
     /// A size in bytes.
     pub(super) fn size(&mut self, keys: &mut Keys<'t>, key: &'static str) -> Option<u64> {
         let value = keys.take(key)?;
