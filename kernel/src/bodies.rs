@@ -33,9 +33,9 @@ pub struct Assignment {
 #[derive(Debug)]
 pub enum Replication {
     /// It is a replica.
-    Replica(ReplicaThread),
+    Replica(Box<ReplicaThread>),
     /// It is the set's voter.
-    Voter(VoterThread),
+    Voter(Box<VoterThread>),
 }
 
 /// The servers' parameters with their numbers of threads, in the order of the file.
@@ -131,9 +131,12 @@ fn replication(
                 thread,
             };
             let replica = ReplicaThread::prepare(*set, place, process);
-            Some(Replication::Replica(replica))
+            Some(Replication::Replica(Box::new(replica)))
         }
-        (Runs::Voter(set), _) => Some(Replication::Voter(VoterThread::prepare(*set))),
+        (Runs::Voter(set), _) => {
+            let voter = VoterThread::prepare(*set);
+            Some(Replication::Voter(Box::new(voter)))
+        }
         _ => None,
     }
 }

@@ -77,6 +77,7 @@ pub struct Replica<S> {
     member: bool,
     stopped: bool,
     work: Work,
+    plan: Option<Plan>,
     repaired: u32,
 }
 
@@ -97,6 +98,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
             member: true,
             stopped: false,
             work: Work::None,
+            plan: None,
             repaired: 0,
         }
     }
@@ -123,6 +125,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
     #[must_use]
     pub const fn repaired(&self) -> u32 {
         self.repaired
+    }
+
+    /// The plan in the last verdict read, whoever it concerns.
+    #[must_use]
+    pub const fn plan(&self) -> Option<Plan> {
+        self.plan
     }
 
     /// Opens an epoch at its release: ends what is left of the last one's repair.
@@ -242,6 +250,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
             return Closing::NotYet;
         };
         self.closed = Some(epoch);
+        self.plan = verdict.plan;
         self.work = Work::None;
         if matches!(verdict.outcome, Outcome::NoMajority | Outcome::Stopped) {
             self.stopped = true;
@@ -313,7 +322,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
             Work::Rehash => Some(match self.hash_step(memory, own) {
                 Some(page) => RepairStep::Page {
                     page,
-                    left: self.table.pages() - page.0,
+                    left: self.table.pages() - page.0 - 1,
                 },
                 None => RepairStep::Ended(RepairEnd::Complete),
             }),

@@ -81,6 +81,13 @@ impl fmt::Debug for LeafKind {
     }
 }
 
+/// The bytes of a page of words, as the processor keeps them in memory.
+pub fn page_of_words(words: &[u64; PAGE_SIZE / 8], page: &mut Page) {
+    for (bytes, word) in page.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+}
+
 /// The SHA-256 (FIPS 180-4) of a page.
 #[must_use]
 pub fn sha256(page: &Page) -> PageHash {

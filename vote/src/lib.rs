@@ -27,7 +27,7 @@ pub use decision::{Ballots, Decision, Standing};
 pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};
 pub use key::Key;
 pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter_channel_bytes};
-pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, sha256};
+pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, page_of_words, sha256};
 pub use release::Release;
 pub use seal::{Record, SealError};
 pub use summary::{LeafTable, Summary};

@@ -1,7 +1,6 @@
 //! A release: the input that the voter freezes for an epoch, the same for all replicas.
 use crate::Set;
 use crate::layout::VoterLayout;
-use crate::leaf::Page;
 use crate::seal::SealError;
 use crate::words::{Reader, Writer};
 use tern_abi::system_call::{MESSAGE_WORDS, input};
@@ -61,18 +60,13 @@ impl Release {
     }
 
     /// Makes the input page of it: see [`tern_abi::system_call::input`].
-    pub fn fill(&self, page: &mut Page) {
-        *page = [0; PAGE_SIZE];
-        let mut put = |at: usize, word: u64| {
-            page[8 * at..8 * at + 8].copy_from_slice(&word.to_le_bytes());
-        };
-        put(input::EPOCH, self.epoch);
-        put(input::RELEASE_TIME, self.time.as_nanos());
-        put(input::FRESH, u64::from(self.fresh));
-        put(input::SAMPLE, self.sample);
-        for (index, word) in self.payload.iter().enumerate() {
-            put(input::PAYLOAD + index, *word);
-        }
+    pub fn fill(&self, page: &mut [u64; PAGE_SIZE / 8]) {
+        *page = [0; PAGE_SIZE / 8];
+        page[input::EPOCH] = self.epoch;
+        page[input::RELEASE_TIME] = self.time.as_nanos();
+        page[input::FRESH] = u64::from(self.fresh);
+        page[input::SAMPLE] = self.sample;
+        page[input::PAYLOAD..input::PAYLOAD + MESSAGE_WORDS].copy_from_slice(&self.payload);
     }
 }
 
@@ -107,13 +101,10 @@ mod tests {
         let other = Set { number: 5, ..SET };
         assert!(Release::read(&other, &layout, Reader::new(&words)).is_err());
 
-        let mut page = [0xff; PAGE_SIZE];
+        let mut page = [u64::MAX; PAGE_SIZE / 8];
         release.fill(&mut page);
-        assert_eq!(page[..8], 8_u64.to_le_bytes());
-        assert_eq!(
-            page[8 * 23..8 * 24],
-            0x0123_4567_89ab_cdef_u64.to_le_bytes()
-        );
-        assert!(page[8 * 24..].iter().all(|byte| *byte == 0));
+        assert_eq!(page[..4], [8, 320_000_000, 1, 7]);
+        assert_eq!(page[23], 0x0123_4567_89ab_cdef);
+        assert!(page[24..].iter().all(|word| *word == 0));
     }
 }

@@ -4,7 +4,7 @@ use tern_recovery::{
     Closing, CommitStep, Duty, Opening, PageMemory, RepairEnd, RepairStep, Replica,
 };
 use tern_units::{PAGE_SIZE, PageNumber};
-use tern_vote::{LeafKind, Page, PageHasher, Reader, Release, Set, Writer};
+use tern_vote::{LeafKind, Page, PageHasher, Reader, Release, Set, Writer, page_of_words};
 
 pub const PAGE_WORDS: usize = PAGE_SIZE / 8;
 
@@ -205,8 +205,9 @@ impl Node {
             },
             At::Commit(output, release) => match self.replica.commit_step(&mut self.memory, own) {
                 CommitStep::Done => {
-                    let mut page = [0; PAGE_SIZE];
-                    release.fill(&mut page);
+                    let (mut words, mut page) = ([0; PAGE_WORDS], [0; PAGE_SIZE]);
+                    release.fill(&mut words);
+                    page_of_words(&words, &mut page);
                     self.replica
                         .cast(self.hasher.leaf(&page), &output, own)
                         .unwrap();
