@@ -165,6 +165,15 @@ impl ThreadLayout {
         self.period > 0 && !matches!(self.runs, Runs::Driver(_))
     }
 
+    /// When a job of a periodic thread is due to be released, in nanoseconds after the
+    /// epoch.
+    #[must_use]
+    pub fn nominal_release(&self, job: u32) -> Option<i64> {
+        let after = self.period.checked_mul(job.into())?;
+        let nominal = i64::try_from(self.offset.checked_add(after)?).ok()?;
+        self.is_periodic().then_some(nominal)
+    }
+
     fn of(server: usize, thread: &tern_config::Thread) -> Self {
         Self {
             name: thread.name.clone(),

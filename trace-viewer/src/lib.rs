@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+pub mod conformance;
 pub mod layout;
 pub mod status;
 pub mod summary;

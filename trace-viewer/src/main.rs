@@ -22,6 +22,7 @@ struct Tern {
 #[derive(clap::Subcommand)]
 enum Command {
     Summary(commands::summary::Arguments),
+    Conformance(commands::conformance::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     };
     match tern.command {
         Command::Summary(arguments) => commands::summary::run(&arguments),
+        Command::Conformance(arguments) => commands::conformance::run(&arguments),
     }
     .into()
 }

@@ -1,5 +1,6 @@
 //! The sub-commands, one module each: its arguments, and `run`, which prints and
 //! returns how it went.
+pub mod conformance;
 pub mod summary;
 
 use std::path::Path;

@@ -1,0 +1,98 @@
+//! `tern conformance FILE`: did the servers keep their rules?
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::conformance::Conformance;
+use crate::status::Status;
+use crate::summary::Summary;
+use crate::table::{Table, instant, span};
+
+/// Replays a trace against the rules of the sporadic server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// Prints one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many violations of a server are listed one by one.
+const LISTED: usize = 10;
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &Arguments) -> Status {
+    let trace = match super::load(&arguments.file) {
+        Ok(trace) => trace,
+        Err(status) => return status,
+    };
+    let unsound = Summary::from_trace(&trace).unsound;
+    let conformance = Conformance::of(&trace);
+    if arguments.json {
+        super::print_json(&conformance);
+    } else {
+        super::print(&text(&conformance));
+    }
+    for reason in &unsound {
+        eprintln!("tern: {}: {reason}", arguments.file.display());
+    }
+    if !unsound.is_empty() {
+        Status::Unsound
+    } else if conformance.servers.is_empty() {
+        eprintln!(
+            "tern: {}: no system description, so no server's rules are known",
+            arguments.file.display()
+        );
+        Status::BadInput
+    } else if conformance.violations() > 0 {
+        Status::Nonconforming
+    } else {
+        Status::Well
+    }
+}
+
+fn text(conformance: &Conformance) -> String {
+    let mut table = Table::new(&[
+        "sandbox",
+        "server",
+        "replenishments",
+        "ran",
+        "charged",
+        "overrun",
+        "violations",
+    ]);
+    let mut list = String::new();
+    for server in &conformance.servers {
+        let violations = match server.checked {
+            true => server.violations.len().to_string(),
+            false => "not checked".to_string(),
+        };
+        table.line(vec![
+            server.sandbox.clone(),
+            server.server.clone(),
+            server.replenishments.to_string(),
+            span(server.ran_ns),
+            span(server.charged_ns),
+            span(server.overrun_ns),
+            violations,
+        ]);
+        for violation in server.violations.iter().take(LISTED) {
+            let _ = writeln!(
+                list,
+                "{} {} at {}: {}: {}",
+                server.sandbox,
+                server.server,
+                instant(violation.at_ns),
+                violation.rule,
+                violation.text
+            );
+        }
+    }
+    let verdict = match conformance.violations() {
+        0 => "every checked server kept its rules".to_string(),
+        1 => "1 violation".to_string(),
+        many => format!("{many} violations"),
+    };
+    format!("{}{list}verdict: {verdict}\n", table.render())
+}
