@@ -1,6 +1,8 @@
 //! A core for tests: threads with jobs at given times, run by the real scheduler.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod tokens;
+
 use std::collections::VecDeque;
 use tern_sched::{
     Observer, Posted, Replenishment, Scheduler, ServerId, ServerParameters, ThreadId,
