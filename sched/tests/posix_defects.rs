@@ -163,9 +163,8 @@ fn posix_defect_2_budget_amplification_by_overrun() {
     let ours = history.run::<SporadicServer<8>>(2, 10);
     assert_eq!(
         ours.ticks,
-        [0, 1, 2, 11, 12, 22, 23, 32, 33, 42, 43, 52, 53]
+        [0, 1, 2, 11, 12, 21, 22, 31, 32, 41, 42, 51, 52]
     );
-    assert_eq!(ours.ticks.len(), 13);
     let wrong = history.run::<ForgetsOverrun>(2, 10);
     assert_eq!(wrong.ticks.len(), 3 * 6);
 }
