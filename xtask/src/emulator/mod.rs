@@ -1,4 +1,5 @@
-//! A Tern machine in QEMU: how it is started, watched, and always ended.
+//! A Tern machine in QEMU, or in Bochs: how it is started, watched, and always ended.
+pub mod bochs;
 pub mod console;
 pub mod debugger;
 pub mod directory;

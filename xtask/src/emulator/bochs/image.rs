@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use elf::ElfBytes;
 use elf::abi::{PT_LOAD, PT_NOTE};
 use elf::endian::LittleEndian;
+use elf::segment::ProgramHeader;
 
 /// Where the memory image starts: the PVH start information. The rest of the first
 /// pages, up to [`TABLES_END`], is reserved for what it points to.
@@ -59,10 +60,7 @@ pub fn build(parts: &Parts) -> Result<Images> {
     let entry = pvh_entry(&hypervisor)?;
     let mut memory = vec![0; (TABLES_END - IMAGE_START) as usize];
     let mut end = TABLES_END;
-    for segment in hypervisor.segments().iter().flatten() {
-        if segment.p_type != PT_LOAD || segment.p_memsz == 0 {
-            continue;
-        }
+    for segment in segments(&hypervisor, PT_LOAD).filter(|segment| segment.p_memsz > 0) {
         if segment.p_paddr < TABLES_END {
             return Err(Error::input(format!(
                 "a segment of the hypervisor lies at {:#x}, below {TABLES_END:#x}, where the loader's tables are",
@@ -149,10 +147,7 @@ fn start_information(parts: &Parts, module: u64) -> Result<Vec<u8>> {
 fn rom(file: &[u8], memory: &[u8], entry: u32) -> Result<Vec<u8>> {
     let file = parse(file, "the ROM")?;
     let mut page = vec![0; PAGE as usize];
-    for segment in file.segments().iter().flatten() {
-        if segment.p_type != PT_LOAD {
-            continue;
-        }
+    for segment in segments(&file, PT_LOAD) {
         let data = file.segment_data(&segment);
         let offset = segment.p_paddr.checked_sub(ROM_ADDRESS);
         let (Ok(data), Some(offset)) = (data, offset) else {
@@ -191,16 +186,20 @@ fn parse<'a>(bytes: &'a [u8], what: &str) -> Result<ElfBytes<'a, LittleEndian>> 
         .ok()
         .filter(|file| file.segments().is_some())
         .ok_or_else(|| Error::input(format!("{what} is not a 64-bit ELF image")))
-        .map(|file| file)
+}
+
+fn segments<'a>(
+    file: &ElfBytes<'a, LittleEndian>,
+    kind: u32,
+) -> impl Iterator<Item = ProgramHeader> + use<'a> {
+    let all = file.segments().into_iter().flat_map(|table| table.iter());
+    all.filter(move |segment| segment.p_type == kind)
 }
 
 /// The address in the note of owner "Xen" and type 18.
 fn pvh_entry(file: &ElfBytes<LittleEndian>) -> Result<u32> {
     const ENTRY_NOTE: [u8; 4] = 18_u32.to_le_bytes();
-    let segments = file.segments();
-    let notes = segments.iter().flat_map(|segments| segments.iter());
-    notes
-        .filter(|segment| segment.p_type == PT_NOTE)
+    segments(file, PT_NOTE)
         .filter_map(|segment| file.segment_data(&segment).ok())
         .find_map(|note| {
             let found = note.get(8..12)? == ENTRY_NOTE && note.get(12..16)? == b"Xen\0";
@@ -208,4 +207,127 @@ fn pvh_entry(file: &ElfBytes<LittleEndian>) -> Result<u32> {
             found.then(|| u32::from_le_bytes([address[0], address[1], address[2], address[3]]))
         })
         .ok_or_else(|| Error::input("the hypervisor's file has no PVH entry"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF64 file with one loadable segment and, if asked for, a PVH note.
+    fn elf(address: u64, data: &[u8], memory: u64, entry: Option<u32>) -> Vec<u8> {
+        let note: Vec<u8> = entry.map_or(Vec::new(), |entry| {
+            let words = [4, 4, 18, u32::from_le_bytes(*b"Xen\0"), entry];
+            words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        });
+        let (headers, first) = (2_u16, 64 + 2 * 56_u64);
+        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+        file.resize(16, 0);
+        file.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+        for word in [address, 64, 0] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend([0, 0, 0, 0, 64, 0, 56, 0]);
+        file.extend(headers.to_le_bytes());
+        file.extend([0; 6]);
+        let second = first + data.len() as u64;
+        for (kind, at, address, size, memory) in [
+            (PT_LOAD, first, address, data.len(), memory),
+            (PT_NOTE, second, 0, note.len(), 0),
+        ] {
+            file.extend(kind.to_le_bytes());
+            file.extend(5_u32.to_le_bytes());
+            for word in [at, address, address, size as u64, memory, 1] {
+                file.extend(word.to_le_bytes());
+            }
+        }
+        [file, data.to_vec(), note].concat()
+    }
+
+    fn built(module: Option<&[u8]>, memory: u64) -> Result<Images> {
+        let mut rom = ROM_MAGIC.to_vec();
+        rom.resize(PAGE as usize, 0x90);
+        build(&Parts {
+            rom: &elf(ROM_ADDRESS, &rom, PAGE, None),
+            hypervisor: &elf(0x20_0000, b"hypervisor", 0x5001, Some(0x20_0004)),
+            module,
+            command_line: "tsc_hertz=100000000",
+            cores: 4,
+            memory,
+        })
+    }
+
+    fn words<const N: usize>(images: &Images, address: u64) -> [u64; N] {
+        let start = (address - IMAGE_START) as usize;
+        let bytes = images.memory[start..start + N * 8].chunks_exact(8);
+        let words: Vec<_> = bytes
+            .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+            .collect();
+        words.try_into().unwrap()
+    }
+
+    #[test]
+    fn the_module_lies_behind_the_zeroed_memory_of_the_hypervisor() {
+        let images = built(Some(b"module"), 64 << 20).unwrap();
+        let [head, modules, list, line, acpi, map, regions, _] = words(&images, IMAGE_START);
+        assert_eq!(head, 0x1_336e_c578);
+        assert_eq!(modules >> 32, 1);
+        assert_eq!(words(&images, list), [0x20_6000, 6, 0, 0]);
+        assert_eq!(&images.memory[0x10_6000..0x10_6006], b"module");
+        assert_eq!(&images.memory[0x10_0000..0x10_000a], b"hypervisor");
+        let at = (line - IMAGE_START) as usize;
+        assert_eq!(&images.memory[at..at + 20], b"tsc_hertz=100000000\0");
+        assert_eq!(words(&images, acpi), [u64::from_le_bytes(*b"RSD PTR ")]);
+        assert_eq!(regions, 3);
+        let [.., start, size, usable] = words::<9>(&images, map);
+        assert_eq!((start, start + size, usable), (TABLES_END, 64 << 20, 1));
+    }
+
+    #[test]
+    fn the_rom_gets_place_size_sum_and_entry() {
+        let images = built(None, 64 << 20).unwrap();
+        let parameters: Vec<u32> = images.rom[8..28]
+            .chunks_exact(4)
+            .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
+            .collect();
+        let blocks = images.memory.len() as u32 / 32;
+        assert_eq!(images.memory.len() % 32, 0);
+        let start = IMAGE_START as u32;
+        assert_eq!(
+            parameters,
+            [start, blocks, sum(&images.memory), start, 0x20_0004]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_or_has_no_entry_is_refused() {
+        let large = vec![0; 4 << 20];
+        for (result, reason) in [
+            (built(Some(&large), 4 << 20), "MiB of memory"),
+            (
+                build(&Parts {
+                    rom: &[],
+                    hypervisor: &elf(0x20_0000, b"x", 1, None),
+                    module: None,
+                    command_line: "",
+                    cores: 1,
+                    memory: 64 << 20,
+                }),
+                "no PVH entry",
+            ),
+            (
+                build(&Parts {
+                    rom: &[],
+                    hypervisor: &elf(0x1000, b"x", 1, Some(0x1000)),
+                    module: None,
+                    command_line: "",
+                    cores: 1,
+                    memory: 64 << 20,
+                }),
+                "below",
+            ),
+        ] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
 }

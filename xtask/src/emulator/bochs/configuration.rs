@@ -1,0 +1,132 @@
+//! The configuration file of Bochs 2.7 (`man bochsrc`) for a machine whose time depends
+//! on nothing but executed instructions.
+use crate::error::{Error, Result};
+use std::fmt::Write;
+use std::path::Path;
+
+/// A processor that Bochs models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// Tiger Lake: VT-x, x2APIC, TSC deadline.
+    Intel,
+    /// Ryzen: AMD-V, no x2APIC.
+    Amd,
+}
+
+impl Model {
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Intel => "tigerlake",
+            Self::Amd => "ryzen",
+        }
+    }
+}
+
+/// Ticks of the machine's time in a simulated second: one instruction is one tick.
+pub const TICKS_PER_SECOND: u64 = 100_000_000;
+
+/// What the configuration names.
+#[derive(Clone, Copy, Debug)]
+pub struct Configuration<'a> {
+    /// The processor.
+    pub model: Model,
+    /// Number of cores.
+    pub cores: u8,
+    /// MiB of memory.
+    pub memory: u64,
+    /// The folder with the files `memory`, `rom`, `vga-rom`; `log` is written there.
+    pub folder: &'a Path,
+    /// Address of the file `memory`.
+    pub image_start: u64,
+}
+
+impl Configuration<'_> {
+    /// The file's text.
+    ///
+    /// # Errors
+    /// If the folder's name is one that the file's syntax cannot hold.
+    pub fn text(&self) -> Result<String> {
+        let folder = self
+            .folder
+            .to_str()
+            .filter(|text| !text.contains([',', '"', ' ', '\n']))
+            .ok_or_else(|| {
+                Error::input(format!(
+                    "{}: Bochs takes no such path",
+                    self.folder.display()
+                ))
+            })?;
+        let mut text = String::new();
+        let mut line = |line: std::fmt::Arguments| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{line}");
+        };
+        line(format_args!(
+            "cpu: model={}, count={}, ips={TICKS_PER_SECOND}, quantum=16, reset_on_triple_fault=0",
+            self.model.name(),
+            self.cores
+        ));
+        line(format_args!("memory: guest={0}, host={0}", self.memory));
+        line(format_args!("romimage: file={folder}/rom"));
+        line(format_args!("vgaromimage: file={folder}/vga-rom"));
+        line(format_args!(
+            "optramimage1: file={folder}/memory, address={:#x}",
+            self.image_start
+        ));
+        // Nothing follows the host's clock: not the timers, not the date, not the screen.
+        line(format_args!("clock: sync=none, time0=946684800"));
+        line(format_args!(
+            "vga: extension=none, update_freq=1, realtime=0"
+        ));
+        line(format_args!("display_library: term"));
+        line(format_args!("port_e9_hack: enabled=1"));
+        line(format_args!(
+            "plugin_ctrl: unmapped=1, biosdev=0, speaker=0, extfpuirq=0, parallel=0, gameport=0, serial=0, iodebug=0"
+        ));
+        for number in 0..4 {
+            line(format_args!("ata{number}: enabled=0"));
+        }
+        line(format_args!("log: {folder}/log"));
+        line(format_args!("panic: action=fatal"));
+        line(format_args!("error: action=report"));
+        line(format_args!("info: action=report"));
+        line(format_args!("debug: action=ignore"));
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(folder: &str) -> Result<String> {
+        Configuration {
+            model: Model::Amd,
+            cores: 4,
+            memory: 128,
+            folder: Path::new(folder),
+            image_start: 0x10_0000,
+        }
+        .text()
+    }
+
+    #[test]
+    fn time_is_instructions_on_every_core() {
+        let text = configuration("/tmp/tern-1").unwrap();
+        for line in [
+            "cpu: model=ryzen, count=4, ips=100000000, quantum=16, reset_on_triple_fault=0",
+            "clock: sync=none, time0=946684800",
+            "optramimage1: file=/tmp/tern-1/memory, address=0x100000",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_the_syntax_cannot_hold_is_refused() {
+        assert!(configuration("/tmp/a,b").is_err());
+        assert!(configuration("/tmp/a b").is_err());
+    }
+}
