@@ -224,12 +224,11 @@ impl<'a> Ring<'a> {
             let used = head.wrapping_sub(self.header[word::TAIL].load(Ordering::Acquire));
             let free = (self.slots.len() as u64).saturating_sub(used);
             let pending = self.get(word::PENDING);
-            if free < length + u64::from(pending != 0) {
-                self.drop_records(length);
-                return;
-            }
-            if pending != 0 {
-                self.store_lost(head, record.tsc, pending);
+            if free < length || pending != 0 {
+                if free < length + u64::from(pending != 0) {
+                    return self.drop_records(length);
+                }
+                self.push_lost(head, record.tsc, pending);
                 head = head.wrapping_add(1);
             }
         }
@@ -242,7 +241,7 @@ impl<'a> Ring<'a> {
 
     #[inline]
     fn store(&self, number: u64, record: Record) {
-        let position = number as usize & (self.slots.len() - 1);
+        let position = number as usize & self.slots.len().wrapping_sub(1);
         if let Some(slot) = self.slots.get(position) {
             let words = record.to_words();
             slot[0].store(words[0], Ordering::Release);
@@ -257,11 +256,12 @@ impl<'a> Ring<'a> {
     }
 
     #[cold]
-    fn store_lost(&self, number: u64, tsc: u64, pending: u64) {
+    fn push_lost(&self, number: u64, tsc: u64, pending: u64) {
         let count = u32::try_from(pending).unwrap_or(u32::MAX);
         self.store(number, Record::new(tsc, Kind::Lost, 0, count));
         self.add(word::COUNTERS + Kind::Lost as usize, 1);
-        self.set(word::PENDING, pending - u64::from(count));
+        self.set(word::PENDING, pending.saturating_sub(count.into()));
+        self.header[word::HEAD].store(number.wrapping_add(1), Ordering::Release);
     }
 
     /// How many records a reader has taken, in stream mode: their slots are free again.
