@@ -50,16 +50,22 @@ impl Console {
         self.ended
     }
 
-    /// Waits until some line, past or to come, contains `text`, and returns that line;
-    /// `None` when `bound` has passed or the console has ended before.
+    /// Waits for a line with `text`: [`Console::wait_for_any`].
     pub fn wait_for(&mut self, text: &str, bound: Duration) -> Option<String> {
-        if let Some(line) = self.lines().iter().find(|line| line.contains(text)) {
+        self.wait_for_any(&[text], bound)
+    }
+
+    /// Waits until some line, past or to come, contains one of `texts`, and returns that
+    /// line; `None` when `bound` has passed or the console has ended before.
+    pub fn wait_for_any(&mut self, texts: &[&str], bound: Duration) -> Option<String> {
+        let wanted = |line: &String| texts.iter().any(|text| line.contains(text));
+        if let Some(line) = self.lines().iter().find(|line| wanted(line)) {
             return Some(line.clone());
         }
         let deadline = Instant::now() + bound;
         while let Some(line) = self.receive(deadline.saturating_duration_since(Instant::now())) {
             self.lines.push(line.clone());
-            if line.contains(text) {
+            if wanted(&line) {
                 return Some(line);
             }
         }
@@ -87,11 +93,14 @@ mod tests {
         let mut console = Console::new(&b"tern: one\r\n[alpha] two\ntern: three"[..]);
         let bound = Duration::from_secs(5);
         assert_eq!(
-            console.wait_for("two", bound).as_deref(),
+            console.wait_for_any(&["six", "two"], bound).as_deref(),
             Some("[alpha] two")
         );
-        assert_eq!(console.wait_for("one", bound).as_deref(), Some("tern: one"));
-        assert_eq!(console.wait_for("four", bound), None);
+        assert_eq!(
+            console.wait_for_any(&["one"], bound).as_deref(),
+            Some("tern: one")
+        );
+        assert_eq!(console.wait_for_any(&["four"], bound), None);
         assert!(console.ended());
         assert_eq!(console.lines().len(), 3);
     }

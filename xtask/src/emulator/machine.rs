@@ -216,12 +216,22 @@ impl Machine {
     /// # Errors
     /// If it does not come.
     pub fn wait_for(&mut self, text: &str) -> Result<String> {
+        self.wait_for_any(&[text])
+    }
+
+    /// Waits for a console line with any of `texts`, at most until the machine's time is
+    /// up.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn wait_for_any(&mut self, texts: &[&str]) -> Result<String> {
         loop {
-            if let Some(line) = self.console.wait_for(text, Duration::from_millis(200)) {
+            if let Some(line) = self.console.wait_for_any(texts, Duration::from_millis(200)) {
                 return Ok(line);
             }
-            self.check()
-                .map_err(|error| Error::failure(format!("waiting for '{text}': {error}")))?;
+            let waiting =
+                |error| Error::failure(format!("waiting for '{}': {error}", texts.join("' or '")));
+            self.check().map_err(waiting)?;
         }
     }
 

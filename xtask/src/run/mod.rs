@@ -26,6 +26,10 @@ use view::View;
 
 /// What the hypervisor prints once the machine can be watched.
 const READY: &str = "directory at 0x";
+/// What the hypervisor prints before the reason why it does not go on.
+const REFUSED: &str = "cannot start: ";
+/// What the hypervisor prints when nothing is left to watch.
+const ENDED: &str = "every sandbox has stopped";
 /// Host time a run may take beyond its epochs.
 const START_ALLOWANCE: Duration = Duration::from_secs(40);
 /// How much slower than real time a machine may run.
@@ -120,6 +124,15 @@ fn description_file(options: &RunOptions) -> PathBuf {
     }
 }
 
+/// Waits until the machine can be watched, and returns the line that says so.
+fn boot(machine: &mut Machine) -> Result<String> {
+    let line = machine.wait_for_any(&[READY, REFUSED])?;
+    match line.split_once(REFUSED) {
+        Some((_, reason)) => Err(Error::input(format!("the machine cannot start: {reason}"))),
+        None => Ok(line),
+    }
+}
+
 fn watched_set(system: &System) -> Result<usize> {
     system
         .replica_sets
@@ -162,7 +175,7 @@ impl<'a> Session<'a> {
             .take()
             .ok_or_else(|| Error::failure("no line to the plant"))?;
         let incoming = link::drive(line, options.seed);
-        let ready = machine.wait_for(READY)?;
+        let ready = boot(&mut machine)?;
         let address = Directory::address(&ready)
             .ok_or_else(|| Error::failure(format!("no address in '{ready}'")))?;
         let directory = Directory::read(&machine.memory, address)?;
@@ -275,7 +288,18 @@ impl<'a> Session<'a> {
                     self.exchanges.push(exchange);
                     return Ok(exchange);
                 }
-                Err(RecvTimeoutError::Timeout) => self.machine.check()?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.machine.check()?;
+                    if self
+                        .machine
+                        .console
+                        .lines()
+                        .iter()
+                        .any(|line| line.contains(ENDED))
+                    {
+                        return Err(Error::failure(ENDED));
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     self.machine.check()?;
                     return Err(Error::failure("the line to the plant was closed"));
