@@ -68,10 +68,10 @@ const _: () = assert!(size_of::<Gate>() == 16);
 
 impl Gate {
     /// An interrupt gate (interrupts off at entry) to `handler` on interrupt stack
-    /// `stack` (1 to 7), reachable by software from ring `ring` and below.
+    /// `stack` (1 to 7; 0 stays on the interrupted stack, which red zones forbid), reachable by software from ring `ring` and below.
     #[must_use]
     pub const fn interrupt(handler: u64, stack: u8, ring: u8) -> Self {
-        assert!(stack >= 1 && stack <= 7 && ring <= 3);
+        assert!(stack <= 7 && ring <= 3);
         const PRESENT: u64 = 1 << 47;
         const INTERRUPT_GATE: u64 = 0xe << 40;
         Self {

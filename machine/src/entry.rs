@@ -121,6 +121,7 @@ macro_rules! boot_entry {
             ".balign 4096",
             ".globl boot_root",
             "boot_root: .skip 4096",
+            ".globl boot_pointers",
             "boot_pointers: .skip 4096",
             ".globl boot_directories",
             "boot_directories: .skip 16384",

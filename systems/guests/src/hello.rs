@@ -1,4 +1,6 @@
-//! The smallest guest: says who it is, and ends the run if it may.
+//! The smallest guest: says who it is. With a number as its command line it waits that
+//! many milliseconds from the time epoch on, says that it is still there, and ends the
+//! run if it may.
 #![no_std]
 #![no_main]
 
@@ -20,11 +22,14 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
     // A console that fails is what the test then sees.
     let _ = writeln!(
         guest,
-        "hello from sandbox {} with {} MiB and \"{}\"; epoch in {} us",
+        "hello from sandbox {} with {} MiB and \"{line}\"; epoch in {} us",
         boot.sandbox,
         boot.memory_bytes >> 20,
-        line,
         lead / (boot.tsc_hertz / 1_000_000).max(1) as i64
     );
+    if let Ok(millis) = line.parse() {
+        guest.wait_until(millis);
+        let _ = writeln!(guest, "still here {millis} ms after the epoch");
+    }
     guest.shut_down(0)
 }

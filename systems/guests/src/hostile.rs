@@ -1,11 +1,274 @@
-//! A guest that attacks.
+//! A guest that attacks: the first word of its command line names how. An attack that
+//! needs an address takes it as a second word, in hexadecimal.
+//!
+//! It waits until 50 ms after the time epoch, says `attacking: NAME`, attacks, and says
+//! `survived: …` if the attack returned. The hypervisor is expected to have stopped it
+//! by then, or to have refused harmlessly.
 #![no_std]
 #![no_main]
 
+use core::arch::asm;
+use core::fmt::Write;
+use tern_abi::hypercall::Hypercall;
+use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
+use tern_guests::Guest;
+use tern_machine::apic::{COMMAND_FIXED, COMMAND_INIT, COMMAND_NMI, COMMAND_STARTUP, Register};
+use tern_machine::cpu::{halt_forever, read_msr, write_msr};
+use tern_machine::descriptors::{Gate, InterruptTable};
+use tern_machine::port;
+
 tern_guests::guest!();
+
+const APIC_PAGE: u64 = 0xfee0_0000;
+const VICTIM: u64 = 0;
+const MSR_APIC_BASE: u32 = 0x1b;
+const MSR_HOST_SAVE: u32 = 0xc001_0117;
+const MSR_STAR_OF_NOBODY: u32 = 0x4000_0000;
 
 /// Called by the entry code.
 #[unsafe(no_mangle)]
-extern "C" fn start(_information: u64, _protocol: u64) -> ! {
-    tern_machine::cpu::halt_forever()
+extern "C" fn start(information: u64, _protocol: u64) -> ! {
+    // SAFETY: the entry code hands over what PVH gave it.
+    let Some(mut guest) = (unsafe { Guest::read(information) }) else {
+        halt_forever()
+    };
+    let mut words = guest.command_line.split_ascii_whitespace();
+    let attack = words.next().unwrap_or("");
+    let address = words
+        .next()
+        .and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+    guest.wait_until(50);
+    let _ = writeln!(guest, "attacking: {attack}");
+    // SAFETY: this guest is meant to break rules; its own memory is all it can harm.
+    let survived = unsafe { perform(&mut guest, attack, address) };
+    match survived {
+        Some(value) => {
+            let _ = writeln!(guest, "survived: {attack} gave {value:#x}");
+        }
+        None => {
+            let _ = writeln!(guest, "no such attack: {attack}");
+        }
+    }
+    halt_forever()
+}
+
+/// # Safety
+/// There is none: the caller is a test.
+unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Option<u64> {
+    let outside = address.unwrap_or(guest.boot.memory_bytes);
+    // SAFETY: as the caller says.
+    let value = unsafe {
+        match attack {
+            "memory-read" => read(outside),
+            "memory-write" => write(outside),
+            "memory-execute" => {
+                let code: extern "C" fn() = core::mem::transmute(outside as usize);
+                code();
+                0
+            }
+            "apic-page" => {
+                let low = (APIC_PAGE + 0x300) as *mut u32;
+                low.byte_add(0x10).write_volatile((VICTIM as u32) << 24);
+                low.write_volatile(COMMAND_FIXED | 0x40);
+                0
+            }
+            "apic-init-page" => {
+                ((APIC_PAGE + 0x300) as *mut u32).write_volatile(COMMAND_INIT);
+                0
+            }
+            "interrupt" => command(VICTIM, COMMAND_FIXED | 0x40),
+            "init" => command(VICTIM, COMMAND_INIT),
+            "startup" => command(VICTIM, COMMAND_STARTUP | 8),
+            "nmi" => command(VICTIM, COMMAND_NMI),
+            "broadcast" => command(0, COMMAND_FIXED | 3 << 18 | 0x40),
+            "apic-hypercall" => {
+                guest.call(Hypercall::ApicWrite as u64, 0x31, VICTIM << 24);
+                guest.call(Hypercall::ApicWrite as u64, 0x30, u64::from(COMMAND_INIT))
+            }
+            "port-read" => u64::from(port::read_u8(0x60)),
+            "port-write" => {
+                port::write_u8(0x21, 0);
+                0
+            }
+            "pci" => {
+                port::write_u32(0xcf8, 0x8000_0000);
+                0
+            }
+            "msr-read" => read_msr(MSR_HOST_SAVE),
+            "msr-write" => msr(MSR_HOST_SAVE),
+            "msr-apic-base" => msr(MSR_APIC_BASE),
+            "msr-unknown" => read_msr(MSR_STAR_OF_NOBODY),
+            "channel-write" | "channel-read" if address.is_none() => return None,
+            "channel-write" => write(outside),
+            "channel-read" => read(outside),
+            "image-write" => write(IMAGE_BASE.as_u64()),
+            "exit-counts-write" => write(EXIT_COUNTS_BASE.as_u64()),
+            "trace-outside" => {
+                write(TRACE_BASE.as_u64() + guest.boot.trace_bytes.next_multiple_of(4096))
+            }
+            "triple-fault" => {
+                InterruptTable::new().load();
+                asm!("ud2");
+                0
+            }
+            "exception-loop" => exception_loop(),
+            "debug-loop" => debug_loop(),
+            "hypercall-arguments" => hypercall_arguments(guest),
+            "hypercall-flood" => loop {
+                guest.call(Hypercall::Null as u64, 0, 0);
+            },
+            "console-outside" => guest.call(
+                Hypercall::ConsoleWrite as u64,
+                guest.boot.memory_bytes - 8,
+                64,
+            ),
+            "shut-down" => guest.call(Hypercall::ShutDown as u64, 1, 0),
+            "doorbell" => guest.call(Hypercall::Doorbell as u64, address.unwrap_or(0), 0),
+            "spin" => loop {
+                core::hint::spin_loop();
+            },
+            "xsetbv" => instruction(|| asm!("xsetbv", in("ecx") 0, in("eax") 7, in("edx") 0)),
+            "vmrun" => instruction(|| asm!("vmrun rax", in("rax") 0x10_0000)),
+            "stgi" => instruction(|| asm!("stgi")),
+            "clgi" => instruction(|| asm!("clgi")),
+            "invd" => instruction(|| asm!("invd")),
+            "wbinvd" => instruction(|| asm!("wbinvd")),
+            "monitor" => {
+                instruction(|| asm!("monitor", in("rax") 0x10_0000, in("ecx") 0, in("edx") 0))
+            }
+            "rdpmc" => instruction(|| asm!("rdpmc", in("ecx") 0, out("eax") _, out("edx") _)),
+            _ => return None,
+        }
+    };
+    Some(value)
+}
+
+/// # Safety
+/// As [`perform`].
+unsafe fn read(address: u64) -> u64 {
+    // SAFETY: as the caller says.
+    unsafe { (address as *const u64).read_volatile() }
+}
+
+/// # Safety
+/// As [`perform`].
+unsafe fn write(address: u64) -> u64 {
+    // SAFETY: as the caller says.
+    unsafe { (address as *mut u64).write_volatile(0xbad) };
+    0
+}
+
+/// # Safety
+/// As [`perform`].
+unsafe fn msr(register: u32) -> u64 {
+    // SAFETY: as the caller says.
+    unsafe { write_msr(register, 0xfee0_0000) };
+    0
+}
+
+/// # Safety
+/// As [`perform`].
+unsafe fn command(destination: u64, command: u32) -> u64 {
+    // SAFETY: as the caller says.
+    unsafe {
+        write_msr(
+            Register::INTERRUPT_COMMAND.msr(),
+            destination << 32 | u64::from(command),
+        )
+    };
+    0
+}
+
+fn instruction(execute: impl FnOnce()) -> u64 {
+    execute();
+    0
+}
+
+/// Hypercalls with numbers and arguments that make no sense; counts those that
+/// succeeded though they should not have.
+fn hypercall_arguments(guest: &Guest) -> u64 {
+    let mut accepted = 0;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0..20_000_u64 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(round | 1);
+        let number = match state >> 60 {
+            0..4 => 7 + (state >> 32),
+            4..8 => Hypercall::Doorbell as u64,
+            8..12 => Hypercall::ShutDown as u64,
+            _ => Hypercall::ConsoleWrite as u64,
+        };
+        // High arguments: no channel and no address of the sandbox's.
+        let result = guest.call(number, state | 1 << 63, u64::MAX - (state >> 40));
+        accepted += u64::from(result as i64 >= 0);
+    }
+    accepted
+}
+
+#[repr(align(4096))]
+struct Unaligned(#[allow(dead_code)] [u8; 4096]);
+static LOOP_STACK: Unaligned = Unaligned([0; 4096]);
+
+/// A #DB whose delivery raises #DB without end (CVE-2015-8104): a data breakpoint on
+/// the stack that the exception is pushed to.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn debug_loop() -> u64 {
+    let mut table = InterruptTable::new();
+    let top = LOOP_STACK.0.as_ptr_range().end as u64 - 64;
+    // SAFETY: as the caller says. DR7: breakpoint 0 enabled, on writes of 8 bytes.
+    unsafe {
+        let handler: u64;
+        asm!(
+            "lea {handler}, [rip + 2f]",
+            "jmp 3f",
+            "2: iretq",
+            "3:",
+            handler = out(reg) handler,
+        );
+        table.0[1] = Gate::interrupt(handler, 0, 0);
+        table.load();
+        asm!(
+            "mov rsp, {top}",
+            "mov {scratch}, rsp",
+            "sub {scratch}, 8",
+            "and {scratch}, -8",
+            "mov dr0, {scratch}",
+            "mov {scratch}, 0xd0401", // L0 with R/W0 = 01 and LEN0 = 10, bit 10 set
+            "mov dr7, {scratch}",
+            "4: push 0",
+            "pop {scratch}",
+            "jmp 4b",
+            top = in(reg) top,
+            scratch = in(reg) 0_u64,
+            options(noreturn)
+        );
+    }
+}
+
+/// Exceptions without end: each #UD handler begins with UD2.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn exception_loop() -> u64 {
+    let mut table = InterruptTable::new();
+    // SAFETY: as the caller says.
+    unsafe {
+        let handler: u64;
+        asm!(
+            "lea {handler}, [rip + 2f]",
+            "jmp 3f",
+            "2: mov rsp, r15",
+            "ud2",
+            "3:",
+            "mov r15, rsp",
+            handler = out(reg) handler,
+            out("r15") _,
+        );
+        table.0[6] = Gate::interrupt(handler, 0, 0);
+        table.load();
+        asm!("mov r15, rsp", "ud2", options(noreturn));
+    }
 }
