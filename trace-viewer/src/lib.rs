@@ -4,7 +4,9 @@
 
 pub mod commands;
 pub mod conformance;
+pub mod describe;
 pub mod layout;
 pub mod status;
+pub mod story;
 pub mod summary;
 pub mod table;

@@ -23,6 +23,8 @@ struct Tern {
 enum Command {
     Summary(commands::summary::Arguments),
     Conformance(commands::conformance::Arguments),
+    Explain(commands::explain::Arguments),
+    Dump(commands::dump::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
     match tern.command {
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
+        Command::Dump(arguments) => commands::dump::run(&arguments),
     }
     .into()
 }

@@ -1,6 +1,8 @@
 //! The sub-commands, one module each: its arguments, and `run`, which prints and
 //! returns how it went.
 pub mod conformance;
+pub mod dump;
+pub mod explain;
 pub mod summary;
 
 use std::path::Path;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use tern_trace::{Event, RepairResult, VoteOutcome, VoteParties};
 
 use super::voter_core;
+use crate::describe::replicas;
 use crate::layout::Layout;
 
 /// The votes on one replica set.
@@ -349,8 +350,7 @@ fn votes_of(set: u16, votes: &BTreeMap<u32, Vote>, layout: &Layout) -> Votes {
                 epoch,
                 at_ns: vote.at,
                 outcome: outcome_name(vote.outcome),
-                faulty: (0..32)
-                    .filter(|replica| vote.parties.faulty >> replica & 1 == 1)
+                faulty: replicas(vote.parties.faulty)
                     .map(|replica| layout.replica_name(set, replica))
                     .collect(),
                 donor: somebody(vote.parties.donor),

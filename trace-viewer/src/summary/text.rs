@@ -2,6 +2,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Repair, SandboxSummary, Summary, Votes};
+use crate::describe::signed_span;
 use crate::table::{Table, instant, span};
 
 /// How many votes of a kind are listed one by one.
@@ -51,14 +52,6 @@ fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_string(), show)
 }
 
-fn response(nanos: i64) -> String {
-    if nanos < 0 {
-        format!("-{}", span(nanos.unsigned_abs()))
-    } else {
-        span(nanos as u64)
-    }
-}
-
 impl Summary {
     fn jobs(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
@@ -72,9 +65,9 @@ impl Summary {
                 thread.thread.clone(),
                 thread.server.clone(),
                 thread.completed.to_string(),
-                dash(times, |times| response(times.min_ns)),
-                dash(times, |times| response(times.median_ns)),
-                dash(times, |times| response(times.max_ns)),
+                dash(times, |times| signed_span(times.min_ns)),
+                dash(times, |times| signed_span(times.median_ns)),
+                dash(times, |times| signed_span(times.max_ns)),
                 dash(thread.deadline_ns, span),
                 thread.misses.to_string(),
             ]);

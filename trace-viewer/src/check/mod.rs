@@ -1,0 +1,286 @@
+//! Whether every deadline of a system holds, by analysis of the servers and threads
+//! that its description gives to the kernel.
+use tern_config::{Runs, Sandbox, Server, ServerKind, System};
+use tern_sched::analysis::{
+    Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_responses,
+    thread_responses,
+};
+use tern_units::Duration;
+
+mod advice;
+mod json;
+mod recovery;
+mod text;
+
+pub use json::CheckJson;
+pub use recovery::RecoveryReport;
+
+/// What the analysis says of a system.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Name of the system.
+    pub system: String,
+    /// Name of the cost table that was used.
+    pub platform: String,
+    /// Each sandbox, in the order of the description.
+    pub sandboxes: Vec<SandboxReport>,
+    /// Each voted replica set, in the order of the description.
+    pub recovery: Vec<RecoveryReport>,
+}
+
+/// What the analysis says of a sandbox.
+#[derive(Clone, Debug)]
+pub struct SandboxReport {
+    /// Its name.
+    pub name: String,
+    /// Its core.
+    pub core: u32,
+    /// Its servers, in the order of the description.
+    pub servers: Vec<ServerReport>,
+}
+
+/// What the analysis says of a server.
+#[derive(Clone, Debug)]
+pub struct ServerReport {
+    /// Its name.
+    pub name: String,
+    /// Its budget C.
+    pub budget: Duration,
+    /// Its period T.
+    pub period: Duration,
+    /// Longest time from a job's arrival until the whole budget has been delivered; `None`
+    /// if there is no bound.
+    pub response: Option<Duration>,
+    /// Its deadline.
+    pub deadline: Duration,
+    /// Its threads, in the order of the description.
+    pub threads: Vec<ThreadReport>,
+    /// Why it fails, and the smallest change that would help.
+    pub failure: Option<Failure>,
+}
+
+/// What the analysis says of a thread.
+#[derive(Clone, Debug)]
+pub struct ThreadReport {
+    /// Its name.
+    pub name: String,
+    /// Its worst-case execution time.
+    pub wcet: Duration,
+    /// Its period.
+    pub period: Duration,
+    /// Longest time from a job's release to its completion; `None` if there is no bound.
+    pub response: Option<Duration>,
+    /// The theorem that gave the response.
+    pub bound: Bound,
+    /// Whether the thread was taken to be in step with its server: see
+    /// `docs/check-and-simulate.md`.
+    pub in_step: bool,
+    /// Its deadline.
+    pub deadline: Duration,
+    /// Why it fails, and the smallest change that would help.
+    pub failure: Option<Failure>,
+}
+
+/// Why a deadline does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason.
+    pub reason: String,
+    /// The smallest change that would help, where one was found.
+    pub change: Option<String>,
+}
+
+impl ServerReport {
+    /// Whether its deadline holds.
+    #[must_use]
+    pub fn schedulable(&self) -> bool {
+        self.response.is_some_and(|response| response <= self.deadline)
+    }
+}
+
+impl ThreadReport {
+    /// Whether its deadline holds.
+    #[must_use]
+    pub fn schedulable(&self) -> bool {
+        self.response.is_some_and(|response| response <= self.deadline)
+    }
+}
+
+impl Report {
+    /// Whether every deadline holds, and every repair has a bound.
+    #[must_use]
+    pub fn schedulable(&self) -> bool {
+        let mut servers = self.sandboxes.iter().flat_map(|sandbox| &sandbox.servers);
+        servers.all(|it| it.schedulable() && it.threads.iter().all(ThreadReport::schedulable))
+            && self.recovery.iter().all(|it| it.bound.is_ok())
+    }
+}
+
+/// Analyses a system on a platform with these costs.
+#[must_use]
+pub fn check(system: &System, costs: &CostTable) -> Report {
+    Report {
+        system: system.name.clone(),
+        platform: system.platform.clone(),
+        sandboxes: system.sandboxes.iter().map(|sandbox| sandbox_report(sandbox, costs)).collect(),
+        recovery: recovery::bounds(system, costs),
+    }
+}
+
+/// Costs of a platform, as the analysis takes them.
+#[must_use]
+pub fn cost_table(costs: &tern_config::description::Costs) -> CostTable {
+    let nanos = Duration::from_nanos;
+    CostTable {
+        context_switch: nanos(costs.context_switch),
+        timer_interrupt: nanos(costs.timer_interrupt),
+        replenishment: nanos(costs.replenishment),
+        system_call: nanos(costs.system_call),
+        hypercall: nanos(costs.hypercall),
+        page_hash: nanos(costs.page_hash),
+        page_copy: nanos(costs.page_copy),
+        trace_record: nanos(costs.trace_record),
+        longest_non_preemptible: nanos(costs.longest_non_preemptible),
+    }
+}
+
+/// A core as the analysis sees it: servers in order of priority, each with its threads.
+#[derive(Clone, Debug)]
+struct Core<'a> {
+    servers: Vec<ServerModel>,
+    threads: Vec<Vec<ThreadModel>>,
+    costs: &'a CostTable,
+}
+
+impl<'a> Core<'a> {
+    /// The core of a sandbox, and for each server of the description its position here.
+    fn new(sandbox: &Sandbox, costs: &'a CostTable) -> (Self, Vec<usize>) {
+        let mut order: Vec<&Server> = sandbox.servers.iter().collect();
+        order.sort_by_key(|server| server.priority);
+        let positions = sandbox.servers.iter().map(|server| server.priority as usize).collect();
+        let servers = order.iter().map(|server| server_model(server)).collect();
+        let threads = order.iter().map(|server| server.threads.iter().map(thread_model).collect());
+        (Self { servers, threads: threads.collect(), costs }, positions)
+    }
+
+    fn responses(&self) -> Vec<Option<Duration>> {
+        server_responses(&self.servers, self.costs).collect()
+    }
+
+    fn response(&self, server: usize) -> Option<Duration> {
+        server_responses(&self.servers, self.costs).nth(server).flatten()
+    }
+
+    fn context(&self, server: usize, response: Option<Duration>) -> ServerContext<'_> {
+        ServerContext { servers: &self.servers, index: server, response, costs: self.costs }
+    }
+
+    /// Responses of the threads of a server whose own response is known.
+    fn thread_responses(&self, server: usize, response: Option<Duration>) -> Vec<ThreadResponse> {
+        let threads = &self.threads[server];
+        let mut results = vec![ThreadResponse::default(); threads.len()];
+        thread_responses(&self.context(server, response), threads, &mut results);
+        results
+    }
+
+    /// The response of a server's only thread, where each of its jobs finds the server's
+    /// budget whole.
+    ///
+    /// Budget that a job uses returns one period of the server after the job's release, or
+    /// after the use of what was before it in the same job (rules 3 and 4 of sporadic
+    /// servers). So if jobs come no closer than that and fit the budget, every job runs
+    /// as one of a periodic task with the server's priority (Sprunt, Sha, Lehoczky 1989,
+    /// theorem 2), and its response is that of a server whose budget is the job.
+    fn in_step(&self, server: usize, response: Option<Duration>) -> Option<Duration> {
+        let own = &self.servers[server];
+        let [thread] = self.threads[server].as_slice() else { return None };
+        let useful = self.context(server, response).supply()?.budget();
+        let applies = own.kind == tern_sched::ServerKind::Sporadic
+            && thread.period >= own.period
+            && thread.wcet <= useful;
+        if !applies {
+            return None;
+        }
+        let mut core = self.clone();
+        core.servers[server].budget = thread.wcet;
+        core.servers[server].jitter = thread.jitter;
+        core.response(server)
+    }
+}
+
+fn server_model(server: &Server) -> ServerModel {
+    let nanos = Duration::from_nanos;
+    let releases = server.threads.iter();
+    let releases = releases.map(|thread| server.period.div_ceil(thread.period.max(1)));
+    let activations = releases.fold(1, u64::saturating_add);
+    ServerModel {
+        kind: match server.kind {
+            ServerKind::Sporadic => tern_sched::ServerKind::Sporadic,
+            ServerKind::Io => tern_sched::ServerKind::Io,
+        },
+        budget: nanos(server.budget),
+        period: nanos(server.period),
+        deadline: nanos(server.deadline),
+        jitter: nanos(server.jitter),
+        blocking: nanos(server.blocking),
+        activations: u32::try_from(activations).unwrap_or(u32::MAX),
+        raised_to: None,
+    }
+}
+
+fn thread_model(thread: &tern_config::Thread) -> ThreadModel {
+    let nanos = Duration::from_nanos;
+    ThreadModel::periodic(nanos(thread.wcet), nanos(thread.period))
+}
+
+fn sandbox_report(sandbox: &Sandbox, costs: &CostTable) -> SandboxReport {
+    let (core, positions) = Core::new(sandbox, costs);
+    let responses = core.responses();
+    let mut advisor = advice::Advisor::new(&core, sandbox, &positions);
+    let servers = sandbox.servers.iter().zip(&positions).map(|(server, position)| {
+        let response = responses[*position];
+        let mut report = ServerReport {
+            name: server.name.clone(),
+            budget: Duration::from_nanos(server.budget),
+            period: Duration::from_nanos(server.period),
+            response,
+            deadline: Duration::from_nanos(server.deadline),
+            threads: Vec::new(),
+            failure: None,
+        };
+        if !report.schedulable() {
+            report.failure = Some(advisor.server(*position, response));
+        }
+        let bounds = core.thread_responses(*position, response);
+        for (index, thread) in server.threads.iter().enumerate() {
+            let bound = bounds[index];
+            let mut it = ThreadReport {
+                name: thread.name.clone(),
+                wcet: Duration::from_nanos(thread.wcet),
+                period: Duration::from_nanos(thread.period),
+                response: bound.response,
+                bound: bound.bound,
+                in_step: false,
+                deadline: Duration::from_nanos(thread.deadline),
+                failure: None,
+            };
+            if !it.schedulable()
+                && let Some(tighter) = core.in_step(*position, response)
+            {
+                it.response = Some(it.response.map_or(tighter, |general| general.min(tighter)));
+                (it.bound, it.in_step) = (Bound::DavisBurns, true);
+            }
+            if !it.schedulable() {
+                it.failure = Some(advisor.thread(*position, index, it.response, it.deadline));
+            }
+            report.threads.push(it);
+        }
+        report
+    });
+    SandboxReport { name: sandbox.name.clone(), core: sandbox.core, servers: servers.collect() }
+}
+
+/// Whether a thread is a replica of this set.
+fn is_replica(runs: &Runs, set: usize) -> bool {
+    matches!(runs, Runs::Replica(index) if *index as usize == set)
+}

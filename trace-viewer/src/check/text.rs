@@ -1,0 +1,89 @@
+//! The report of a check for people.
+use std::fmt;
+
+use tern_units::Duration;
+
+use super::json::bound_name;
+use super::{Report, SandboxReport};
+use crate::table::Table;
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.schedulable() { "schedulable" } else { "NOT SCHEDULABLE" };
+        writeln!(out, "{}: {verdict} (platform {})", self.system, self.platform)?;
+        for sandbox in &self.sandboxes {
+            writeln!(out, "\nsandbox {}, core {}", sandbox.name, sandbox.core)?;
+            write!(out, "{}", table(sandbox).render())?;
+            for server in &sandbox.servers {
+                for (name, failure) in [(server.name.clone(), &server.failure)].into_iter().chain(
+                    server.threads.iter().map(|thread| {
+                        (format!("{}.{}", server.name, thread.name), &thread.failure)
+                    }),
+                ) {
+                    let Some(failure) = failure else { continue };
+                    writeln!(out, "  {name}: {}", failure.reason)?;
+                    if let Some(change) = &failure.change {
+                        writeln!(out, "    smallest change that helps: {change}")?;
+                    }
+                }
+            }
+        }
+        for set in &self.recovery {
+            match &set.bound {
+                Ok(bound) => writeln!(
+                    out,
+                    "\nreplica set {}: repaired within {} ({} of its epochs) of the verdict, even \
+                     if all {} pages differ",
+                    set.set, bound.time, bound.rounds, set.pages
+                )?,
+                Err(obstacle) => writeln!(
+                    out,
+                    "\nreplica set {}: no bound on repairs if all {} pages differ: {obstacle}",
+                    set.set, set.pages
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn table(sandbox: &SandboxReport) -> Table {
+    let mut table =
+        Table::new(&["server", "work", "period", "response", "deadline", "slack", "", "by"]);
+    for server in &sandbox.servers {
+        let mut line = vec![server.name.clone()];
+        line.extend(times(server.budget, server.period, server.response, server.deadline));
+        line.push(String::new());
+        table.line(line);
+        for thread in &server.threads {
+            let mut line = vec![format!("  {}", thread.name)];
+            line.extend(times(thread.wcet, thread.period, thread.response, thread.deadline));
+            let step = if thread.in_step { ", in step" } else { "" };
+            let by = thread.response.map(|_| format!("{}{step}", bound_name(thread.bound)));
+            line.push(by.unwrap_or_default());
+            table.line(line);
+        }
+    }
+    table
+}
+
+fn times(
+    work: Duration,
+    period: Duration,
+    response: Option<Duration>,
+    deadline: Duration,
+) -> Vec<String> {
+    let slack = response.map(|response| match deadline.checked_sub(response) {
+        Some(slack) => slack.to_string(),
+        None => format!("-{}", response.saturating_sub(deadline)),
+    });
+    let in_time = response.is_some_and(|response| response <= deadline);
+    vec![
+        work.to_string(),
+        period.to_string(),
+        response.map_or("unbounded".into(), |response| response.to_string()),
+        deadline.to_string(),
+        slack.unwrap_or_default(),
+        if in_time { String::new() } else { "LATE".into() },
+    ]
+}

@@ -1,0 +1,148 @@
+//! Events in words, with the names of the system description.
+use tern_trace::{Event, VoteOutcome, VoteParties};
+
+use crate::layout::Layout;
+use crate::summary::{outcome_name, result_name};
+use crate::table::span;
+
+/// What an event of a core says, without its time, sandbox and kind.
+#[must_use]
+pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -> String {
+    let names = &layout.cores[core];
+    let thread = |thread: u16| names.thread_name(thread);
+    let server = |server: u16| names.server_name(server);
+    let set = |set: u16| layout.set_name(set);
+    match event {
+        Event::Release {
+            thread: number,
+            job,
+        }
+        | Event::Complete {
+            thread: number,
+            job,
+        }
+        | Event::Miss {
+            thread: number,
+            job,
+        } => format!("{} job {job}", thread(number)),
+        Event::Switch { thread: None } => "idle".to_string(),
+        Event::Switch {
+            thread: Some(number),
+        }
+        | Event::Block { thread: number } => thread(number),
+        Event::Exhaust { server: number } => server(number),
+        Event::ReplenishPosted {
+            server: number,
+            amount,
+            at,
+        } => {
+            format!("{} {amount} at {} ns", server(number), at.as_nanos())
+        }
+        Event::ReplenishApplied {
+            server: number,
+            amount,
+        } => {
+            format!("{} {amount}", server(number))
+        }
+        Event::InterruptIn { vector } | Event::InterruptOut { vector } => format!("{vector:#04x}"),
+        Event::SystemCall {
+            thread: number,
+            number: call,
+        } => {
+            format!("{} number {call}", thread(number))
+        }
+        Event::Hypercall { number } => format!("number {number}"),
+        Event::Exit { count, .. } => format!("{exit_reason} {count}"),
+        Event::Hash { set: number, page } | Event::RepairPage { set: number, page } => {
+            format!("{} page {page}", set(number))
+        }
+        Event::Scrub { set: number, first } => format!("{} from page {first}", set(number)),
+        Event::Ballot { set: number, epoch }
+        | Event::Rejoin { set: number, epoch }
+        | Event::Stop { set: number, epoch } => format!("{} epoch {epoch}", set(number)),
+        Event::Vote {
+            set: number,
+            epoch,
+            outcome,
+            parties,
+        } => {
+            let vote = format!("{} epoch {epoch} {}", set(number), outcome_name(outcome));
+            vote + &against(number, outcome, parties, layout)
+        }
+        Event::RepairStart {
+            set: number,
+            differing,
+        } => {
+            format!("{} {differing} pages differing", set(number))
+        }
+        Event::RepairEnd {
+            set: number,
+            copied,
+            result,
+        } => {
+            format!(
+                "{} {copied} pages copied, {}",
+                set(number),
+                result_name(result)
+            )
+        }
+        Event::Input {
+            set: number,
+            epoch,
+            fresh,
+        } => {
+            let age = if fresh { "fresh" } else { "stale" };
+            format!("{} epoch {epoch} {age}", set(number))
+        }
+        Event::Fault {
+            class,
+            detail,
+            address,
+        } => {
+            format!("class {class} detail {detail} at {address:#x}")
+        }
+        Event::ClockSync { now } => format!("{} ns", now.as_nanos()),
+        Event::Process {
+            thread: number,
+            root_frame,
+        } => {
+            format!(
+                "{} page tables at {:#x}",
+                thread(number),
+                u64::from(root_frame) << 12
+            )
+        }
+        Event::Lost { count } => format!("{count} records"),
+    }
+}
+
+fn against(set: u16, outcome: VoteOutcome, parties: VoteParties, layout: &Layout) -> String {
+    if outcome == VoteOutcome::Unanimous {
+        return String::new();
+    }
+    let faulty: Vec<_> = replicas(parties.faulty)
+        .map(|n| layout.replica_name(set, n))
+        .collect();
+    let mut text = format!(" against {}", faulty.join(" and "));
+    for (role, replica) in [("donor", parties.donor), ("witness", parties.witness)] {
+        if replica != VoteParties::NOBODY {
+            text += &format!(", {role} {}", layout.replica_name(set, replica));
+        }
+    }
+    text
+}
+
+/// The replicas of a mask.
+pub fn replicas(mask: u32) -> impl Iterator<Item = u16> {
+    (0..32).filter(move |&replica| mask >> replica & 1 == 1)
+}
+
+/// A signed length of time.
+#[must_use]
+pub fn signed_span(nanos: i64) -> String {
+    if nanos < 0 {
+        format!("-{}", span(nanos.unsigned_abs()))
+    } else {
+        span(nanos as u64)
+    }
+}

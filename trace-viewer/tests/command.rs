@@ -1,0 +1,193 @@
+//! The command as scripts use it: statuses, and what goes to which stream.
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use common::{core, healthy, repaired, replica, ring, trace_of};
+use tern_trace::{Core, Event, Mode, Trace};
+
+/// A file that is gone when the test is over.
+struct File(PathBuf);
+
+impl File {
+    fn of(name: &str, bytes: &[u8]) -> Self {
+        let name = format!("tern-{}-{name}.trace", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+
+    fn trace(name: &str, trace: &Trace) -> Self {
+        Self::of(name, &trace.to_bytes())
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn tern(arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_tern"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        status.code().expect("it is not ended by a signal"),
+        text(stdout),
+        text(stderr),
+    )
+}
+
+fn late() -> Trace {
+    let mut events = replica(10);
+    events.push((0, Event::Miss { thread: 1, job: 0 }));
+    trace_of(vec![core("alpha", events, &[])])
+}
+
+fn lossy() -> Trace {
+    trace_of(vec![Core::from_words(
+        "alpha",
+        &ring(replica(10), Mode::Stream, 64),
+        &[],
+    )])
+}
+
+fn nonconforming() -> Trace {
+    let mut events = replica(1);
+    events.push((12_000, Event::Switch { thread: Some(1) }));
+    events.retain(|(_, event)| !matches!(event, Event::ReplenishPosted { .. }));
+    events.push((
+        2_000,
+        Event::ReplenishPosted {
+            server: 1,
+            amount: tern_units::Duration::from_millis(2),
+            at: tern_units::Instant::from_nanos(19_999_999),
+        },
+    ));
+    trace_of(vec![core("alpha", events, &[])])
+}
+
+#[test]
+fn statuses_are_those_of_the_documentation() {
+    let healthy_bytes = healthy().to_bytes();
+    let good = File::trace("good", &healthy());
+    let late = File::trace("late", &late());
+    let lossy = File::trace("lossy", &lossy());
+    let nonconforming = File::trace("nonconforming", &nonconforming());
+    let truncated = File::of("truncated", &healthy_bytes[..healthy_bytes.len() - 1]);
+    let other = File::of("other", b"#!/bin/sh\n");
+    for (arguments, status, said) in [
+        (&["summary", good.path()][..], 0, ""),
+        (&["summary", "--json", good.path()], 0, ""),
+        (&["conformance", good.path()], 0, ""),
+        (&["dump", good.path()], 0, ""),
+        (&["explain", good.path()], 0, ""),
+        (&["summary", late.path()], 1, ""),
+        (&["summary", lossy.path()], 3, ""),
+        (&["conformance", lossy.path()], 3, "records dropped"),
+        (&["dump", lossy.path()], 3, "lost"),
+        (&["summary", truncated.path()], 3, "is truncated"),
+        (&["conformance", nonconforming.path()], 4, ""),
+        (&["summary"], 64, "Usage"),
+        (&["frobnicate"], 64, "frobnicate"),
+        (
+            &["dump", good.path(), "--kind", "relese"],
+            64,
+            "no kind is named relese",
+        ),
+        (
+            &["dump", good.path(), "--sandbox", "delta"],
+            64,
+            "alpha, beta, gamma, arbiter",
+        ),
+        (
+            &["explain", good.path(), "--thread", "nobody"],
+            64,
+            "no job fits",
+        ),
+        (&["summary", other.path()], 65, "is no Tern trace"),
+        (&["summary", "/nowhere/at/all.trace"], 65, "cannot be read"),
+    ] {
+        let (code, _, stderr) = tern(arguments);
+        assert_eq!(code, status, "{arguments:?} said {stderr}");
+        assert!(stderr.contains(said), "{arguments:?} said {stderr}");
+        assert!(
+            !said.is_empty() || stderr.is_empty(),
+            "{arguments:?} said {stderr}"
+        );
+    }
+}
+
+#[test]
+fn json_carries_the_same_numbers_as_the_tables() {
+    let file = File::trace("json", &repaired());
+    let (_, text, _) = tern(&["summary", "--json", file.path()]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["sandboxes"][1]["sandbox"], "beta");
+    assert_eq!(
+        json["sandboxes"][1]["threads"][0]["response"]["max_ns"],
+        5_000_000
+    );
+    assert_eq!(json["votes"][0]["minority"], 2);
+    assert_eq!(json["repairs"][0]["pages"], serde_json::json!([4, 9, 70]));
+    assert_eq!(json["repairs"][0]["rejoined_epoch"], 5);
+}
+
+#[test]
+fn a_dump_has_one_line_a_record_in_the_order_of_time() {
+    let file = File::trace("dump", &repaired());
+    let arguments = [
+        "dump",
+        file.path(),
+        "--from",
+        "170",
+        "--to",
+        "181",
+        "--kind",
+    ];
+    let (_, text, _) = tern(&[&arguments[..], &["vote,repair-start,repair-page"]].concat());
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    let expected = [
+        "170500.000us arbiter vote controller epoch 3 minority against beta, donor alpha, witness gamma",
+        "180000.000us beta repair-start controller 3 pages differing",
+        "180300.000us beta repair-page controller page 4",
+        "180600.000us beta repair-page controller page 9",
+    ];
+    let expected: Vec<Vec<&str>> = expected.iter().map(|l| l.split(' ').collect()).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn an_explanation_names_who_had_the_core() {
+    let file = File::trace("explain", &healthy());
+    let (_, text, _) = tern(&[
+        "explain",
+        file.path(),
+        "--sandbox",
+        "beta",
+        "--thread",
+        "controller",
+    ]);
+    assert!(text.starts_with("beta controller job 8\n"), "{text}");
+    assert!(text.contains("(response 5ms)"), "{text}");
+    assert!(text.contains("(45ms to spare)"), "{text}");
+    assert!(
+        text.contains("attitude had the core for 1ms meanwhile"),
+        "{text}"
+    );
+}
