@@ -8,7 +8,11 @@ fn main() {
     let output = xtask::build::output_directory();
     let options = Options {
         emulator: "bochs-bin".into(),
-        model: if arguments[0] == "intel" { Model::Intel } else { Model::Amd },
+        model: if arguments[0] == "intel" {
+            Model::Intel
+        } else {
+            Model::Amd
+        },
         cores: 4,
         memory: 256,
         rom: output.join("tern-rom"),

@@ -1,6 +1,6 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{build, image, run, setup};
+use crate::{build, image, run, setup, test};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +9,8 @@ cargo xtask COMMAND
 
   setup [10]                    install what is missing on this machine; 10 for QEMU 10
   build [PACKAGE...]            build hypervisor, kernel and programs
+  check                         formatting and lints
+  test                          every test, on the host and in emulators
   image SYSTEM.toml -o FILE     build, and write the system's boot module
 ";
 
@@ -30,6 +32,8 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         }
         "image" => write_image(rest),
         "build" => build::build(rest, false).map(|()| ExitCode::SUCCESS),
+        "check" => test::check().map(|()| ExitCode::SUCCESS),
+        "test" => test::test(rest).map(|()| ExitCode::SUCCESS),
         "run" => run_system(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}{}", run::HELP);

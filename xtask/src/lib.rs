@@ -13,6 +13,7 @@ pub mod qemu10;
 pub mod record;
 pub mod run;
 pub mod setup;
+pub mod test;
 pub mod workspace;
 
 pub use error::{Error, Result};

@@ -37,6 +37,8 @@ pub struct Package {
     pub folder: PathBuf,
     /// The names of its binaries.
     pub binaries: Vec<String>,
+    /// Whether it has a library with tests of its own.
+    pub tested_library: bool,
 }
 
 /// The packages of the workspace.
@@ -44,6 +46,27 @@ pub struct Package {
 /// # Errors
 /// If cargo fails, with what it said.
 pub fn packages() -> Result<Vec<Package>> {
+    Ok(list(&metadata()?, "packages")
+        .iter()
+        .filter_map(package)
+        .collect())
+}
+
+/// The names of the packages that a plain `cargo build` builds.
+///
+/// # Errors
+/// If cargo fails, with what it said.
+pub fn default_members() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let members = list(&metadata, "workspace_default_members");
+    let is_member = |package: &&Value| members.contains(&package["id"]);
+    let packages = list(&metadata, "packages").iter().filter(is_member);
+    Ok(packages
+        .filter_map(|package| Some(package["name"].as_str()?.to_string()))
+        .collect())
+}
+
+fn metadata() -> Result<Value> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
@@ -52,30 +75,28 @@ pub fn packages() -> Result<Vec<Package>> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(Error::failure(format!("cargo metadata: {}", said.trim())));
     }
-    let metadata: Value =
-        serde_json::from_slice(&output.stdout).context(|| "reading cargo metadata".into())?;
-    let packages = metadata["packages"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    Ok(packages.iter().filter_map(package).collect())
+    serde_json::from_slice(&output.stdout).context(|| "reading cargo metadata".into())
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
 fn package(value: &Value) -> Option<Package> {
-    let is_binary = |target: &&Value| {
-        target["kind"]
-            .as_array()
-            .is_some_and(|kinds| kinds.iter().any(|kind| kind == "bin"))
-    };
+    let is = |target: &&Value, kind: &str| list(target, "kind").iter().any(|name| name == kind);
+    let targets = list(value, "targets");
     Some(Package {
         name: value["name"].as_str()?.to_string(),
         folder: Path::new(value["manifest_path"].as_str()?)
             .parent()?
             .to_path_buf(),
-        binaries: value["targets"]
-            .as_array()?
+        binaries: targets
             .iter()
-            .filter(is_binary)
+            .filter(|target| is(target, "bin"))
             .filter_map(|target| Some(target["name"].as_str()?.to_string()))
             .collect(),
+        tested_library: targets
+            .iter()
+            .any(|target| is(&target, "lib") && target["test"] == Value::Bool(true)),
     })
 }
