@@ -66,10 +66,13 @@ pub fn servers() -> Vec<(ServerParameters, usize)> {
 #[must_use]
 pub unsafe fn prepare(kernel: AddressSpace, first_stack: u64) -> Vec<Start> {
     let sandbox = description::sandbox();
-    let slowest = sandbox.threads().map(|(_, _, thread)| thread.period).max();
-    let recorder = sandbox
-        .threads()
-        .position(|(_, _, it)| Some(it.period) == slowest);
+    // Exits are recorded with the jobs of the slowest periodic thread.
+    let periodic = |runs: &Runs| !matches!(runs, Runs::Nothing | Runs::Driver(_));
+    let recorder = (0..)
+        .zip(sandbox.threads())
+        .filter(|(_, (_, _, thread))| periodic(&thread.runs))
+        .max_by_key(|(_, (_, _, thread))| thread.period)
+        .map(|(index, _)| index);
     let drivers: Vec<_> = (0..)
         .zip(sandbox.threads())
         .filter_map(|(number, (_, _, thread))| match thread.runs {

@@ -50,13 +50,6 @@ pub unsafe fn console_write(at: GuestPhysical, bytes: u64) {
     };
 }
 
-/// Reads a register of the local APIC that the sandbox does not own.
-#[inline]
-pub fn apic_read(register: u16) -> u32 {
-    // SAFETY: reading a register of the APIC touches no memory.
-    unsafe { call(Hypercall::ApicRead, u64::from(register), 0) as u32 }
-}
-
 /// Writes a register of the local APIC that the sandbox does not own.
 ///
 /// # Safety

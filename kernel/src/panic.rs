@@ -16,8 +16,9 @@ pub fn say_last_words(words: fmt::Arguments<'_>) {
     // SAFETY: no interrupt may come between now and the end.
     unsafe { asm!("cli", options(nomem, nostack)) };
     if !SPEAKING.swap(true, Ordering::Relaxed) {
+        let text = &raw mut LAST_WORDS;
         // SAFETY: a static, used once: by the first that gets here, interrupts off.
-        unsafe { (*(&raw mut LAST_WORDS)).send(words) };
+        unsafe { (*text).send(words) };
     }
 }
 

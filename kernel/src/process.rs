@@ -50,7 +50,6 @@ struct Page {
     frame: Frame,
     /// Where the program has it, and its page-table entry; not for the context page.
     mapped: Option<(UserVirtual, &'static Entry)>,
-    writable: bool,
 }
 
 /// A program, its memory and its saved registers.
@@ -96,7 +95,6 @@ impl Process {
         process.pages.push(Page {
             frame: frames::allocate(),
             mapped: None,
-            writable: true,
         });
         for segment in process.file.segments() {
             process.add_pages(segment.address, segment.pages, segment.access);
@@ -130,7 +128,6 @@ impl Process {
             self.pages.push(Page {
                 frame,
                 mapped: Some((address, entry)),
-                writable: access == Access::Write,
             });
         }
     }
@@ -209,18 +206,6 @@ impl Process {
         unsafe { self.entry(number).frame.bytes().as_mut() }
     }
 
-    /// Where the program has a page; `None` for the context page.
-    #[must_use]
-    pub fn address(&self, number: PageNumber) -> Option<UserVirtual> {
-        self.entry(number).mapped.map(|(address, _)| address)
-    }
-
-    /// Whether the program may write a page.
-    #[must_use]
-    pub fn is_writable(&self, number: PageNumber) -> bool {
-        self.entry(number).writable
-    }
-
     /// The page that holds `address`, if the program has one there that is in the list.
     #[must_use]
     pub fn page_at(&self, address: UserVirtual) -> Option<PageNumber> {
@@ -260,12 +245,6 @@ impl Process {
     pub fn output(&self) -> &PageWords {
         // SAFETY: as for `input_mut`.
         unsafe { self.entry(self.output).frame.bytes().cast().as_ref() }
-    }
-
-    /// The page number of the output page.
-    #[must_use]
-    pub fn output_page(&self) -> PageNumber {
-        self.output
     }
 
     /// The saved registers, in page 0.

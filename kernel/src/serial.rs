@@ -5,9 +5,9 @@
 use crate::byte_queue::ByteQueue;
 use crate::masked::{BootOnce, Masked};
 use crate::thread::{self, ThreadNumber};
-use crate::trace;
+use crate::{say, trace};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use tern_config::Device;
 use tern_machine::port;
 use tern_trace::Event;
@@ -48,7 +48,7 @@ pub struct SerialPort {
     interrupt: u8,
     driver: ThreadNumber,
     queues: Masked<Queues>,
-    overruns: AtomicU64,
+    overrun: AtomicBool,
 }
 
 static PORTS: BootOnce<Vec<SerialPort>> = BootOnce::new();
@@ -70,7 +70,7 @@ pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
                 received: ByteQueue::new(),
                 to_send: ByteQueue::new(),
             }),
-            overruns: AtomicU64::new(0),
+            overrun: AtomicBool::new(false),
         })
         .collect();
     // SAFETY: the caller vouches that this is boot.
@@ -123,12 +123,6 @@ impl SerialPort {
         })
     }
 
-    /// Bytes that were received but found the queue full, since boot.
-    #[must_use]
-    pub fn overruns(&self) -> u64 {
-        self.overruns.load(Ordering::Relaxed)
-    }
-
     /// The driver's thread: each wake is one of its jobs.
     pub fn drive(&self) -> ! {
         // 8N1, FIFOs on and cleared with a trigger level of 1 byte, interrupt output
@@ -178,8 +172,19 @@ impl SerialPort {
             }
             let byte = self.read(DATA);
             if !self.queues.with(|queues| queues.received.push(byte)) {
-                self.overruns.fetch_add(1, Ordering::Relaxed);
+                self.lose();
             }
+        }
+    }
+
+    /// A byte found the queue full. Said once: its frame is lost, the next one is as good.
+    #[cold]
+    fn lose(&self) {
+        if !self.overrun.swap(true, Ordering::Relaxed) {
+            say!(
+                "the receive queue of device {} is full: bytes are lost",
+                self.device
+            );
         }
     }
 

@@ -148,12 +148,10 @@ impl Context {
     }
 }
 
-/// How a program was left.
+/// How a program was left, other than by a system call, which is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Left {
-    /// By a system call.
-    SystemCall = 0,
     /// By an exception.
     Exception = 1,
     /// Because its time was up.
@@ -164,7 +162,7 @@ unsafe extern "C" {
     static leave_user: u8;
 
     /// Enters ring 3 with the state in `context`, saving the kernel's stack pointer at
-    /// `kernel_rsp`; returns a [`Left`] as a number, interrupts off.
+    /// `kernel_rsp`; returns a [`Left`] as a number or 0, interrupts off.
     ///
     /// # Safety
     /// Interrupts are off; `context` is a program's, sanitized; its address space is

@@ -56,8 +56,8 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
         (*task).interrupt_stacks[usize::from(STACK_DOUBLE_FAULT) - 1] = stacks.double_fault.top();
         (*task).interrupt_stacks[usize::from(STACK_NON_MASKABLE) - 1] = stacks.non_maskable.top();
         (*task).interrupt_stacks[usize::from(STACK_MACHINE_CHECK) - 1] = stacks.machine_check.top();
-        let gates = &mut (*(&raw mut INTERRUPTS)).0;
-        for (vector, gate) in (0..).zip(gates.iter_mut()) {
+        let (segments, interrupts) = (&raw mut SEGMENTS, &raw mut INTERRUPTS);
+        for (vector, gate) in (0..).zip((*interrupts).0.iter_mut()) {
             let stack = match vector {
                 2 => STACK_NON_MASKABLE,
                 8 => STACK_DOUBLE_FAULT,
@@ -67,8 +67,8 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
             let stub = &raw const vector_stubs as u64 + vector * STUB_BYTES;
             *gate = Gate::interrupt(stub, stack, 0);
         }
-        (*(&raw mut SEGMENTS)).load(task);
-        (*(&raw const INTERRUPTS)).load();
+        (*segments).load(task);
+        (*interrupts).load();
 
         // STAR: kernel code and data for SYSCALL; programs are entered by IRET.
         const _: () = assert!(KERNEL_DATA == KERNEL_CODE + 8);
