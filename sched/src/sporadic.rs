@@ -154,18 +154,10 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         if left > self.budget {
             left = self.charge_whole_rounds(left, &mut posted);
         }
-        let mut head = self.chunks[self.first];
-        while left >= head.amount {
-            left -= head.amount;
-            self.first = self.slot(1);
-            self.count -= 1;
-            self.post(
-                head.time.saturating_add(self.period),
-                head.amount,
-                &mut posted,
-            );
-            head = self.chunks[self.first];
+        while left >= self.chunks[self.first].amount {
+            left -= self.charge_first(&mut posted);
         }
+        let head = self.chunks[self.first];
         if left > 0 {
             let rest = Chunk {
                 time: head.time.saturating_add(left),
@@ -197,21 +189,47 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         if slot >= CHUNKS { slot - CHUNKS } else { slot }
     }
 
-    /// Takes all of the budget as often as it fits in `used`: each time the whole list
-    /// moves by a period. Reports the last time only. Returns the rest, less than the
-    /// budget.
+    /// Uses up the first chunk. Returns how much that was.
+    fn charge_first(&mut self, posted: &mut impl FnMut(Posted)) -> u64 {
+        let head = self.chunks[self.first];
+        self.first = self.slot(1);
+        self.count -= 1;
+        self.post(head.time.saturating_add(self.period), head.amount, posted);
+        head.amount
+    }
+
+    /// Takes all of the budget as often as it fits in `used`, in steps that do not grow
+    /// with `used`: where no entries merge, each round moves the whole list by a period.
+    /// Reports the last round only. Returns the rest, at most the budget.
     fn charge_whole_rounds(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
-        let rounds = used / self.budget;
+        let mut left = used;
+        while left > self.budget && self.first_merges_into_last() {
+            left -= self.charge_first(posted);
+        }
+        let rounds = left / self.budget;
+        if rounds == 0 {
+            return left;
+        }
         let shift = self.period.saturating_mul(rounds);
-        let moved = self.count;
-        let before = self.first;
+        let (entries, chunks) = (self.count, self.chunks);
+        let first = self.first;
         self.count = 0;
-        for position in 0..moved {
-            let at = before + position;
-            let chunk = self.chunks[if at >= CHUNKS { at - CHUNKS } else { at }];
+        for position in first..first + entries {
+            let chunk = chunks[if position >= CHUNKS {
+                position - CHUNKS
+            } else {
+                position
+            }];
             self.post(chunk.time.saturating_add(shift), chunk.amount, posted);
         }
-        used - rounds * self.budget
+        left - rounds * self.budget
+    }
+
+    /// Whether the first chunk, when it is used up, does not become an entry of its own.
+    fn first_merges_into_last(&self) -> bool {
+        let last = self.chunks[self.slot(self.count - 1)];
+        let returns = self.chunks[self.first].time.saturating_add(self.period);
+        self.count > 1 && (last.end() >= returns || last.amount < self.minimum)
     }
 
     /// Adds an entry at the end. `time` is never before that of the last entry.

@@ -1,6 +1,7 @@
 //! A core for tests: threads with jobs at given times, run by the real scheduler.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod reference;
 pub mod tokens;
 
 use std::collections::VecDeque;

@@ -53,10 +53,9 @@ impl Tokens {
             // One group too many: the one before the new one is delayed to it.
             if before > 0 && self.groups() > self.groups {
                 let start = self.last_group_before(before);
-                let mut tick = self.ticks[before];
-                for token in &mut self.ticks[start..] {
+                let ticks = self.ticks[before]..;
+                for (tick, token) in ticks.zip(&mut self.ticks[start..]) {
                     *token = tick;
-                    tick += 1;
                 }
             }
             // A delayed group may reach into what comes after it.
