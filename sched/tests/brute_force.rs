@@ -1,0 +1,263 @@
+//! The analysis against simulation by the scheduler itself, on random small systems: no
+//! response above its bound, and the bound met at the critical instant.
+mod common;
+use common::{Jobs, Random, simulate, span};
+use tern_sched::ServerParameters;
+use tern_sched::analysis::{
+    Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_responses,
+    thread_responses,
+};
+use tern_units::Duration;
+
+const SYSTEMS: u64 = if cfg!(debug_assertions) {
+    2_000
+} else {
+    40_000
+};
+
+fn nanos(time: Option<Duration>) -> Option<u64> {
+    time.map(Duration::as_nanos)
+}
+
+/// Servers (C, T) of moderate load, in order of priority.
+fn random_servers(random: &mut Random, most: u64) -> Vec<(u64, u64)> {
+    let count = random.within(1, most);
+    (0..count)
+        .map(|_| {
+            let period = random.within(2, 24);
+            (
+                random.within(1, (period * 3 / (2 * count)).clamp(1, period)),
+                period,
+            )
+        })
+        .collect()
+}
+
+fn models(servers: &[(u64, u64)]) -> Vec<ServerModel> {
+    servers
+        .iter()
+        .map(|&(c, t)| ServerModel::sporadic(span(c), span(t)))
+        .collect()
+}
+
+fn parameters(servers: &[(u64, u64)]) -> Vec<ServerParameters> {
+    (0..)
+        .zip(servers)
+        .map(|(priority, &(c, t))| ServerParameters::sporadic(span(c), span(t), priority))
+        .collect()
+}
+
+fn worst_response(jobs: &[(u64, u64)], finished: &[u64]) -> u64 {
+    jobs.iter()
+        .zip(finished)
+        .map(|(job, end)| end - job.0)
+        .max()
+        .unwrap_or(0)
+}
+
+/// Each server has one thread that asks for its whole budget every period, the first time
+/// all together: the critical instant. Then the bound is met, neither more nor less,
+/// also where responses exceed periods.
+#[test]
+fn at_the_critical_instant_each_server_meets_its_bound_exactly() {
+    let (mut bounded, mut late) = (0, 0);
+    for seed in 0..SYSTEMS {
+        let servers = random_servers(&mut Random(seed), 5);
+        let bounds: Vec<_> = server_responses(&models(&servers), &CostTable::NONE).collect();
+        let threads: Vec<Jobs> = servers
+            .iter()
+            .enumerate()
+            .map(|(server, &(c, t))| Jobs {
+                server,
+                jobs: (0..600 / t).map(|job| (job * t, c)).collect(),
+            })
+            .collect();
+        let outcome = simulate(&parameters(&servers), &threads, 900);
+        for (index, bound) in bounds.iter().enumerate() {
+            let Some(bound) = nanos(*bound) else { continue };
+            // At higher loads the busy window may be longer than the simulation.
+            let load: u64 = servers[..=index].iter().map(|&(c, t)| 1000 * c / t).sum();
+            if load > 900 {
+                continue;
+            }
+            let simulated = worst_response(&threads[index].jobs, &outcome.finished[index]);
+            assert_eq!(
+                simulated, bound,
+                "server {index} of {servers:?}, seed {seed}"
+            );
+            bounded += 1;
+            late += u64::from(bound > servers[index].1);
+        }
+    }
+    assert!(
+        bounded > SYSTEMS && late > SYSTEMS / 100,
+        "{bounded} bounded, {late} late"
+    );
+}
+
+/// Any release pattern with at least a period between jobs, and any jitter below.
+#[test]
+fn no_server_responds_later_than_its_bound() {
+    for seed in 0..SYSTEMS {
+        let mut random = Random(seed + 1_000_000);
+        let servers = random_servers(&mut random, 4);
+        let mut models = models(&servers);
+        for model in &mut models {
+            if random.within(0, 2) == 0 {
+                model.jitter = span(random.within(1, 10));
+            }
+        }
+        let bounds: Vec<_> = server_responses(&models, &CostTable::NONE).collect();
+        let mut arrivals = Vec::new();
+        let threads: Vec<Jobs> = servers
+            .iter()
+            .enumerate()
+            .map(|(server, &(c, t))| {
+                let mut arrival = random.within(0, t);
+                let most = models[server].jitter.as_nanos();
+                let mut earliest = 0;
+                let (mut jobs, mut times) = (Vec::new(), Vec::new());
+                while arrival < 300 {
+                    earliest = earliest.max(arrival + random.within(0, most));
+                    jobs.push((earliest, random.within(1, c)));
+                    times.push((arrival, 0));
+                    arrival += t + random.within(0, 1) * random.within(0, t);
+                }
+                arrivals.push(times);
+                Jobs { server, jobs }
+            })
+            .collect();
+        let outcome = simulate(&parameters(&servers), &threads, 2_000);
+        for (index, bound) in bounds.iter().enumerate() {
+            let Some(bound) = nanos(*bound) else { continue };
+            let simulated = worst_response(&arrivals[index], &outcome.finished[index]);
+            assert!(
+                simulated <= bound,
+                "{simulated} > {bound}: {index} of {models:?}, seed {seed}"
+            );
+        }
+    }
+}
+
+/// Several threads in each server, in order of precedence, at any offsets.
+#[test]
+fn no_thread_in_a_server_responds_later_than_its_bound() {
+    let (mut by_davis_burns, mut by_supply, mut met) = (0, 0, 0);
+    for seed in 0..SYSTEMS {
+        let mut random = Random(seed + 2_000_000);
+        let servers = random_servers(&mut random, 3);
+        let models = models(&servers);
+        let mut threads = Vec::new();
+        let mut bounds = Vec::new();
+        for (index, response) in server_responses(&models, &CostTable::NONE).enumerate() {
+            let (c, t) = servers[index];
+            let group: Vec<_> = (0..random.within(1, 3))
+                .map(|_| {
+                    let period = random.within(t, 4 * t);
+                    let work = random.within(1, (period * c / t / 2).max(1));
+                    ThreadModel::periodic(span(work), span(period))
+                })
+                .collect();
+            let costs = CostTable::NONE;
+            let context = ServerContext {
+                servers: &models,
+                index,
+                response,
+                costs: &costs,
+            };
+            let mut results = vec![ThreadResponse::default(); group.len()];
+            thread_responses(&context, &group, &mut results);
+            bounds.extend(results);
+            let greedy = random.within(0, 2) == 0;
+            for thread in group {
+                let (work, period) = (thread.wcet.as_nanos(), thread.period.as_nanos());
+                let mut release = random.within(0, period);
+                let mut jobs = Vec::new();
+                while release < 400 {
+                    let least = if greedy { work } else { 1 };
+                    jobs.push((release, random.within(least, work)));
+                    release += period + if greedy { 0 } else { random.within(0, period) };
+                }
+                threads.push(Jobs {
+                    server: index,
+                    jobs,
+                });
+            }
+        }
+        let outcome = simulate(&parameters(&servers), &threads, 4_000);
+        for (index, bound) in bounds.iter().enumerate() {
+            let Some(limit) = nanos(bound.response) else {
+                continue;
+            };
+            let simulated = worst_response(&threads[index].jobs, &outcome.finished[index]);
+            assert!(
+                simulated <= limit,
+                "{simulated} > {limit} by {:?}: thread {index} in {servers:?}, seed {seed}",
+                bound.bound
+            );
+            met += u64::from(simulated == limit);
+            match bound.bound {
+                Bound::DavisBurns => by_davis_burns += 1,
+                Bound::Supply => by_supply += 1,
+            }
+        }
+    }
+    assert!(by_davis_burns > SYSTEMS / 2 && by_supply > SYSTEMS / 100);
+    assert!(met > SYSTEMS / 100, "{met} met exactly");
+}
+
+/// The budget of a server under any demand arrives at least as the supply bound says.
+#[test]
+fn a_server_with_endless_work_supplies_at_least_its_bound() {
+    for seed in 0..SYSTEMS / 4 {
+        let mut random = Random(seed + 3_000_000);
+        let servers = random_servers(&mut random, 3);
+        let models = models(&servers);
+        let costs = CostTable::NONE;
+        let index = servers.len() - 1;
+        let response = server_responses(&models, &costs).nth(index).unwrap();
+        let context = ServerContext {
+            servers: &models,
+            index,
+            response,
+            costs: &costs,
+        };
+        let Some(supply) = context.supply() else {
+            continue;
+        };
+        let mut threads: Vec<Jobs> = (0..index)
+            .map(|server| {
+                let mut release = random.within(0, 20);
+                let mut jobs = Vec::new();
+                while release < 200 {
+                    jobs.push((release, random.within(1, 2 * servers[server].0)));
+                    release += random.within(1, 2 * servers[server].1);
+                }
+                Jobs { server, jobs }
+            })
+            .collect();
+        // First it uses its budget in pieces, as badly as it may; then it works on.
+        let mut jobs: Vec<_> = (0..random.within(0, 4))
+            .map(|job| (job * random.within(1, 9), random.within(1, 3)))
+            .collect();
+        jobs.sort_unstable();
+        let endless = random.within(30, 60);
+        jobs.push((endless, 10_000));
+        threads.push(Jobs {
+            server: index,
+            jobs,
+        });
+        let outcome = simulate(&parameters(&servers), &threads, 300);
+        for end in endless..300 {
+            let ran: u64 = outcome.runs[index]
+                .iter()
+                .map(|run| run.1.min(end).saturating_sub(run.0.max(endless)))
+                .sum();
+            let least = supply.bound(span(end - endless)).as_nanos();
+            assert!(
+                ran >= least,
+                "{ran} < {least} until {end}: {servers:?}, seed {seed}"
+            );
+        }
+    }
+}
