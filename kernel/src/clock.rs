@@ -61,12 +61,6 @@ impl Clock {
         Some(self.epoch + multiply_divide(nanos, self.hertz, up, NANOS_PER_SECOND))
     }
 
-    /// Counter value at the time epoch.
-    #[inline]
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     /// Ticks of the counter a second.
     #[inline]
     pub const fn hertz(&self) -> u64 {

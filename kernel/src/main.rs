@@ -39,8 +39,6 @@ use memory::layout::{DIRECT_BASE, direct};
 use memory::paging::{Access, AddressSpace, Stack};
 use tern_config::{Image, channel_address};
 use tern_machine::bump::SealedBump;
-use tern_machine::cpu::timestamp;
-use tern_trace::Event;
 use tern_units::{GuestPhysical, TscFrequency};
 
 tern_machine::freestanding!();
@@ -123,8 +121,6 @@ extern "C" fn start_on_stack() -> ! {
         HEAP_BYTES >> 10
     );
     HEAP.seal();
-    wait_for_epoch();
-    trace::record(Event::ClockSync { now: clock::now() });
     // SAFETY: boot ends here, on the stack of slot 0.
     unsafe { thread::run() }
 }
@@ -161,13 +157,6 @@ unsafe fn start_services(boot: &boot::BootFacts, space: AddressSpace) -> Result<
         space.map_range(DIRECT_BASE, address, channel.bytes, access);
     }
     Ok(())
-}
-
-/// Waits until the time epoch: no thread may run before it.
-fn wait_for_epoch() {
-    while timestamp() < clock::clock().epoch() {
-        core::hint::spin_loop();
-    }
 }
 
 /// Unwraps what boot cannot do without, or says why not and stops this sandbox.

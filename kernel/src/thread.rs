@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use tern_abi::layout::PROGRAM_BASE;
 use tern_sched::{Dispatch, Observer, Posted, Scheduler, ServerId, ThreadId};
 use tern_trace::{Event, Kind};
@@ -90,6 +90,8 @@ unsafe impl Sync for Threads {}
 static SCHEDULER: Masked<Scheduler<MAX_SERVERS, MAX_THREADS>> = Masked::new(Scheduler::new());
 static THREADS: BootOnce<Threads> = BootOnce::new();
 static CURRENT: AtomicPtr<Control> = AtomicPtr::new(core::ptr::null_mut());
+/// Whether the time epoch has passed.
+static BEGUN: AtomicBool = AtomicBool::new(false);
 /// Guest-physical address of the loaded page tables.
 static LOADED_ROOT: AtomicU64 = AtomicU64::new(0);
 
@@ -183,7 +185,8 @@ fn leak(control: Control) -> NonNull<Control> {
     NonNull::from(Box::leak(Box::new(control)))
 }
 
-/// Becomes the idle thread: runs whatever is due, and halts the core between.
+/// Becomes the idle thread: from the time epoch on runs whatever is due, and halts the
+/// core between.
 ///
 /// # Safety
 /// Only at the end of boot, on the stack that the idle thread keeps.
@@ -245,6 +248,10 @@ impl Observer for Recorder<'_> {
 pub fn dispatch() -> *const Context {
     let threads = THREADS.get();
     let now = clock::now();
+    if !BEGUN.load(Ordering::Relaxed) && !begin(now) {
+        // SAFETY: the block lives for good.
+        return unsafe { &raw const (*CURRENT.load(Ordering::Relaxed)).entry.context };
+    }
     let Dispatch { thread, mut timer } =
         SCHEDULER.with(|scheduler| scheduler.dispatch(now, &mut Recorder { threads }));
     let next = thread
@@ -269,6 +276,18 @@ pub fn dispatch() -> *const Context {
     }
     // SAFETY: the block lives for good.
     unsafe { &raw const (*next.as_ptr()).entry.context }
+}
+
+/// Whether the time epoch has come: no thread runs before.
+#[cold]
+fn begin(now: Instant) -> bool {
+    if now == Instant::EPOCH {
+        apic::arm(now);
+        return false;
+    }
+    BEGUN.store(true, Ordering::Relaxed);
+    trace::record_masked(Event::ClockSync { now });
+    true
 }
 
 /// # Safety
