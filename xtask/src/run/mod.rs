@@ -2,6 +2,7 @@
 mod accelerator;
 mod evidence;
 mod options;
+mod session;
 mod verdict;
 mod view;
 
@@ -9,33 +10,23 @@ pub use evidence::{Detection, Evidence, Outputs, Repair};
 pub use options::{HELP, RunOptions};
 pub use verdict::{Line, Verdict};
 
-use crate::emulator::{Directory, ExitCounts, Machine, Options, directory};
+use crate::emulator::{Machine, Options};
 use crate::error::{Context, Error, Result};
-use crate::fault::{Injected, ReplicaPages, Target, inject};
-use crate::plant::{Exchange, link};
-use crate::{build, image, record, setup, workspace};
+use crate::{build, image, setup, workspace};
+use session::Session;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tern_config::{ReplicaSet, System};
-use tern_trace::{Note, Trace};
-use tern_units::PAGE_SIZE;
-use view::View;
+use tern_config::System;
+use tern_trace::Trace;
 
 /// What the hypervisor prints once the machine can be watched.
 const READY: &str = "directory at 0x";
-/// What the hypervisor prints before the reason why it does not go on.
-const REFUSED: &str = "cannot start: ";
-/// What the hypervisor prints when nothing is left to watch.
-const ENDED: &str = "every sandbox has stopped";
 /// Host time a run may take beyond its epochs.
 const START_ALLOWANCE: Duration = Duration::from_secs(40);
 /// How much slower than real time a machine may run.
 const SLOWNESS: u32 = 8;
-/// How often the end of a run is tried again for a moment at which no replica runs.
-const COMPARISONS: u32 = 5;
 
 /// A run that came to its end.
 #[derive(Debug)]
@@ -124,15 +115,6 @@ fn description_file(options: &RunOptions) -> PathBuf {
     }
 }
 
-/// Waits until the machine can be watched, and returns the line that says so.
-fn boot(machine: &mut Machine) -> Result<String> {
-    let line = machine.wait_for_any(&[READY, REFUSED])?;
-    match line.split_once(REFUSED) {
-        Some((_, reason)) => Err(Error::input(format!("the machine cannot start: {reason}"))),
-        None => Ok(line),
-    }
-}
-
 fn watched_set(system: &System) -> Result<usize> {
     system
         .replica_sets
@@ -144,279 +126,6 @@ fn watched_set(system: &System) -> Result<usize> {
                 system.name
             ))
         })
-}
-
-/// A machine under watch.
-struct Session<'a> {
-    machine: Machine,
-    directory: Directory,
-    system: &'a System,
-    set: usize,
-    options: &'a RunOptions,
-    interrupted: &'a AtomicBool,
-    view: View,
-    incoming: Receiver<Exchange>,
-    exchanges: Vec<Exchange>,
-    injected: Option<(u64, Injected)>,
-    first_exits: Vec<ExitCounts>,
-    printed: usize,
-}
-
-impl<'a> Session<'a> {
-    fn new(
-        mut machine: Machine,
-        system: &'a System,
-        set: usize,
-        options: &'a RunOptions,
-        interrupted: &'a AtomicBool,
-    ) -> Result<Self> {
-        let line = machine
-            .plant
-            .take()
-            .ok_or_else(|| Error::failure("no line to the plant"))?;
-        let incoming = link::drive(line, options.seed);
-        let ready = boot(&mut machine)?;
-        let address = Directory::address(&ready)
-            .ok_or_else(|| Error::failure(format!("no address in '{ready}'")))?;
-        let directory = Directory::read(&machine.memory, address)?;
-        let names = system.replica_sets[set]
-            .replicas
-            .iter()
-            .map(|place| system.sandboxes[place.sandbox as usize].name.clone())
-            .collect();
-        Ok(Self {
-            machine,
-            directory,
-            system,
-            set,
-            options,
-            interrupted,
-            view: View::new(options.epochs, names),
-            incoming,
-            exchanges: Vec::new(),
-            injected: None,
-            first_exits: Vec::new(),
-            printed: 0,
-        })
-    }
-
-    fn replica_set(&self) -> &'a ReplicaSet {
-        &self.system.replica_sets[self.set]
-    }
-
-    /// Watches every epoch, and injects the fault when its time has come.
-    fn watch(&mut self) -> Result<()> {
-        let mut random = fastrand::Rng::with_seed(self.options.seed);
-        let set = self.replica_set();
-        // The same draws whatever the set, so that a fault can be compared across sets.
-        let (luck, epochs) = (random.u64(..), self.options.epochs);
-        let replica = match &self.options.fault.replica {
-            None => (luck % set.replicas.len() as u64) as usize,
-            Some(name) => self.replica_named(name)?,
-        };
-        let after = random.u64(epochs / 8..epochs / 2);
-        let delay = Duration::from_nanos(random.u64(..set.period));
-        while self
-            .exchanges
-            .last()
-            .is_none_or(|last| last.command.epoch + 1 < epochs)
-        {
-            let epoch = self.next_exchange()?.command.epoch;
-            let due = self.injected.is_none() && epoch >= after;
-            if due && self.options.fault.target != Target::None {
-                std::thread::sleep(delay);
-                self.inject(replica, &mut random)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn inject(&mut self, replica: usize, random: &mut fastrand::Rng) -> Result<()> {
-        let aim = crate::fault::inject::Aim {
-            directory: &self.directory,
-            system: self.system,
-            set: self.replica_set(),
-            replica,
-            target: self.options.fault.target,
-        };
-        let injected = inject(&self.machine, &aim, random)?;
-        // Commands that came before the machine was stopped came before the fault.
-        while let Ok(exchange) = self.incoming.try_recv() {
-            self.view.show(&exchange);
-            self.exchanges.push(exchange);
-        }
-        let epoch = self.exchanges.last().map_or(0, |last| last.command.epoch);
-        let name = &self.system.sandboxes[injected.sandbox].name;
-        self.view
-            .fault(&format!("{name}, after epoch {epoch}: {}", injected.what));
-        self.injected = Some((epoch, injected));
-        Ok(())
-    }
-
-    fn replica_named(&self, name: &str) -> Result<usize> {
-        let sandbox =
-            |place: &tern_config::ThreadRef| &self.system.sandboxes[place.sandbox as usize];
-        let set = self.replica_set();
-        set.replicas
-            .iter()
-            .position(|place| sandbox(place).name == *name)
-            .ok_or_else(|| {
-                let names: Vec<_> = set
-                    .replicas
-                    .iter()
-                    .map(|place| sandbox(place).name.as_str())
-                    .collect();
-                Error::usage(format!(
-                    "no replica is in '{name}': they are in {}",
-                    names.join(", ")
-                ))
-            })
-    }
-
-    fn next_exchange(&mut self) -> Result<Exchange> {
-        loop {
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Err(Error::failure("interrupted"));
-            }
-            self.print_console();
-            match self.incoming.recv_timeout(Duration::from_millis(200)) {
-                Ok(exchange) => {
-                    if self.exchanges.is_empty() {
-                        self.first_exits = self.exit_counts()?;
-                    }
-                    self.view.show(&exchange);
-                    self.exchanges.push(exchange);
-                    return Ok(exchange);
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.machine.check()?;
-                    if self
-                        .machine
-                        .console
-                        .lines()
-                        .iter()
-                        .any(|line| line.contains(ENDED))
-                    {
-                        return Err(Error::failure(ENDED));
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.machine.check()?;
-                    return Err(Error::failure("the line to the plant was closed"));
-                }
-            }
-        }
-    }
-
-    fn print_console(&mut self) {
-        if !self.options.verbose {
-            return;
-        }
-        let lines = self.machine.console.lines();
-        for line in &lines[self.printed..] {
-            self.view.say(line);
-        }
-        self.printed = lines.len();
-    }
-
-    fn exit_counts(&self) -> Result<Vec<ExitCounts>> {
-        let entries = self.directory.entries.iter();
-        entries
-            .map(|entry| ExitCounts::read(&self.machine.memory, entry))
-            .collect()
-    }
-
-    /// Adds the console's last lines to an error.
-    fn explained(&mut self, error: Error) -> Error {
-        let lines = self.machine.console.lines();
-        let last = &lines[lines.len().saturating_sub(12)..];
-        if last.is_empty() || self.interrupted.load(Ordering::Relaxed) {
-            return error;
-        }
-        error.with(&format!(
-            "\nthe last lines on the machine's console:\n  {}",
-            last.join("\n  ")
-        ))
-    }
-
-    /// Stops the machine, takes what it recorded, and judges.
-    fn finish(mut self) -> Result<(Verdict, Trace)> {
-        self.machine.monitor.stop()?;
-        let last_exits = self.exit_counts()?;
-        let mut differing = self.differing_pages();
-        for _ in 1..COMPARISONS {
-            if differing.as_ref().is_some_and(Vec::is_empty) {
-                break;
-            }
-            // Stopped in the middle of a job: some replicas are ahead of others.
-            self.machine.monitor.resume()?;
-            self.next_exchange()?;
-            self.machine.monitor.stop()?;
-            differing = self.differing_pages();
-        }
-        let epochs = self.options.epochs;
-        self.exchanges
-            .retain(|exchange| exchange.command.epoch < epochs);
-        let mut violations = Vec::new();
-        for (sandbox, entry) in self.system.sandboxes.iter().zip(&self.directory.entries) {
-            let violation = directory::violation(&self.machine.memory, entry)?;
-            violations.extend(violation.map(|violation| (sandbox.name.clone(), violation)));
-        }
-        let notes = self.injected.iter().map(|(epoch, injected)| Note {
-            tsc: Some(injected.tsc),
-            sandbox: u16::try_from(injected.sandbox).ok(),
-            text: format!("fault injected after epoch {epoch}: {}", injected.what),
-        });
-        let trace = record::trace(
-            &self.machine.memory,
-            &self.directory,
-            self.system,
-            notes.collect(),
-        )?;
-        let angles = self.exchanges.iter().map(|exchange| exchange.angle.abs());
-        let evidence = Evidence {
-            system: self.system,
-            set: self.set,
-            exchanges: &self.exchanges,
-            injected: self.injected.as_ref(),
-            exits: self.first_exits.iter().copied().zip(last_exits).collect(),
-            violations,
-            differing_at_end: differing,
-            trace: &trace,
-            worst_angle: angles.fold(0.0, f64::max),
-        };
-        let verdict = Verdict::of(&evidence);
-        self.machine.quit()?;
-        Ok((verdict, trace))
-    }
-
-    /// Pages in which a replica differs from replica 0, as (replica, position); `None` if
-    /// a replica's pages cannot be found.
-    fn differing_pages(&self) -> Option<Vec<(usize, usize)>> {
-        let set = self.replica_set();
-        let memory = &self.machine.memory;
-        let contents = |replica| -> Option<Vec<Vec<u8>>> {
-            let found =
-                ReplicaPages::find(memory, &self.directory, self.system, set, replica).ok()?;
-            found
-                .pages
-                .iter()
-                .map(|page| memory.bytes(page.frame, PAGE_SIZE).ok())
-                .collect()
-        };
-        let first = contents(0)?;
-        let mut differing = Vec::new();
-        for replica in 1..set.replicas.len() {
-            let other = contents(replica)?;
-            if other.len() != first.len() {
-                return None;
-            }
-            let pages = first.iter().zip(&other).enumerate();
-            let unequal = pages.filter(|(_, (first, other))| first != other);
-            differing.extend(unequal.map(|(page, _)| (replica, page)));
-        }
-        Some(differing)
-    }
 }
 
 /// What a path is called in messages: relative to the current folder where it can be.
