@@ -72,7 +72,5 @@ pub fn apic_timer_hertz(local: LocalApic, tsc: TscFrequency) -> u64 {
 /// Waits for `ticks` of the timestamp counter.
 pub fn wait(ticks: u64) {
     let start = timestamp();
-    while timestamp().wrapping_sub(start) < ticks {
-        core::hint::spin_loop();
-    }
+    while timestamp().wrapping_sub(start) < ticks {}
 }

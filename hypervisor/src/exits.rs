@@ -135,9 +135,11 @@ fn write_msr_exit<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, why: ExitReaso
 }
 
 fn stop_command(sandbox: &mut Sandbox, value: u64, at: u64, why: ExitReason) -> ! {
+    const NMI: u64 = 4;
     const INIT: u64 = 5;
     const STARTUP: u64 = 6;
     let what = match value >> 8 & 7 {
+        NMI => "NMI",
         INIT => "INIT",
         STARTUP => "start-up interrupt",
         _ => "interrupt",

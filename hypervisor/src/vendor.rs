@@ -4,6 +4,7 @@ use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Reach, Start};
 use crate::sandbox::Sandbox;
 use crate::svm::{self, SvmGuest};
+use crate::vmx::{self, VmxGuest};
 use tern_abi::boot;
 use tern_units::HostPhysical;
 
@@ -12,6 +13,8 @@ use tern_units::HostPhysical;
 pub enum Vendor {
     /// AMD-V.
     Amd,
+    /// VT-x.
+    Intel,
 }
 
 impl Vendor {
@@ -20,6 +23,9 @@ impl Vendor {
     /// # Errors
     /// What is missing, as a line.
     pub fn find() -> Result<Self, &'static str> {
+        if vmx::is_present() {
+            return vmx::missing().map_or(Ok(Self::Intel), Err);
+        }
         svm::missing().map_or(Ok(Self::Amd), Err)
     }
 
@@ -28,6 +34,7 @@ impl Vendor {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Amd => "AMD-V",
+            Self::Intel => "VT-x",
         }
     }
 
@@ -36,6 +43,7 @@ impl Vendor {
     pub const fn for_guests(self) -> boot::Vendor {
         match self {
             Self::Amd => boot::Vendor::Amd,
+            Self::Intel => boot::Vendor::Intel,
         }
     }
 
@@ -47,6 +55,8 @@ impl Vendor {
         match self {
             // SAFETY: as the caller vouches.
             Self::Amd => unsafe { svm::enable(save_area) },
+            // SAFETY: as the caller vouches.
+            Self::Intel => unsafe { vmx::enable(save_area) },
         }
     }
 
@@ -62,6 +72,7 @@ impl Vendor {
     ) -> Result<AnyGuest, OutOfMemory> {
         match self {
             Self::Amd => SvmGuest::build(frames, reach, start).map(AnyGuest::Svm),
+            Self::Intel => VmxGuest::build(frames, reach, start).map(AnyGuest::Vmx),
         }
     }
 }
@@ -71,6 +82,8 @@ impl Vendor {
 pub enum AnyGuest {
     /// Under AMD-V.
     Svm(SvmGuest),
+    /// Under VT-x.
+    Vmx(VmxGuest),
 }
 
 impl AnyGuest {
@@ -81,6 +94,11 @@ impl AnyGuest {
     pub unsafe fn run(self, sandbox: Sandbox) -> ! {
         match self {
             Self::Svm(mut guest) => {
+                // SAFETY: as the caller vouches.
+                unsafe { guest.bind() };
+                exits::run(guest, sandbox)
+            }
+            Self::Vmx(mut guest) => {
                 // SAFETY: as the caller vouches.
                 unsafe { guest.bind() };
                 exits::run(guest, sandbox)

@@ -5,6 +5,7 @@ pub mod vmcb;
 
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
+use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
 use crate::nested::{Access, Format, Tables};
 use core::arch::asm;
 use enter::Context;
@@ -13,20 +14,11 @@ use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
 use tern_units::{GuestPhysical, HostPhysical};
 use vmcb::{Segment, Vmcb, exit_code, intercept};
 
-const MSR_EFER: u32 = 0xc000_0080;
-const MSR_PAT: u32 = 0x277;
 const MSR_VM_CR: u32 = 0xc001_0114;
 const MSR_HOST_SAVE: u32 = 0xc001_0117;
 
-const EFER_SCE: u64 = 1;
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
-const EFER_NXE: u64 = 1 << 11;
 const EFER_SVME: u64 = 1 << 12;
 const CR0_PG: u64 = 1 << 31;
-
-/// Reset value of the page attribute table (APM vol. 2 §7.8.2).
-const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 
 /// What the boot processor lacks for AMD-V, as one line; `None` if nothing.
 #[must_use]
@@ -129,8 +121,6 @@ pub struct SvmGuest {
     block: &'static mut Vmcb,
     context: Context,
     has_next_rip: bool,
-    /// Bits of EFER that a guest may set.
-    efer_allowed: u64,
 }
 
 impl SvmGuest {
@@ -214,12 +204,10 @@ impl SvmGuest {
 
         let mut context = Context::new(&raw const *block as u64, host_block);
         context.registers.rbx = start.start_info;
-        let efer_allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
         Ok(Self {
             block,
             context,
             has_next_rip: cpuid_if_present(0x8000_000a).edx & NEXT_RIP_SAVE != 0,
-            efer_allowed,
         })
     }
 
@@ -353,28 +341,11 @@ impl Guest for SvmGuest {
         let saved = &mut self.block.saved;
         match register {
             MSR_EFER => {
-                // LMA follows LME and paging; software does not change it, and LME only
-                // without paging (APM vol. 2 §3.1.7).
-                let changed = value ^ saved.efer;
                 let paging = saved.cr0 & CR0_PG != 0;
-                if value & !self.efer_allowed != 0 || (changed & EFER_LME != 0 && paging) {
-                    return Some(Err(Refused));
-                }
-                saved.efer = value & !EFER_LMA | saved.efer & EFER_LMA | EFER_SVME;
-                Some(Ok(()))
+                let accepted = kept::efer(saved.efer & !EFER_SVME, value, paging);
+                Some(accepted.map(|value| saved.efer = value | EFER_SVME))
             }
-            MSR_PAT => {
-                // Memory types 2 and 3 are reserved (§7.8.1).
-                let sound = value
-                    .to_le_bytes()
-                    .iter()
-                    .all(|kind| matches!(kind, 0 | 1 | 4..=7));
-                if !sound {
-                    return Some(Err(Refused));
-                }
-                saved.pat = value;
-                Some(Ok(()))
-            }
+            MSR_PAT => Some(kept::pat(value).map(|value| saved.pat = value)),
             _ => None,
         }
     }

@@ -127,7 +127,19 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "spin" => loop {
                 core::hint::spin_loop();
             },
-            "xsetbv" => instruction(|| asm!("xsetbv", in("ecx") 0, in("eax") 7, in("edx") 0)),
+            // With CR4.OSXSAVE set, so that it is not an invalid opcode.
+            "xsetbv" => instruction(|| {
+                asm!(
+                    "mov {cr4}, cr4",
+                    "or {cr4}, 1 << 18",
+                    "mov cr4, {cr4}",
+                    "xsetbv",
+                    cr4 = out(reg) _,
+                    in("ecx") 0,
+                    in("eax") 7,
+                    in("edx") 0,
+                )
+            }),
             "vmrun" => instruction(|| asm!("vmrun rax", in("rax") 0x10_0000)),
             "stgi" => instruction(|| asm!("stgi")),
             "clgi" => instruction(|| asm!("clgi")),
@@ -189,7 +201,7 @@ fn instruction(execute: impl FnOnce()) -> u64 {
 fn hypercall_arguments(guest: &Guest) -> u64 {
     let mut accepted = 0;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for round in 0..20_000_u64 {
+    for round in 0..500_u64 {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(round | 1);

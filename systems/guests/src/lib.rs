@@ -78,9 +78,7 @@ impl Guest {
     /// Waits until `millis` after the time epoch.
     pub fn wait_until(&self, millis: u64) {
         let at = self.boot.epoch_tsc + self.boot.tsc_hertz / 1000 * millis;
-        while (timestamp().wrapping_sub(at) as i64) < 0 {
-            core::hint::spin_loop();
-        }
+        while (timestamp().wrapping_sub(at) as i64) < 0 {}
     }
 
     /// Ends the machine's run; halts if that is not permitted.

@@ -1,0 +1,128 @@
+//! Why the guest left: the processor's reasons in the words that both vendors share
+//! (Intel SDM vol. 3, appendix C and §28.2).
+use super::fields::{Field, read};
+use crate::guest::{Event, Exit};
+use core::arch::asm;
+use tern_units::GuestPhysical;
+
+const DEBUG: u8 = 1;
+const NMI: u8 = 2;
+const MACHINE_CHECK: u8 = 18;
+
+/// The reason of the exit that just happened.
+pub fn decode() -> Exit {
+    const ENTRY_FAILED: u64 = 1 << 31;
+    let reason = read(Field::EXIT_REASON);
+    if reason & ENTRY_FAILED != 0 {
+        return match reason as u16 {
+            41 => Exit::MachineCheck,
+            _ => Exit::InvalidState,
+        };
+    }
+    match reason as u16 {
+        0 => exception(),
+        1 => Exit::Interrupt,
+        2 => Exit::Shutdown,
+        3 | 4 => Exit::Init,
+        9 => Exit::Instruction("a task switch"),
+        10 => Exit::Cpuid,
+        11 => Exit::Instruction("GETSEC"),
+        13 => Exit::Instruction("INVD"),
+        15 => Exit::Instruction("RDPMC"),
+        18 => Exit::Hypercall,
+        19..=27 | 50 | 53 => Exit::Instruction("an instruction of VT-x"),
+        // The one write that exits is of a bit that reads as zero and is reserved for
+        // the guest: CR4.VMXE.
+        28 => Exit::Exception(Event::GENERAL_PROTECTION),
+        30 => port(read(Field::QUALIFICATION)),
+        31 => Exit::ReadMsr,
+        32 => Exit::WriteMsr,
+        36 => Exit::Instruction("MWAIT"),
+        39 => Exit::Instruction("MONITOR"),
+        48 => memory(read(Field::GUEST_PHYSICAL), read(Field::QUALIFICATION)),
+        54 => Exit::Instruction("WBINVD"),
+        55 => Exit::Instruction("XSETBV"),
+        57 => Exit::Instruction("RDRAND"),
+        61 => Exit::Instruction("RDSEED"),
+        other => Exit::Other(u64::from(other)),
+    }
+}
+
+/// Table 28-5: direction in bit 3, the port in bits 31:16.
+fn port(qualification: u64) -> Exit {
+    Exit::Port {
+        port: (qualification >> 16) as u16,
+        write: qualification & 1 << 3 == 0,
+    }
+}
+
+/// Table 28-7: read, write and fetch in bits 0 to 2; as a page fault's error code says
+/// it, write is bit 1 and fetch bit 4.
+fn memory(address: u64, qualification: u64) -> Exit {
+    let (write, fetch) = (qualification >> 1 & 1, qualification >> 2 & 1);
+    Exit::Memory {
+        address: GuestPhysical::new(address),
+        error: write << 1 | fetch << 4,
+    }
+}
+
+/// §25.9.2: vector in bits 7:0, error code valid in bit 11.
+fn exception() -> Exit {
+    const HAS_ERROR: u64 = 1 << 11;
+    let event = read(Field::EXIT_EVENT);
+    match event as u8 {
+        NMI => Exit::Nmi,
+        MACHINE_CHECK => Exit::MachineCheck,
+        vector => {
+            if vector == DEBUG {
+                record_debug_status(read(Field::QUALIFICATION));
+            }
+            let error = read(Field::EXIT_EVENT_ERROR) as u32;
+            Exit::Exception(Event {
+                vector,
+                error: (event & HAS_ERROR != 0).then_some(error),
+            })
+        }
+    }
+}
+
+/// An exit for #DB leaves DR6 as it was; its delivery sets it (§28.2.1, table 28-1).
+fn record_debug_status(qualification: u64) {
+    const CAUSES: u64 = 0x600f; // breakpoints 0 to 3, debug registers accessed, single step
+    // SAFETY: DR6 is the guest's; the hypervisor sets no breakpoints.
+    unsafe {
+        let mut status: u64;
+        asm!("mov {}, dr6", out(reg) status, options(nomem, nostack, preserves_flags));
+        status |= qualification & CAUSES;
+        asm!("mov dr6, {}", in(reg) status, options(nomem, nostack, preserves_flags));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_access_keeps_its_port_and_direction() {
+        let read = Exit::Port {
+            port: 0x3f8,
+            write: false,
+        };
+        let write = Exit::Port {
+            port: 0xcf8,
+            write: true,
+        };
+        assert_eq!(port(0x03f8_0008), read);
+        assert_eq!(port(0x0cf8_0003), write);
+    }
+
+    #[test]
+    fn a_violation_has_the_error_code_of_a_page_fault() {
+        for (qualification, error) in [(0x181, 0), (0x182, 2), (0x184, 0x10), (0x183, 2)] {
+            let Exit::Memory { error: seen, .. } = memory(0x1000, qualification) else {
+                panic!("not a memory exit");
+            };
+            assert_eq!(seen, error, "qualification {qualification:#x}");
+        }
+    }
+}

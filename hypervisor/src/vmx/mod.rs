@@ -1,0 +1,287 @@
+//! VT-x: enabling it on a core, building a guest, running it (Intel SDM vol. 3, ch. 24
+//! to 28).
+mod capabilities;
+mod enter;
+mod exits;
+mod fields;
+pub mod permissions;
+mod state;
+
+use crate::frames::{Frames, OutOfMemory};
+use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
+use crate::kept::{self, MSR_EFER, MSR_PAT};
+use crate::nested::{Access, Format, Tables};
+use capabilities::Capabilities;
+use core::arch::asm;
+use enter::Context;
+use fields::{Field, read, write};
+use permissions::{IoPermissions, MsrPermissions};
+use state::Addresses;
+use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
+use tern_units::HostPhysical;
+
+const MSR_FEATURE_CONTROL: u32 = 0x3a;
+const FEATURES_LOCKED: u64 = 1;
+const VMX_OUTSIDE_SMX: u64 = 1 << 2;
+const CR0_PE: u64 = 1;
+const CR0_PG: u64 = 1 << 31;
+
+/// Whether the boot processor has VT-x at all (CPUID leaf 1, ECX bit 5).
+#[must_use]
+pub fn is_present() -> bool {
+    cpuid_if_present(1).ecx & 1 << 5 != 0
+}
+
+/// What the boot processor lacks for VT-x, as one line; `None` if nothing.
+#[must_use]
+pub fn missing() -> Option<&'static str> {
+    if !is_present() {
+        return Some("the processor has no VT-x: use one with VMX, or turn it on in the firmware");
+    }
+    // SAFETY: the register exists with VT-x (SDM vol. 3 §24.7).
+    let features = unsafe { read_msr(MSR_FEATURE_CONTROL) };
+    if features & FEATURES_LOCKED != 0 && features & VMX_OUTSIDE_SMX == 0 {
+        return Some("VT-x is locked off by the firmware: turn virtualization on in its setup");
+    }
+    // SAFETY: the processor has VT-x.
+    unsafe { Capabilities::read() }.err()
+}
+
+/// Puts this core into VMX operation, `region` being a page for the processor's own use.
+///
+/// # Safety
+/// [`missing`] found nothing missing, and the page is this core's alone.
+pub unsafe fn enable(region: HostPhysical) {
+    const CR0_NE: u64 = 1 << 5;
+    const CR4_VMXE: u64 = 1 << 13;
+    // SAFETY: as the caller vouches; §24.7 and §24.8 name the bits that VMXON demands.
+    // CR0.NE and CR4.VMXE are those that 64-bit code does not have anyway.
+    unsafe {
+        let features = read_msr(MSR_FEATURE_CONTROL);
+        if features & FEATURES_LOCKED == 0 {
+            let on = features | FEATURES_LOCKED | VMX_OUTSIDE_SMX;
+            write_msr(MSR_FEATURE_CONTROL, on);
+        }
+        let capabilities = match Capabilities::read() {
+            Ok(capabilities) => capabilities,
+            Err(line) => panic!("this core is not like the boot core: {line}"),
+        };
+        let (mut cr0, mut cr4): (u64, u64);
+        asm!("mov {}, cr0", "mov {}, cr4", out(reg) cr0, out(reg) cr4, options(nostack));
+        cr0 |= CR0_NE | capabilities.cr0_fixed & 0xffff_ffff;
+        cr4 |= CR4_VMXE | capabilities.cr4_fixed;
+        asm!("mov cr0, {}", "mov cr4, {}", in(reg) cr0, in(reg) cr4, options(nostack));
+        (region.as_u64() as *mut u32).write_volatile(capabilities.revision);
+        let failed: u8;
+        asm!("vmxon [{}]", "setna {}", in(reg) &region.as_u64(), lateout(reg_byte) failed, options(nostack));
+        assert!(failed == 0, "VMXON");
+        // What the firmware may have left (§29.4.3): INVEPT type 2, all contexts.
+        let descriptor = [0_u64; 2];
+        asm!("invept {}, [{}]", in(reg) 2_u64, in(reg) &raw const descriptor, options(nostack));
+    }
+}
+
+/// Entries of extended page tables (§29.3.2), write-back throughout.
+#[derive(Clone, Copy, Debug)]
+pub struct ExtendedFormat;
+
+impl Format for ExtendedFormat {
+    fn table(address: u64) -> u64 {
+        address | READ | WRITE | EXECUTE
+    }
+
+    fn page(address: u64, access: Access, large: bool) -> u64 {
+        const WRITE_BACK: u64 = 6 << 3;
+        let permissions = match access {
+            Access::Full => READ | WRITE | EXECUTE,
+            Access::ReadWrite => READ | WRITE,
+            Access::ReadOnly => READ,
+        };
+        address | permissions | WRITE_BACK | if large { LARGE } else { 0 }
+    }
+
+    fn is_present(entry: u64) -> bool {
+        entry & (READ | WRITE | EXECUTE) != 0
+    }
+}
+
+const READ: u64 = 1;
+const WRITE: u64 = 1 << 1;
+const EXECUTE: u64 = 1 << 2;
+const LARGE: u64 = 1 << 7;
+
+/// Fresh bitmaps that allow what `reach` names and the registers that entry and exit
+/// switch or that the hypervisor does not use.
+fn permissions(
+    frames: &mut Frames,
+    reach: &Reach,
+) -> Result<(&'static IoPermissions, &'static MsrPermissions), OutOfMemory> {
+    // SAFETY: byte arrays.
+    let (ports, registers) = unsafe {
+        (
+            frames.place::<IoPermissions>()?,
+            frames.place::<MsrPermissions>()?,
+        )
+    };
+    ports.deny_all();
+    registers.deny_all();
+    for &(first, count) in &reach.ports {
+        ports.allow(first, count);
+    }
+    for &register in &reach.readable {
+        registers.allow(register, false);
+    }
+    for &register in &reach.writable {
+        registers.allow(register, true);
+    }
+    // SYSENTER, STAR to SFMASK, FS, GS and kernel GS base.
+    let own = (0x174..=0x176)
+        .chain(0xc000_0081..=0xc000_0084)
+        .chain(0xc000_0100..=0xc000_0102);
+    for register in own {
+        registers.allow(register, true);
+    }
+    Ok((ports, registers))
+}
+
+/// A guest under VT-x.
+#[derive(Debug)]
+pub struct VmxGuest {
+    context: Context,
+    addresses: Addresses,
+    entry: u64,
+    launched: bool,
+}
+
+impl VmxGuest {
+    /// A guest that will start in the state that the PVH protocol demands. Its VMCS is
+    /// filled in by [`VmxGuest::bind`], on its own core.
+    ///
+    /// # Errors
+    /// If there is no memory left.
+    pub fn build(frames: &mut Frames, reach: &Reach, start: Start) -> Result<Self, OutOfMemory> {
+        let mut memory = Tables::<ExtendedFormat>::new(frames)?;
+        for mapping in &reach.memory {
+            memory.map(frames, mapping)?;
+        }
+        let (ports, registers) = permissions(frames, reach)?;
+        Ok(Self {
+            context: Context::new(Registers {
+                rbx: start.start_info,
+                ..Registers::default()
+            }),
+            addresses: Addresses {
+                block: frames.page()?.as_u64(),
+                nested_root: memory.root().as_u64(),
+                ports: &raw const *ports as u64,
+                registers: &raw const *registers as u64,
+            },
+            entry: start.entry,
+            launched: false,
+        })
+    }
+
+    /// Makes this core ready for [`Guest::run`].
+    ///
+    /// # Safety
+    /// To be called once, on the core that will run the guest, in VMX operation and
+    /// with its descriptor tables loaded.
+    pub unsafe fn bind(&mut self) {
+        // SAFETY: as the caller vouches; the tables map only the sandbox's memory.
+        unsafe { state::load(&self.addresses, self.entry) };
+    }
+}
+
+impl Guest for VmxGuest {
+    fn run(&mut self) -> Exit {
+        // SAFETY: `bind` made the VMCS current on this core, complete, and with nested
+        // tables that map only the sandbox's memory.
+        let refused = unsafe { enter::enter(&raw mut self.context, self.launched) };
+        assert!(
+            !refused,
+            "VM entry refused, error {}",
+            read(Field::INSTRUCTION_ERROR)
+        );
+        self.launched = true;
+        exits::decode()
+    }
+
+    fn registers(&mut self) -> &mut Registers {
+        &mut self.context.registers
+    }
+
+    fn instruction_pointer(&self) -> u64 {
+        read(Field::GUEST_RIP)
+    }
+
+    fn ring(&self) -> u8 {
+        (read(Field::GUEST_SS_RIGHTS) >> 5 & 3) as u8
+    }
+
+    fn skip_instruction(&mut self) {
+        const STI_OR_MOV_SS: u64 = 3;
+        let next = read(Field::GUEST_RIP).wrapping_add(read(Field::EXIT_INSTRUCTION_BYTES));
+        // SAFETY: the guest's own instruction pointer; the skipped instruction ends a
+        // shadow of STI or MOV SS.
+        unsafe {
+            write(Field::GUEST_RIP, next);
+            let shadow = read(Field::GUEST_INTERRUPTIBILITY);
+            if shadow & STI_OR_MOV_SS != 0 {
+                write(Field::GUEST_INTERRUPTIBILITY, shadow & !STI_OR_MOV_SS);
+            }
+        }
+    }
+
+    fn inject(&mut self, event: Event) {
+        const VALID: u64 = 1 << 31;
+        const HAS_ERROR: u64 = 1 << 11;
+        const EXCEPTION: u64 = 3 << 8;
+        const KIND: u64 = 7 << 8;
+        // An external interrupt whose delivery raised the exception goes first: it would
+        // be lost (§28.2.4, §25.8.3; type 0 in bits 10:8, valid in bit 31).
+        let interrupted = read(Field::INTERRUPTED_EVENT);
+        if interrupted & VALID != 0 && interrupted & KIND == 0 {
+            // SAFETY: the event that the processor itself was about to deliver.
+            unsafe { write(Field::ENTRY_EVENT, interrupted & 0xffff_ffff) };
+            return;
+        }
+        // In real mode exceptions have no error code, and an entry that says otherwise
+        // is refused (§27.2.1.3).
+        let protected = read(Field::GUEST_CR0) & CR0_PE != 0;
+        let mut word = u64::from(event.vector) | EXCEPTION | VALID;
+        // SAFETY: an exception for the guest itself.
+        unsafe {
+            if let Some(error) = event.error.filter(|_| protected) {
+                word |= HAS_ERROR;
+                write(Field::ENTRY_EVENT_ERROR, u64::from(error));
+            }
+            write(Field::ENTRY_EVENT, word);
+        }
+    }
+
+    fn read_kept_msr(&self, register: u32) -> Option<u64> {
+        match register {
+            MSR_EFER => Some(read(Field::GUEST_EFER)),
+            MSR_PAT => Some(read(Field::GUEST_PAT)),
+            _ => None,
+        }
+    }
+
+    fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>> {
+        let (field, accepted) = match register {
+            MSR_EFER => {
+                let paging = read(Field::GUEST_CR0) & CR0_PG != 0;
+                let current = read(Field::GUEST_EFER);
+                (Field::GUEST_EFER, kept::efer(current, value, paging))
+            }
+            MSR_PAT => (Field::GUEST_PAT, kept::pat(value)),
+            _ => return None,
+        };
+        // SAFETY: the guest's own register, with a value that it may have.
+        Some(accepted.map(|value| unsafe { write(field, value) }))
+    }
+
+    /// Nothing to do: the exit for a non-maskable interrupt takes it, and those that
+    /// come while the hypervisor runs reach its handler at once (§28.3.1, §26.1).
+    fn take_pending_nmi(&mut self) {}
+}

@@ -1,0 +1,190 @@
+//! What a VMCS is filled with: controls, the hypervisor's state to come back to, and
+//! the state that the PVH protocol demands of a guest at its start.
+use super::capabilities::{Capabilities, secondary};
+use super::enter::vmx_exit;
+use super::fields::{Field, Segment, write};
+use crate::kept::{MSR_EFER, MSR_PAT, PAT_RESET};
+use core::arch::asm;
+use tern_machine::cpu::read_msr;
+use tern_machine::descriptors::{KERNEL_CODE, KERNEL_DATA, TASK};
+
+/// Physical addresses of what a guest consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The VMCS.
+    pub block: u64,
+    /// The top table of its extended page tables.
+    pub nested_root: u64,
+    /// Its I/O bitmaps.
+    pub ports: u64,
+    /// Its MSR bitmap.
+    pub registers: u64,
+}
+
+const CR4_VMXE: u64 = 1 << 13;
+
+/// Makes a VMCS current on this core, with everything that its first entry needs.
+///
+/// # Safety
+/// To be called once for each VMCS, in VMX operation, with the core's descriptor tables
+/// loaded. The addresses are what they say, and the guest's tables map only its memory.
+pub unsafe fn load(addresses: &Addresses, entry: u64) {
+    // SAFETY: VT-x was found at boot.
+    let capabilities = match unsafe { Capabilities::read() } {
+        Ok(capabilities) => capabilities,
+        Err(line) => panic!("this core is not like the boot core: {line}"),
+    };
+    // SAFETY: a page of the guest's own; §25.2 and §25.11.3 have the order: revision,
+    // VMCLEAR, VMPTRLD.
+    unsafe {
+        (addresses.block as *mut u32).write_volatile(capabilities.revision);
+        let (cleared, loaded): (u8, u8);
+        asm!("vmclear [{}]", "setna {}", in(reg) &addresses.block, lateout(reg_byte) cleared, options(nostack));
+        asm!("vmptrld [{}]", "setna {}", in(reg) &addresses.block, lateout(reg_byte) loaded, options(nostack));
+        assert!(cleared == 0 && loaded == 0, "VMCLEAR or VMPTRLD");
+        controls(&capabilities, addresses);
+        host();
+        guest(&capabilities, entry);
+    }
+}
+
+/// # Safety
+/// As [`load`], with the VMCS current.
+unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
+    let words = &capabilities.controls;
+    // #DB and #AC: their delivery can loop inside the processor, out of reach of NMI
+    // (CVE-2015-8104, CVE-2015-5307). #MC belongs to the hypervisor.
+    const EXCEPTIONS: u64 = 1 << 1 | 1 << 17 | 1 << 18;
+    // §25.6.11: write-back, a walk of four levels.
+    const POINTER: u64 = 6 | 3 << 3;
+    // SAFETY: as the caller vouches. External interrupts go straight to the guest: its
+    // core has no others.
+    unsafe {
+        write(Field::PIN_CONTROLS, words.pin.into());
+        write(Field::PROCESSOR_CONTROLS, words.processor.into());
+        write(Field::SECONDARY_CONTROLS, words.secondary.into());
+        write(Field::EXIT_CONTROLS, words.exit.into());
+        write(Field::ENTRY_CONTROLS, words.entry.into());
+        write(Field::EXCEPTIONS, EXCEPTIONS);
+        write(Field::PAGE_FAULT_MASK, 0);
+        write(Field::PAGE_FAULT_MATCH, 0);
+        write(Field::CR3_TARGETS, 0);
+        write(Field::EXIT_STORED_MSRS, 0);
+        write(Field::EXIT_LOADED_MSRS, 0);
+        write(Field::ENTRY_LOADED_MSRS, 0);
+        write(Field::ENTRY_EVENT, 0);
+        write(Field::IO_BITMAP_A, addresses.ports);
+        write(Field::IO_BITMAP_B, addresses.ports + 4096);
+        write(Field::MSR_BITMAP, addresses.registers);
+        write(Field::EPT_POINTER, addresses.nested_root | POINTER);
+        if words.secondary & secondary::VPID != 0 {
+            write(Field::VPID, 1); // 0 is the hypervisor's; one guest a core needs no other
+        }
+        // CR4.VMXE must be set and reads as clear; all else of CR0 and CR4 is the guest's.
+        write(Field::CR0_OWNED, 0);
+        write(Field::CR0_SEEN, 0);
+        write(Field::CR4_OWNED, CR4_VMXE);
+        write(Field::CR4_SEEN, 0);
+    }
+}
+
+/// # Safety
+/// As [`load`], with the VMCS current.
+unsafe fn host() {
+    #[repr(C, packed(2))]
+    struct TablePointer {
+        limit: u16,
+        base: u64,
+    }
+    let mut segments = TablePointer { limit: 0, base: 0 };
+    let mut interrupts = TablePointer { limit: 0, base: 0 };
+    let (cr0, cr3, cr4): (u64, u64, u64);
+    // SAFETY: stores and reads of this core's own registers; the task descriptor is the
+    // one that was loaded (§3.5, figure 8-4: base in bits 39:16, 63:56 and 95:64).
+    unsafe {
+        asm!("sgdt [{}]", "sidt [{}]", in(reg) &raw mut segments, in(reg) &raw mut interrupts, options(nostack));
+        asm!("mov {}, cr0", "mov {}, cr3", "mov {}, cr4", out(reg) cr0, out(reg) cr3, out(reg) cr4, options(nostack));
+        let [low, high] = ((segments.base + u64::from(TASK)) as *const [u64; 2]).read();
+        let task = low >> 16 & 0xff_ffff | low >> 56 << 24 | high << 32;
+        write(Field::HOST_CR0, cr0);
+        write(Field::HOST_CR3, cr3);
+        write(Field::HOST_CR4, cr4);
+        write(Field::HOST_CS, KERNEL_CODE.into());
+        for data in [Field::HOST_SS, Field::HOST_DS, Field::HOST_ES] {
+            write(data, KERNEL_DATA.into());
+        }
+        write(Field::HOST_FS, 0);
+        write(Field::HOST_GS, 0);
+        write(Field::HOST_TR, TASK.into());
+        write(Field::HOST_FS_BASE, 0);
+        write(Field::HOST_GS_BASE, 0);
+        write(Field::HOST_TR_BASE, task);
+        write(Field::HOST_GDTR_BASE, segments.base);
+        write(Field::HOST_IDTR_BASE, interrupts.base);
+        write(Field::HOST_SYSENTER_CS, 0);
+        write(Field::HOST_SYSENTER_ESP, 0);
+        write(Field::HOST_SYSENTER_EIP, 0);
+        write(Field::HOST_EFER, read_msr(MSR_EFER));
+        write(Field::HOST_PAT, read_msr(MSR_PAT));
+        write(Field::HOST_RIP, &raw const vmx_exit as u64);
+    }
+}
+
+/// 32-bit protected mode, flat segments, no paging (Xen's PVH protocol).
+///
+/// # Safety
+/// As [`load`], with the VMCS current.
+unsafe fn guest(capabilities: &Capabilities, entry: u64) {
+    const CR0_PE_ET: u64 = 0x11;
+    const CR0_PE_PG: u64 = 1 << 31 | 1;
+    const CODE: u64 = 0xc09b;
+    const DATA: u64 = 0xc093;
+    const TASK_BUSY: u64 = 0x8b;
+    const UNUSABLE: u64 = 1 << 16;
+    let flat = u64::from(u32::MAX);
+    // An unrestricted guest may clear PE and PG, the other fixed bits not (appendix A.7).
+    let cr0 = CR0_PE_ET | capabilities.cr0_fixed & !CR0_PE_PG;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        for (segment, limit, rights) in [
+            (Segment::CS, flat, CODE),
+            (Segment::SS, flat, DATA),
+            (Segment::DS, flat, DATA),
+            (Segment::ES, flat, DATA),
+            (Segment::FS, flat, DATA),
+            (Segment::GS, flat, DATA),
+            (Segment::TR, 0x67, TASK_BUSY),
+            (Segment::LDTR, 0, UNUSABLE),
+        ] {
+            write(segment.selector(), 0);
+            write(segment.base(), 0);
+            write(segment.limit(), limit);
+            write(segment.rights(), rights);
+        }
+        for (field, value) in [
+            (Field::GUEST_CR0, cr0),
+            (Field::GUEST_CR3, 0),
+            (Field::GUEST_CR4, capabilities.cr4_fixed | CR4_VMXE),
+            (Field::GUEST_EFER, 0),
+            (Field::GUEST_PAT, PAT_RESET),
+            (Field::GUEST_DR7, 0x400),
+            (Field::GUEST_DEBUG_CONTROL, 0),
+            (Field::GUEST_PENDING_DEBUG, 0),
+            (Field::GUEST_RFLAGS, 2),
+            (Field::GUEST_RSP, 0),
+            (Field::GUEST_RIP, entry),
+            (Field::GUEST_GDTR_BASE, 0),
+            (Field::GUEST_GDTR_LIMIT, 0),
+            (Field::GUEST_IDTR_BASE, 0),
+            (Field::GUEST_IDTR_LIMIT, 0),
+            (Field::GUEST_SYSENTER_CS, 0),
+            (Field::GUEST_SYSENTER_ESP, 0),
+            (Field::GUEST_SYSENTER_EIP, 0),
+            (Field::GUEST_INTERRUPTIBILITY, 0),
+            (Field::GUEST_ACTIVITY, 0),
+            (Field::LINK_POINTER, u64::MAX),
+        ] {
+            write(field, value);
+        }
+    }
+}
