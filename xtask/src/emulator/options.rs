@@ -1,6 +1,6 @@
 //! What machine to start, and the emulator's command line for it.
 use super::files::Folder;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Options {
             processor: "max".into(),
             cores,
             memory,
-            clock: Clock::Instructions { shift: 3 },
+            clock: Clock::Instructions { shift: 1 },
             hypervisor,
             module: None,
             plant: false,
@@ -122,7 +122,7 @@ pub(super) fn command(options: &Options, folder: &Folder) -> Result<Command> {
     command.args(["-object", &backend]);
     match options.accelerator {
         Accelerator::Kvm => command.args(["-accel", "kvm"]),
-        Accelerator::Tcg => command.args(["-accel", "tcg"]),
+        Accelerator::Tcg => command.args(["-accel", translator(options)?]),
     };
     if let Clock::Instructions { shift } = options.clock {
         command.args(["-icount", &format!("shift={shift},sleep=on")]);
@@ -150,6 +150,45 @@ pub(super) fn command(options: &Options, folder: &Folder) -> Result<Command> {
         command.arg("-initrd").arg(module);
     }
     Ok(command)
+}
+
+/// In counted time, an instruction that reads the machine's clock must be the last of
+/// its translated block. QEMU sees to that for ports and memory, but not for the model
+/// specific registers of the x2APIC, which it has since 9.0 ("Bad icount read"): there
+/// every block must be one instruction.
+fn translator(options: &Options) -> Result<&'static str> {
+    let counted = matches!(options.clock, Clock::Instructions { .. });
+    let has_x2apic = counted && version(&options.emulator)? >= 9;
+    Ok(if has_x2apic {
+        "tcg,one-insn-per-tb=on"
+    } else {
+        "tcg"
+    })
+}
+
+/// The emulator's major version.
+///
+/// # Errors
+/// If it cannot be started, or does not say.
+pub fn version(emulator: &Path) -> Result<u32> {
+    let doing = || format!("starting {}", emulator.display());
+    let output = Command::new(emulator)
+        .arg("--version")
+        .output()
+        .context(doing)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let number = said
+        .split("version ")
+        .nth(1)
+        .and_then(|rest| rest.split('.').next());
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| {
+            Error::input(format!(
+                "{} does not tell its version as QEMU does",
+                emulator.display()
+            ))
+        })
 }
 
 fn text(path: &Path) -> Result<&str> {

@@ -42,7 +42,7 @@ impl Default for RunOptions {
             seed: 0,
             epochs: EPOCHS,
             emulator: None,
-            clock: Clock::Instructions { shift: 3 },
+            clock: Clock::Instructions { shift: 1 },
             trace: None,
             verbose: false,
         }
