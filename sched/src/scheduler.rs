@@ -228,6 +228,22 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
+    /// The budget that the server will have at `at`, a later instant, if it does not run
+    /// from `now` on; zero if there is no such server. What it uses from an activation
+    /// within a period before `at` is not back by then.
+    #[must_use]
+    pub fn budget_by(&self, server: ServerId, now: Instant, at: Instant) -> Duration {
+        if server.0 >= self.server_count {
+            return Duration::ZERO;
+        }
+        let due = self.servers[server.index()].algorithm.amount_by(at);
+        if server.0 == self.running {
+            due.saturating_sub(now.saturating_since(self.since))
+        } else {
+            due
+        }
+    }
+
     /// How long the running server has run since it was last charged.
     fn uncharged(&self) -> Duration {
         self.now.saturating_since(self.since)

@@ -30,6 +30,24 @@ impl<const CHUNKS: usize> Algorithm<CHUNKS> {
         }
     }
 
+    /// The replenishments that are due by `at`, together.
+    pub(crate) fn amount_by(&self, at: Instant) -> Duration {
+        let due = |entry: Replenishment| {
+            if entry.time <= at {
+                entry.amount
+            } else {
+                Duration::ZERO
+            }
+        };
+        match self {
+            Self::Sporadic(server) => server
+                .replenishments()
+                .map(due)
+                .fold(Duration::ZERO, Duration::saturating_add),
+            Self::Io(server) => due(server.head()),
+        }
+    }
+
     pub(crate) fn charge(&mut self, used: Duration, posted: impl FnMut(Posted)) {
         match self {
             Self::Sporadic(server) => server.charge(used, posted),

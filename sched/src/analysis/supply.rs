@@ -72,7 +72,8 @@ impl Supply {
     }
 
     /// C.
-    pub(super) const fn budget(self) -> Duration {
+    #[must_use]
+    pub const fn budget(self) -> Duration {
         Duration::from_nanos(self.budget)
     }
 }
