@@ -165,6 +165,12 @@ impl ThreadLayout {
         self.period > 0 && !matches!(self.runs, Runs::Driver(_))
     }
 
+    /// Its deadline after the release, in nanoseconds, if it has one.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        Some(self.deadline).filter(|&deadline| deadline > 0)
+    }
+
     /// When a job of a periodic thread is due to be released, in nanoseconds after the
     /// epoch.
     #[must_use]

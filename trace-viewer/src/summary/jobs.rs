@@ -61,7 +61,7 @@ struct Job {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct JobLog {
+pub(crate) struct JobLog {
     threads: BTreeMap<u16, BTreeMap<u32, Job>>,
 }
 
@@ -72,7 +72,22 @@ const ROUNDING_NS: i64 = 1_000;
 const NAMED_MISSES: usize = 10;
 
 impl JobLog {
-    pub(super) fn event(&mut self, at: i64, event: Event) {
+    /// The jobs of each thread.
+    pub(crate) fn judged(&self, layout: &CoreLayout, end: i64) -> BTreeMap<u16, Vec<JudgedJob>> {
+        self.threads
+            .iter()
+            .map(|(&thread, jobs)| {
+                let known = layout.threads.get(usize::from(thread));
+                let nominal = known.and_then(|known| nominal_releases(jobs, known));
+                (
+                    thread,
+                    judge(jobs, nominal, known.and_then(ThreadLayout::deadline), end),
+                )
+            })
+            .collect()
+    }
+
+    pub(crate) fn event(&mut self, at: i64, event: Event) {
         match event {
             Event::Release { thread, job } => {
                 self.job(thread, job).released.get_or_insert(at);
@@ -93,7 +108,7 @@ impl JobLog {
             .or_default()
     }
 
-    pub(super) fn summarize(
+    pub(crate) fn summarize(
         mut self,
         layout: &CoreLayout,
         end: i64,
@@ -130,63 +145,99 @@ impl JobLog {
     }
 }
 
+/// One job, judged. Times are nanoseconds after the epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JudgedJob {
+    pub(crate) number: u32,
+    /// Nominal, or of its record.
+    pub(crate) release: Option<i64>,
+    /// When the release was recorded.
+    pub(crate) noticed: Option<i64>,
+    pub(crate) completed: Option<i64>,
+    /// Whether it missed its deadline, or the kernel says so.
+    pub(crate) missed: bool,
+}
+
+impl JudgedJob {
+    pub(crate) fn response(self) -> Option<i64> {
+        Some(self.completed? - self.release?)
+    }
+}
+
+/// All jobs of which there is a record.
+fn judge(
+    jobs: &BTreeMap<u32, Job>,
+    nominal: Option<Nominal>,
+    deadline: Option<u64>,
+    end: i64,
+) -> Vec<JudgedJob> {
+    jobs.iter()
+        .map(|(&number, job)| {
+            let release = match nominal {
+                Some(nominal) => Some(nominal.release(number)),
+                None => job.released,
+            };
+            let until = job.completed.unwrap_or(end);
+            let late = match (release, deadline) {
+                (Some(release), Some(deadline)) => until - release > deadline.cast_signed(),
+                _ => false,
+            };
+            JudgedJob {
+                number,
+                release,
+                noticed: job.released,
+                completed: job.completed,
+                missed: late || job.missed,
+            }
+        })
+        .collect()
+}
+
 fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) -> ThreadSummary {
     let nominal = known.and_then(|known| nominal_releases(jobs, known));
-    let deadline = known
-        .map(|known| known.deadline)
-        .filter(|&deadline| deadline > 0);
-    let mut responses = Vec::new();
-    let mut missed = Vec::new();
-    let mut summary = ThreadSummary {
-        thread: String::new(),
-        server: String::new(),
-        released: 0,
-        completed: 0,
-        unfinished: 0,
-        response: None,
-        deadline_ns: deadline,
-        misses: 0,
-        absent: 0,
-        recorded_misses: 0,
-        first_missed_jobs: Vec::new(),
-        nominal: nominal.is_some(),
-    };
-    for (&number, job) in jobs {
-        summary.released += u64::from(job.released.is_some());
-        summary.completed += u64::from(job.completed.is_some());
-        summary.recorded_misses += u64::from(job.missed);
-        let release = match nominal {
-            Some(nominal) => Some(nominal.release(number)),
-            None => job.released,
-        };
-        let response = release.map(|release| job.completed.unwrap_or(end) - release);
-        if let (Some(response), Some(_)) = (response, job.completed) {
-            responses.push((response, number));
-        }
-        let late = match (response, deadline) {
-            (Some(response), Some(deadline)) => response > deadline.cast_signed(),
-            _ => false,
-        };
-        if late || job.missed {
-            missed.push(number);
-        } else if job.completed.is_none() {
-            summary.unfinished += 1;
-        }
-    }
+    let deadline = known.and_then(ThreadLayout::deadline);
+    let judged = judge(jobs, nominal, deadline, end);
+    let count =
+        |which: fn(&JudgedJob) -> bool| judged.iter().filter(|job| which(job)).count() as u64;
+    let missed = count(|job| job.missed);
+    let mut named: Vec<_> = judged
+        .iter()
+        .filter(|job| job.missed)
+        .map(|job| job.number)
+        .take(NAMED_MISSES)
+        .collect();
+    let mut absent = 0;
     if let (Some(nominal), Some(deadline)) = (nominal, deadline) {
         let first = jobs.keys().next().copied().unwrap_or(0);
-        let due = nominal.due(end, deadline.cast_signed());
-        for number in (first..due).filter(|number| !jobs.contains_key(number)) {
-            summary.absent += 1;
-            missed.push(number);
-        }
-        missed.sort_unstable();
+        let due = nominal.due(end, deadline.cast_signed()).max(first);
+        absent = u64::from(due - first) - jobs.range(first..due).count() as u64;
+        named.extend(
+            (first..due)
+                .filter(|number| !jobs.contains_key(number))
+                .take(NAMED_MISSES),
+        );
+        named.sort_unstable();
+        named.truncate(NAMED_MISSES);
     }
-    summary.misses = missed.len() as u64;
-    missed.truncate(NAMED_MISSES);
-    summary.first_missed_jobs = missed;
-    summary.response = distribution(responses);
-    summary
+    ThreadSummary {
+        thread: String::new(),
+        server: String::new(),
+        released: count(|job| job.noticed.is_some()),
+        completed: count(|job| job.completed.is_some()),
+        unfinished: count(|job| job.completed.is_none() && !job.missed),
+        response: distribution(
+            judged
+                .iter()
+                .filter_map(|job| Some((job.response()?, job.number)))
+                .collect(),
+        ),
+        deadline_ns: deadline,
+        misses: missed + absent,
+        absent,
+        recorded_misses: jobs.values().filter(|job| job.missed).count() as u64,
+        first_missed_jobs: named,
+        nominal: nominal.is_some(),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ use tern_config::ReplicaSet;
 use tern_trace::{Core, Event, Kind, Trace};
 
 pub use exits::{ExitCount, Exits};
+pub(crate) use jobs::JobLog;
 pub use jobs::{Responses, ThreadSummary};
 pub use redundancy::{Disagreement, Inputs, Repair, SafeStop, Votes, outcome_name, result_name};
 pub use servers::ServerSummary;
@@ -21,7 +22,6 @@ pub use servers::ServerSummary;
 use crate::layout::{CoreLayout, Layout};
 use crate::status::Status;
 use exits::ExitLog;
-use jobs::JobLog;
 use redundancy::RedundancyLog;
 use servers::ServerLog;
 

@@ -186,7 +186,9 @@ impl RedundancyLog {
             }
             Event::RepairStart { set, differing } => self.round_begins(set, core, at, differing),
             Event::RepairPage { set, page } => {
-                if let Some(log) = self.repair_of(set, core) {
+                if let Some(log) = self.repair_of(set, core)
+                    && log.open
+                {
                     log.repair.pages.push(page.0);
                 }
             }

@@ -31,13 +31,7 @@ impl Display for Summary {
                 writeln!(out, "{title}: {line}")?;
             }
         }
-        let verdict = match (self.unsound.is_empty(), self.misses()) {
-            (false, _) => "the trace has losses or is damaged: it proves nothing".to_string(),
-            (true, 0) => "no deadline missed".to_string(),
-            (true, 1) => "1 deadline missed".to_string(),
-            (true, misses) => format!("{misses} deadlines missed"),
-        };
-        writeln!(out, "verdict: {verdict}")
+        writeln!(out, "verdict: {}", self.verdict())
     }
 }
 
@@ -53,6 +47,17 @@ fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 }
 
 impl Summary {
+    /// What the run is worth, in words.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        match (self.unsound.is_empty(), self.misses()) {
+            (false, _) => "the trace has losses or is damaged: it proves nothing".to_string(),
+            (true, 0) => "no deadline missed".to_string(),
+            (true, 1) => "1 deadline missed".to_string(),
+            (true, misses) => format!("{misses} deadlines missed"),
+        }
+    }
+
     fn jobs(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
             "sandbox", "thread", "server", "jobs", "min", "median", "max", "deadline", "misses",
