@@ -386,6 +386,20 @@ fn sleep(until: Instant, releases: Option<u32>) {
     });
 }
 
+/// The budget that the running thread's server will have at `at` if it does not run
+/// from now on.
+#[must_use]
+pub fn budget_by(at: Instant) -> Duration {
+    without_interrupts(|| {
+        let thread = ThreadId::new(current().0);
+        let now = clock::now();
+        SCHEDULER.with(|scheduler| {
+            let server = scheduler.server_of(thread);
+            server.map_or(Duration::ZERO, |server| scheduler.budget_by(server, now, at))
+        })
+    })
+}
+
 /// Waits for a [`wake`]; returns at once if one came since the last wait.
 pub fn wait() {
     without_interrupts(|| {
