@@ -10,12 +10,11 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use tern_config::{LeafAlgorithm, ReplicaSet, ThreadRef, Voting};
-use tern_machine::cpu::timestamp;
 use tern_recovery::{
     Closing, CommitStep, Duty, Opening, PageMemory, RepairEnd, RepairStep, Replica,
 };
 use tern_trace::{Event, RepairResult};
-use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber, TscFrequency};
+use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
 use tern_vote::{
     Key, LeafKind, Page, PageHasher, Reader, Release, ReplicaLayout, Set, VoterLayout, Writer,
     page_of_words, sha256,
@@ -57,18 +56,6 @@ fn hasher_of(set: &ReplicaSet) -> LeafKind {
     }
 }
 
-/// Pages that fit what the job leaves of its server's budget, measured at boot. Beyond
-/// that, repair would take the budget of the next job.
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    /// Pages to hash before a ballot that asks for repair, in place of the job.
-    hashes_for_job: u32,
-    /// Pages to hash between verdict and release.
-    hashes: u32,
-    /// Pages to give, confirm or take between verdict and release.
-    repairs: u32,
-}
-
 /// What a replica's thread works with.
 #[derive(Debug)]
 pub struct ReplicaThread {
@@ -80,7 +67,8 @@ pub struct ReplicaThread {
     voter: Reader<'static>,
     peers: Vec<Reader<'static>>,
     scratch: Box<Page>,
-    allowance: Allowance,
+    /// What the next job may take of its server's budget.
+    wcet: Duration,
     /// Whether it did not take part in the last epoch.
     outside: bool,
 }
@@ -129,9 +117,9 @@ impl ReplicaThread {
             vec![0; pages as usize],
             scrub,
         );
-        let before = timestamp();
         while replica.hash_step(process, own).is_some() {}
-        let hashing = (timestamp() - before) / u64::from(pages);
+        // The first confirmation asks the processor what it can do, which is a VM exit.
+        let _ = sha256(&[0; PAGE_SIZE]);
         let server = &description::sandbox().servers[place.server as usize];
         let wcet = server.threads[place.thread as usize].wcet;
         Self {
@@ -143,7 +131,7 @@ impl ReplicaThread {
             voter,
             peers,
             scratch: Box::new([0; PAGE_SIZE]),
-            allowance: allowance(server.budget, wcet, hashing),
+            wcet: Duration::from_nanos(wcet),
             outside: false,
         }
     }
@@ -179,6 +167,10 @@ impl ReplicaThread {
 
     fn ballot_deadline(&self, job: &Job) -> Instant {
         job.release + Duration::from_nanos(self.set.ballot_deadline)
+    }
+
+    fn next_release(&self, job: &Job) -> Instant {
+        job.release + Duration::from_nanos(self.set.period)
     }
 
     /// The job, its commit and its ballot, all before the ballot deadline.
@@ -267,10 +259,8 @@ impl ReplicaThread {
     /// Hashes what must be hashed and asks for repair, if that is done in time.
     fn ask(&mut self, process: &mut Process, job: &Job) {
         let deadline = self.ballot_deadline(job);
-        for _ in 0..self.allowance.hashes_for_job {
-            if clock::now() > deadline {
-                return;
-            }
+        let next = self.next_release(job);
+        while clock::now() <= deadline && self.leaves_budget(next) {
             match self.replica.hash_step(process, self.own) {
                 Some(page) => trace::record(Event::Hash {
                     set: self.number,
@@ -289,7 +279,7 @@ impl ReplicaThread {
 
     /// From the verdict to the next release: learns it, and does its part in a repair.
     fn after_verdict(&mut self, process: &mut Process, job: &Job) {
-        let next = job.release + Duration::from_nanos(self.set.period);
+        let next = self.next_release(job);
         let verdict = Duration::from_nanos(self.set.verdict_deadline);
         let pause = next.saturating_since(job.release + verdict).as_nanos() / LOOKS;
         let pause = Duration::from_nanos(pause.max(1));
@@ -333,8 +323,13 @@ impl ReplicaThread {
         }
     }
 
-    /// Repairs until it ends, the allowance is used up, or the next release comes near.
-    /// Returns the pages taken over, and how it ended if it did.
+    /// Whether the next job, released at `next`, will find its budget.
+    fn leaves_budget(&self, next: Instant) -> bool {
+        thread::budget_by(next) >= self.wcet
+    }
+
+    /// Repairs until it ends, the next job's budget would be touched, or its release
+    /// comes. Returns the pages taken over, and how it ended if it did.
     fn repair(
         &mut self,
         process: &mut Process,
@@ -342,12 +337,10 @@ impl ReplicaThread {
         next: Instant,
         pause: Duration,
     ) -> (u32, Option<RepairEnd>) {
-        let mut left = match duty {
-            Duty::Rehash => self.allowance.hashes,
-            Duty::Donor | Duty::Witness | Duty::Target => self.allowance.repairs,
-        };
         let mut copied = 0;
-        while clock::now() < next {
+        // After the last page comes a step that only says how it ended.
+        let mut last = false;
+        while clock::now() < next && (last || self.leaves_budget(next)) {
             let before = self.replica.repaired();
             let step = self.replica.repair_step(
                 process,
@@ -365,7 +358,8 @@ impl ReplicaThread {
                     }
                     thread::sleep_until(again);
                 }
-                RepairStep::Page { page, left: rest } => {
+                RepairStep::Page { page, left } => {
+                    last = left == 0;
                     let set = self.number;
                     if duty == Duty::Rehash {
                         trace::record(Event::Hash { set, page });
@@ -373,40 +367,9 @@ impl ReplicaThread {
                         copied += 1;
                         trace::record(Event::RepairPage { set, page });
                     }
-                    left = left.saturating_sub(1);
-                    // After the last page comes a step that only says how it ended.
-                    if left == 0 && rest > 0 {
-                        break;
-                    }
                 }
             }
         }
         (copied, None)
-    }
-}
-
-/// What a server's budget leaves beside the job, in pages: `hashing` is the time for a
-/// page's leaf, in ticks, as measured over all pages.
-fn allowance(budget: u64, wcet: u64, hashing: u64) -> Allowance {
-    let page = [0; PAGE_SIZE];
-    let confirming = (0..4).map(|_| {
-        let before = timestamp();
-        core::hint::black_box(sha256(core::hint::black_box(&page)));
-        timestamp() - before
-    });
-    let confirming = confirming.min().unwrap_or(0);
-    let nanos = |ticks: u64| {
-        let frequency = TscFrequency::from_hertz(clock::clock().hertz());
-        frequency.map_or(1, |frequency| {
-            frequency.to_duration(ticks).as_nanos().max(1)
-        })
-    };
-    let pages = |share: u64, ticks: u64| ((share / nanos(ticks)) as u32).max(1);
-    let rest = budget.saturating_sub(wcet);
-    Allowance {
-        hashes_for_job: pages(wcet, hashing),
-        hashes: pages(rest, hashing),
-        // A donor hashes, confirms and copies; a target copies twice and hashes twice.
-        repairs: pages(rest, confirming + 4 * hashing),
     }
 }

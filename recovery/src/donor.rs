@@ -2,9 +2,10 @@
 use crate::memory::{PageMemory, Published};
 use crate::progress::Progress;
 use crate::{RepairEnd, RepairStep};
-use tern_vote::{Difference, Plan, Reader, ReplicaLayout, SLOTS, VoterLayout, Writer, sha256};
+use tern_vote::{Difference, Plan, Reader, ReplicaLayout, SLOTS, VoterLayout, Writer};
 
-/// A donor's work in one epoch.
+/// A donor's work in one epoch. Its pages are its statement: what the target makes of
+/// them must be what the witness says.
 #[derive(Clone, Copy, Debug)]
 pub struct Donor {
     epoch: u64,
@@ -69,17 +70,7 @@ impl Donor {
         for (word, bytes) in content.chunks_exact(8).enumerate() {
             own.store(at + word, le_word(bytes));
         }
-        let [a, b, c, d] = sha256(content).0;
-        let head = [
-            self.epoch,
-            u64::from(index),
-            u64::from(page.0),
-            leaf.0,
-            a,
-            b,
-            c,
-            d,
-        ];
+        let head = [self.epoch, u64::from(index), u64::from(page.0), leaf.0];
         slot.write(own, &set.key, &head);
         self.next += 1;
         RepairStep::Page {

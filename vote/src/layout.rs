@@ -28,7 +28,7 @@ const SECOND: usize = 64;
 const _: () = assert!(Record::<{ Ballot::WORDS }>::WORDS <= SECOND);
 const _: () = assert!(Record::<{ Release::WORDS }>::WORDS <= SECOND);
 const _: () = assert!(SECOND + Record::<{ Verdict::WORDS }>::WORDS <= HEAD_WORDS);
-const _: () = assert!(Record::<8>::WORDS <= SLOT_WORDS - PAGE_WORDS);
+const _: () = assert!(Record::<4>::WORDS <= SLOT_WORDS - PAGE_WORDS);
 
 /// Purposes of records and digests, one each.
 pub(crate) mod purpose {
@@ -109,7 +109,7 @@ impl ReplicaLayout {
 
     /// The head of the slot that a differing page travels in.
     #[must_use]
-    pub const fn slot(&self, index: u32) -> Record<8> {
+    pub const fn slot(&self, index: u32) -> Record<4> {
         Record::new(self.slot_at(index), purpose::SLOT)
     }
 
