@@ -1,0 +1,112 @@
+//! Programs that break rules: the kernel stops each of them alone, says why, and the
+//! others meet their deadlines. `systems/misbehave` has one program per rule.
+use std::time::Duration;
+use tern_tests::{Built, Emulator, directory};
+use tern_trace::{Core, Event, Kind};
+use xtask::emulator::{Directory, Machine};
+use xtask::record;
+
+/// What the console says of each program, and whether the program lives on.
+const ANSWERS: &[(&str, &str)] = &[
+    ("write-null", "stopped by page fault"),
+    ("write-code", "stopped by page fault"),
+    ("write-input", "stopped by page fault"),
+    ("write-past-stack", "stopped by page fault"),
+    ("read-kernel-memory", "stopped by page fault"),
+    ("read-kernel-code", "stopped by page fault"),
+    ("read-non-canonical", "stopped by general protection"),
+    ("execute-stack", "stopped by page fault"),
+    ("overflow-stack", "stopped by page fault"),
+    ("disable-interrupts", "stopped by general protection"),
+    ("halt", "stopped by general protection"),
+    ("read-port", "stopped by general protection"),
+    ("read-timestamp", "stopped by general protection"),
+    ("read-register", "stopped by general protection"),
+    ("load-page-tables", "stopped by general protection"),
+    ("raise-yield", "stopped by general protection"),
+    ("raise-vector", "stopped by general protection"),
+    ("invalid-opcode", "stopped by invalid opcode"),
+    ("breakpoint", "stopped by general protection"),
+    ("divide-by-zero", "stopped by divide error"),
+    ("hypercall", "stopped by invalid opcode"),
+    ("read-counter", "stopped by general protection"),
+    ("write-interrupt-command", "stopped by general protection"),
+    ("bad-system-calls", "every bad system call was refused"),
+    ("trap-flag", "got away"),
+    ("bad-stack-pointer", "stopped by general protection"),
+    ("exit", "ended with status 26"),
+    ("panic", "ended with status 101"),
+    ("foreign-segments", "got away"),
+    ("float-exceptions", "got away"),
+    ("read-processor-id", "stopped by general protection"),
+];
+
+/// The servers of `systems/misbehave/system.toml`.
+const ENDLESS_SERVER: u16 = 2;
+const BYSTANDER: u16 = 0;
+
+fn misbehave(emulator: Emulator) {
+    let built = Built::new("systems/misbehave/system.toml");
+    let mut machine = built.start(emulator);
+    let directory = directory(&mut machine);
+    for (program, answer) in ANSWERS {
+        let line = format!("{program}: {answer}");
+        machine
+            .wait_for(&line)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    // The endless program takes a few periods to be out of budget twice.
+    let core = loop {
+        let core = standing_still(&mut machine, &directory);
+        assert_eq!((core.dropped, core.damage.as_str()), (0, ""));
+        if count(
+            &core,
+            |it| matches!(it, Event::Exhaust { server } if *server == ENDLESS_SERVER),
+        ) > 1
+        {
+            break core;
+        }
+        machine
+            .check()
+            .unwrap_or_else(|error| panic!("the endless program was never out of budget: {error}"));
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let completed = count(
+        &core,
+        |it| matches!(it, Event::Complete { thread, .. } if *thread == BYSTANDER),
+    );
+    assert!(completed > 10, "the bystander ran {completed} jobs");
+    let missed = count(
+        &core,
+        |it| matches!(it, Event::Miss { thread, .. } if *thread == BYSTANDER),
+    );
+    assert_eq!(missed, 0, "the bystander missed deadlines");
+    let faults = ANSWERS
+        .iter()
+        .filter(|(_, answer)| answer.starts_with("stopped"));
+    assert_eq!(core.counters[Kind::Fault as usize], faults.count() as u64);
+}
+
+/// The trace of the only sandbox, read while the machine stands still.
+fn standing_still(machine: &mut Machine, directory: &Directory) -> Core {
+    machine.monitor.stop().unwrap();
+    let core = record::core(&machine.memory, &directory.entries[0], "alpha").unwrap();
+    machine.monitor.resume().unwrap();
+    core
+}
+
+fn count(core: &Core, wanted: impl Fn(&Event) -> bool) -> usize {
+    core.events()
+        .filter(|event| wanted(&event.as_ref().unwrap().1))
+        .count()
+}
+
+#[test]
+fn each_program_that_breaks_a_rule_is_stopped_alone() {
+    misbehave(Emulator::Installed);
+}
+
+#[test]
+fn each_program_that_breaks_a_rule_is_stopped_alone_with_x2apic() {
+    misbehave(Emulator::Qemu10);
+}
