@@ -15,17 +15,32 @@ const MEASURE_MILLIS: u64 = 50;
 const MAX_STILL_READS: u32 = 10_000_000;
 
 /// The timestamp counter's rate: from CPUID leaf 15h where the processor tells it
-/// (Intel SDM vol. 3 §19.7.3), else measured against the power-management timer.
-/// `None` without either.
+/// (Intel SDM vol. 3 §19.7.3), measured against the power-management timer otherwise,
+/// or if the two are too far apart: an emulator shows the leaf of the processor that it
+/// models, and counts at a rate of its own. `None` without either.
 #[must_use]
 pub fn tsc_frequency(timer: Option<PowerTimer>) -> Option<TscFrequency> {
     let leaf = cpuid_if_present(0x15);
-    let (denominator, numerator, crystal) = (leaf.eax, leaf.ebx, leaf.ecx);
-    if denominator != 0 && numerator != 0 && crystal != 0 {
-        let hertz = u64::from(crystal) * u64::from(numerator) / u64::from(denominator);
-        return TscFrequency::from_hertz(hertz);
+    let told = told_hertz(leaf.eax, leaf.ebx, leaf.ecx);
+    let measured = timer.and_then(measured_hertz);
+    TscFrequency::from_hertz(choose(told, measured)?)
+}
+
+/// The rate that leaf 15h tells: the crystal's in ECX times EBX over EAX.
+fn told_hertz(denominator: u32, numerator: u32, crystal: u32) -> Option<u64> {
+    (denominator != 0 && numerator != 0 && crystal != 0)
+        .then(|| u64::from(crystal) * u64::from(numerator) / u64::from(denominator))
+}
+
+/// What is told, which is exact, unless it is more than 1 % off what is measured.
+fn choose(told: Option<u64>, measured: Option<u64>) -> Option<u64> {
+    match (told, measured) {
+        (Some(told), Some(measured)) if told.abs_diff(measured) > measured / 100 => Some(measured),
+        _ => told.or(measured),
     }
-    let timer = timer?;
+}
+
+fn measured_hertz(timer: PowerTimer) -> Option<u64> {
     let (first_ticks, first_tsc) = next_tick(timer)?;
     let wanted = POWER_TIMER_HERTZ * MEASURE_MILLIS / 1000;
     loop {
@@ -34,7 +49,7 @@ pub fn tsc_frequency(timer: Option<PowerTimer>) -> Option<TscFrequency> {
         if passed >= wanted {
             let hertz =
                 u128::from(tsc - first_tsc) * u128::from(POWER_TIMER_HERTZ) / u128::from(passed);
-            return TscFrequency::from_hertz(hertz as u64);
+            return Some(hertz as u64);
         }
     }
 }
@@ -73,4 +88,28 @@ pub fn apic_timer_hertz(local: LocalApic, tsc: TscFrequency) -> u64 {
 pub fn wait(ticks: u64) {
     let start = timestamp();
     while timestamp().wrapping_sub(start) < ticks {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_processor_tells_counts_unless_it_cannot_be_true() {
+        assert_eq!(told_hertz(2, 126, 38_400_000), Some(2_419_200_000));
+        assert_eq!(told_hertz(2, 126, 0), None);
+        for (told, measured, chosen) in [
+            (
+                Some(2_419_200_000),
+                Some(2_419_000_123),
+                Some(2_419_200_000),
+            ),
+            (Some(2_419_200_000), Some(99_999_950), Some(99_999_950)),
+            (Some(2_419_200_000), None, Some(2_419_200_000)),
+            (None, Some(99_999_950), Some(99_999_950)),
+            (None, None, None),
+        ] {
+            assert_eq!(choose(told, measured), chosen);
+        }
+    }
 }

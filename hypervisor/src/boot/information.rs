@@ -16,6 +16,15 @@ pub struct Information {
     pub module: Option<Range>,
     /// Address of ACPI's root pointer.
     pub acpi_root: Option<u64>,
+    /// The timestamp counter's rate, where the loader knows it: `tsc_hertz=` on the
+    /// command line of a PVH loader.
+    pub tsc_hertz: Option<u64>,
+}
+
+/// The value of `tsc_hertz=` among the words of a command line.
+fn tsc_hertz(line: &str) -> Option<u64> {
+    let mut words = line.split_ascii_whitespace();
+    words.find_map(|word| word.strip_prefix("tsc_hertz=")?.parse().ok())
 }
 
 /// Why the hand-over cannot be used.
@@ -60,6 +69,7 @@ pub unsafe fn from_pvh(address: u64) -> Result<Information, HandoverError> {
         .next()
         .map(|module| Range::new(module.address, module.bytes));
     found.acpi_root = Some(start.info().acpi_root).filter(|&root| root != 0);
+    found.tsc_hertz = tsc_hertz(start.command_line());
     Ok(found)
 }
 
@@ -128,6 +138,13 @@ mod tests {
     extern crate std;
     use super::*;
     use std::vec::Vec;
+
+    #[test]
+    fn the_loader_may_tell_the_rate_of_the_timestamp_counter() {
+        assert_eq!(tsc_hertz("quiet tsc_hertz=100000000"), Some(100_000_000));
+        assert_eq!(tsc_hertz("tsc_hertz=fast"), None);
+        assert_eq!(tsc_hertz(""), None);
+    }
 
     fn information(tags: &[(u32, &[u32])]) -> Vec<u8> {
         let mut words = Vec::from([0, 0]);

@@ -37,8 +37,8 @@ pub struct Timing {
 /// What a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lacks {
-    /// The AES instructions.
-    Aes,
+    /// Instructions that the images are compiled with: AES, SSE up to 4.2.
+    Instructions,
     /// A local APIC.
     Apic,
     /// A way to learn the timestamp counter's rate.
@@ -48,7 +48,9 @@ pub enum Lacks {
 impl fmt::Display for Lacks {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Aes => "the processor has no AES instructions, which page hashes need: use a newer one",
+            Self::Instructions => {
+                "the processor lacks AES or SSE 4.2 instructions, which page hashes need: use a newer one"
+            }
             Self::Apic => "the processor has no local APIC: enable it in the firmware",
             Self::Clock => {
                 "neither CPUID nor ACPI's power-management timer tells the timestamp counter's rate: \
@@ -99,13 +101,13 @@ pub unsafe fn read_information(address: u64, protocol: u64) -> Result<Informatio
 /// The first thing it lacks.
 pub fn check_features() -> Result<(), Lacks> {
     const APIC: u32 = 1 << 9;
-    const AES: u32 = 1 << 25;
+    const AES_SSE: u32 = 1 << 25 | 1 << 20 | 1 << 19 | 1 << 9 | 1;
     let features = cpuid(1, 0);
     if features.edx & APIC == 0 {
         return Err(Lacks::Apic);
     }
-    if features.ecx & AES == 0 {
-        return Err(Lacks::Aes);
+    if features.ecx & AES_SSE != AES_SSE {
+        return Err(Lacks::Instructions);
     }
     Ok(())
 }
@@ -164,12 +166,20 @@ pub unsafe fn free_memory(information: &Information, own: Range, _facts: &Machin
     unsafe { Frames::new(free) }
 }
 
-/// Measures the machine's clocks on this core.
+/// Measures the machine's clocks on this core, but for the timestamp counter's rate if
+/// the loader knows it.
 ///
 /// # Errors
 /// If there is nothing to measure against.
-pub fn measure(facts: &MachineFacts, local: LocalApic) -> Result<Timing, Lacks> {
-    let tsc = clock::tsc_frequency(facts.tables.timer).ok_or(Lacks::Clock)?;
+pub fn measure(
+    facts: &MachineFacts,
+    known: Option<u64>,
+    local: LocalApic,
+) -> Result<Timing, Lacks> {
+    let tsc = match known.and_then(TscFrequency::from_hertz) {
+        Some(tsc) => tsc,
+        None => clock::tsc_frequency(facts.tables.timer).ok_or(Lacks::Clock)?,
+    };
     Ok(Timing {
         tsc,
         apic_hertz: clock::apic_timer_hertz(local, tsc),

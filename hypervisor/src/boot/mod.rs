@@ -91,7 +91,7 @@ pub unsafe fn boot(address: u64, protocol: u64, own: Range, seal: fn()) -> ! {
     let boot_core = Core::new(&mut frames, facts.cores[0], vendor).or_refuse();
     // SAFETY: this is the boot core.
     let local = unsafe { boot_core.prepare() };
-    let timing = machine::measure(&facts, local).or_refuse();
+    let timing = machine::measure(&facts, information.tsc_hertz, local).or_refuse();
     say!(
         "{} cores, {} MiB free, {} by {}, timestamp counter {} kHz, APIC timer {} kHz",
         facts.cores.len(),

@@ -192,13 +192,13 @@ mod tests {
     #[test]
     fn a_control_word_keeps_to_what_the_processor_allows_and_demands() {
         for (must, may, required, optional, word) in [
-            (0x16, 0xff, 0x08, 0x00, Some(0x1e)),
+            (0x16_u64, 0xff_u64, 0x08, 0x00, Some(0x1e)),
             (0x16, 0x1e, 0x08, 0x60, Some(0x1e)),
             (0x16, 0x5e, 0x08, 0x60, Some(0x5e)),
             (0x16, 0x16, 0x08, 0x00, None),
             (0x00, 0x00, 0x00, 0x01, Some(0)),
         ] {
-            let capability = u64::from(may) << 32 | must;
+            let capability = may << 32 | must;
             assert_eq!(
                 adjust(capability, required, optional),
                 word,
