@@ -9,6 +9,15 @@ use crate::system::{Channel, ReplicaSet, Runs, System, ThreadRef, Voting};
 /// Pages of a program's text and data assumed until its file is at hand.
 const ASSUMED_PROGRAM_PAGES: u64 = 256;
 
+impl ReplicaSet {
+    /// Pages of the program, with 256 for text and data: what is assumed until its file
+    /// is at hand. Context and output page, heap and stack included.
+    #[must_use]
+    pub fn assumed_pages(&self) -> u64 {
+        2 + u64::from(self.heap_pages) + u64::from(self.stack_pages) + ASSUMED_PROGRAM_PAGES
+    }
+}
+
 impl System {
     /// Fills in the members of each replica set from what the threads run, and replaces
     /// the channels that sets imply, which follow all others:
@@ -141,7 +150,7 @@ impl System {
             return;
         };
         let replicas: Vec<u32> = set.replicas.iter().map(|place| place.sandbox).collect();
-        let pages = u64::from(set.heap_pages) + u64::from(set.stack_pages) + ASSUMED_PROGRAM_PAGES;
+        let pages = set.assumed_pages();
         let first = self.channels.len() as u32;
         self.channels.push(Channel {
             name: format!("{}.voter", set.name),

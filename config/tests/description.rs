@@ -136,7 +136,7 @@ fn a_set_implies_its_members_and_channels() {
     assert_eq!(set.device, Some(0));
 
     // Until its file is at hand, a program is taken to have 256 pages.
-    let pages = 96 + 4 + 256;
+    let pages = 2 + 96 + 4 + 256;
     let (voter, replica) = (voter_channel_bytes(pages), replica_channel_bytes(pages));
     let channels: Vec<_> = system
         .channels

@@ -2,10 +2,13 @@
 //! behind the `tern` command; `xtask` judges runs by the same numbers.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod commands;
 pub mod conformance;
 pub mod describe;
 pub mod layout;
+pub mod report;
+pub mod simulate;
 pub mod status;
 pub mod story;
 pub mod summary;

@@ -21,10 +21,13 @@ struct Tern {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Check(commands::check::Arguments),
+    Simulate(commands::simulate::Arguments),
     Summary(commands::summary::Arguments),
     Conformance(commands::conformance::Arguments),
     Explain(commands::explain::Arguments),
     Dump(commands::dump::Arguments),
+    Report(commands::report::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,10 +44,13 @@ fn main() -> ExitCode {
         }
     };
     match tern.command {
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Simulate(arguments) => commands::simulate::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Dump(arguments) => commands::dump::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
     }
     .into()
 }

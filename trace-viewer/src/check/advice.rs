@@ -16,21 +16,33 @@ pub(super) struct Advisor<'a> {
     core: &'a Core<'a>,
     /// Server names by position on the core, thread names below them.
     names: Vec<&'a str>,
-    given: usize,
+    /// Failures that may still be searched a remedy for.
+    left: usize,
 }
 
 impl<'a> Advisor<'a> {
-    pub(super) fn new(core: &'a Core<'a>, sandbox: &'a Sandbox, positions: &[usize]) -> Self {
+    pub(super) fn new(
+        core: &'a Core<'a>,
+        sandbox: &'a Sandbox,
+        positions: &[usize],
+        search: bool,
+    ) -> Self {
         let mut names = vec![""; positions.len()];
         for (server, position) in sandbox.servers.iter().zip(positions) {
             names[*position] = &server.name;
         }
-        Self { core, names, given: 0 }
+        Self {
+            core,
+            names,
+            left: if search { MOST_ADVICE } else { 0 },
+        }
     }
 
-    fn exhausted(&mut self) -> bool {
-        self.given += 1;
-        self.given > MOST_ADVICE
+    /// Whether to look for a remedy once more.
+    fn search(&mut self) -> bool {
+        let search = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        search
     }
 
     /// On a server that is late or unbounded.
@@ -49,13 +61,16 @@ impl<'a> Advisor<'a> {
             }
         };
         let mut changes = Vec::new();
-        if !self.exhausted() {
+        if self.search() {
             changes.extend(self.lower_budget(server));
         }
         if let Some(response) = response {
             changes.push(raise_deadline(own.deadline, response));
         }
-        Failure { reason, change: join(changes) }
+        Failure {
+            reason,
+            change: join(changes),
+        }
     }
 
     /// The server up to this one whose budget has to be lowered least for it to be in time.
@@ -92,7 +107,7 @@ impl<'a> Advisor<'a> {
         response: Option<Duration>,
         deadline: Duration,
     ) -> Failure {
-        let (own, it) = (&self.core.servers[server], &self.core.threads[server][thread]);
+        let own = &self.core.servers[server];
         let reason = match response {
             Some(response) => late("a job may be done", response, deadline),
             None if self.core.response(server).is_none() => "no bound: its server has none".into(),
@@ -108,16 +123,19 @@ impl<'a> Advisor<'a> {
             }
         };
         let mut changes = Vec::new();
-        if !self.exhausted() {
+        if self.search() {
             let raised = self.raise_budget(server, thread, deadline);
             changes.extend(raised.or_else(|| self.lower_wcet(server, thread, deadline)));
         }
         if let Some(response) = response {
             changes.push(raise_deadline(deadline, response));
-        } else if changes.is_empty() && it.wcet > deadline {
-            changes.push("its wcet alone is above its deadline".into());
+        } else if changes.is_empty() {
+            changes.push("give it a server of its own with a shorter period".into());
         }
-        Failure { reason, change: join(changes) }
+        Failure {
+            reason,
+            change: join(changes),
+        }
     }
 
     /// The least budget of its server with which the thread is in time, if all servers
@@ -150,7 +168,10 @@ impl<'a> Advisor<'a> {
             core.threads[server][thread].wcet = Duration::from_nanos(nanos);
             thread_in_time(&core, server, thread, deadline)
         })?;
-        Some(format!("lower its wcet from {before} to {}", Duration::from_nanos(found)))
+        Some(format!(
+            "lower its wcet from {before} to {}",
+            Duration::from_nanos(found)
+        ))
     }
 }
 
@@ -158,7 +179,9 @@ fn thread_in_time(core: &Core<'_>, server: usize, thread: usize, deadline: Durat
     let response = core.response(server);
     let general = core.thread_responses(server, response)[thread].response;
     general.is_some_and(|it| it <= deadline)
-        || core.in_step(server, response).is_some_and(|it| it <= deadline)
+        || core
+            .in_step(server, response)
+            .is_some_and(|it| it <= deadline)
 }
 
 /// The greatest number from `low` to below `high` for which `holds`, which holds up to
@@ -170,7 +193,11 @@ fn last_that(low: u64, high: u64, mut holds: impl FnMut(u64) -> bool) -> Option<
     let (mut good, mut bad) = (low, high);
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        if holds(middle) { good = middle } else { bad = middle }
+        if holds(middle) {
+            good = middle
+        } else {
+            bad = middle
+        }
     }
     Some(good)
 }
@@ -184,18 +211,28 @@ fn first_that(low: u64, high: u64, mut holds: impl FnMut(u64) -> bool) -> Option
     let (mut bad, mut good) = (low, high);
     while good - bad > 1 {
         let middle = bad + (good - bad) / 2;
-        if holds(middle) { good = middle } else { bad = middle }
+        if holds(middle) {
+            good = middle
+        } else {
+            bad = middle
+        }
     }
     Some(good)
 }
 
 fn late(what: &str, response: Duration, deadline: Duration) -> String {
     let beyond = rounded_up(response.saturating_sub(deadline));
-    format!("{what} after {}, {beyond} beyond the deadline", rounded_up(response))
+    format!(
+        "{what} after {}, {beyond} beyond the deadline",
+        rounded_up(response)
+    )
 }
 
 fn raise_deadline(deadline: Duration, response: Duration) -> String {
-    format!("raise its deadline from {deadline} to {}", rounded_up(response))
+    format!(
+        "raise its deadline from {deadline} to {}",
+        rounded_up(response)
+    )
 }
 
 fn join(changes: Vec<String>) -> Option<String> {
@@ -210,7 +247,9 @@ fn rounded_up(duration: Duration) -> Duration {
         1_000_000..1_000_000_000 => 1_000,
         _ => 1_000_000,
     };
-    nanos.checked_next_multiple_of(digit).map_or(duration, Duration::from_nanos)
+    nanos
+        .checked_next_multiple_of(digit)
+        .map_or(duration, Duration::from_nanos)
 }
 
 /// A share of a core in units of 2⁻³², rounded up.

@@ -75,7 +75,12 @@ impl From<&Report> for CheckJson {
             obstacle: it.bound.as_ref().err().map(ToString::to_string),
         });
         let schedulable = report.schedulable();
-        Self { schedulable, servers, threads, recovery: recovery.collect() }
+        Self {
+            schedulable,
+            servers,
+            threads,
+            recovery: recovery.collect(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether every deadline of a system holds, by analysis of the servers and threads
 //! that its description gives to the kernel.
-use tern_config::{Runs, Sandbox, Server, ServerKind, System};
+use tern_config::{Sandbox, Server, ServerKind, System};
 use tern_sched::analysis::{
     Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_responses,
     thread_responses,
@@ -86,7 +86,7 @@ pub struct ThreadReport {
 pub struct Failure {
     /// The reason.
     pub reason: String,
-    /// The smallest change that would help, where one was found.
+    /// The smallest change that would help, where one was looked for and found.
     pub change: Option<String>,
 }
 
@@ -94,7 +94,8 @@ impl ServerReport {
     /// Whether its deadline holds.
     #[must_use]
     pub fn schedulable(&self) -> bool {
-        self.response.is_some_and(|response| response <= self.deadline)
+        self.response
+            .is_some_and(|response| response <= self.deadline)
     }
 }
 
@@ -102,7 +103,8 @@ impl ThreadReport {
     /// Whether its deadline holds.
     #[must_use]
     pub fn schedulable(&self) -> bool {
-        self.response.is_some_and(|response| response <= self.deadline)
+        self.response
+            .is_some_and(|response| response <= self.deadline)
     }
 }
 
@@ -119,10 +121,24 @@ impl Report {
 /// Analyses a system on a platform with these costs.
 #[must_use]
 pub fn check(system: &System, costs: &CostTable) -> Report {
+    report(system, costs, false)
+}
+
+/// The same, with the smallest change that would help for each failure: this takes
+/// longer.
+#[must_use]
+pub fn check_and_advise(system: &System, costs: &CostTable) -> Report {
+    report(system, costs, true)
+}
+
+fn report(system: &System, costs: &CostTable, advise: bool) -> Report {
+    let sandboxes = system.sandboxes.iter();
     Report {
         system: system.name.clone(),
         platform: system.platform.clone(),
-        sandboxes: system.sandboxes.iter().map(|sandbox| sandbox_report(sandbox, costs)).collect(),
+        sandboxes: sandboxes
+            .map(|sandbox| sandbox_report(sandbox, costs, advise))
+            .collect(),
         recovery: recovery::bounds(system, costs),
     }
 }
@@ -157,10 +173,23 @@ impl<'a> Core<'a> {
     fn new(sandbox: &Sandbox, costs: &'a CostTable) -> (Self, Vec<usize>) {
         let mut order: Vec<&Server> = sandbox.servers.iter().collect();
         order.sort_by_key(|server| server.priority);
-        let positions = sandbox.servers.iter().map(|server| server.priority as usize).collect();
+        let positions = sandbox
+            .servers
+            .iter()
+            .map(|server| server.priority as usize)
+            .collect();
         let servers = order.iter().map(|server| server_model(server)).collect();
-        let threads = order.iter().map(|server| server.threads.iter().map(thread_model).collect());
-        (Self { servers, threads: threads.collect(), costs }, positions)
+        let threads = order
+            .iter()
+            .map(|server| server.threads.iter().map(thread_model).collect());
+        (
+            Self {
+                servers,
+                threads: threads.collect(),
+                costs,
+            },
+            positions,
+        )
     }
 
     fn responses(&self) -> Vec<Option<Duration>> {
@@ -168,11 +197,18 @@ impl<'a> Core<'a> {
     }
 
     fn response(&self, server: usize) -> Option<Duration> {
-        server_responses(&self.servers, self.costs).nth(server).flatten()
+        server_responses(&self.servers, self.costs)
+            .nth(server)
+            .flatten()
     }
 
     fn context(&self, server: usize, response: Option<Duration>) -> ServerContext<'_> {
-        ServerContext { servers: &self.servers, index: server, response, costs: self.costs }
+        ServerContext {
+            servers: &self.servers,
+            index: server,
+            response,
+            costs: self.costs,
+        }
     }
 
     /// Responses of the threads of a server whose own response is known.
@@ -193,7 +229,9 @@ impl<'a> Core<'a> {
     /// theorem 2), and its response is that of a server whose budget is the job.
     fn in_step(&self, server: usize, response: Option<Duration>) -> Option<Duration> {
         let own = &self.servers[server];
-        let [thread] = self.threads[server].as_slice() else { return None };
+        let [thread] = self.threads[server].as_slice() else {
+            return None;
+        };
         let useful = self.context(server, response).supply()?.budget();
         let applies = own.kind == tern_sched::ServerKind::Sporadic
             && thread.period >= own.period
@@ -233,54 +271,57 @@ fn thread_model(thread: &tern_config::Thread) -> ThreadModel {
     ThreadModel::periodic(nanos(thread.wcet), nanos(thread.period))
 }
 
-fn sandbox_report(sandbox: &Sandbox, costs: &CostTable) -> SandboxReport {
+fn sandbox_report(sandbox: &Sandbox, costs: &CostTable, advise: bool) -> SandboxReport {
     let (core, positions) = Core::new(sandbox, costs);
     let responses = core.responses();
-    let mut advisor = advice::Advisor::new(&core, sandbox, &positions);
-    let servers = sandbox.servers.iter().zip(&positions).map(|(server, position)| {
-        let response = responses[*position];
-        let mut report = ServerReport {
-            name: server.name.clone(),
-            budget: Duration::from_nanos(server.budget),
-            period: Duration::from_nanos(server.period),
-            response,
-            deadline: Duration::from_nanos(server.deadline),
-            threads: Vec::new(),
-            failure: None,
-        };
-        if !report.schedulable() {
-            report.failure = Some(advisor.server(*position, response));
-        }
-        let bounds = core.thread_responses(*position, response);
-        for (index, thread) in server.threads.iter().enumerate() {
-            let bound = bounds[index];
-            let mut it = ThreadReport {
-                name: thread.name.clone(),
-                wcet: Duration::from_nanos(thread.wcet),
-                period: Duration::from_nanos(thread.period),
-                response: bound.response,
-                bound: bound.bound,
-                in_step: false,
-                deadline: Duration::from_nanos(thread.deadline),
+    let mut advisor = advice::Advisor::new(&core, sandbox, &positions, advise);
+    let servers = sandbox
+        .servers
+        .iter()
+        .zip(&positions)
+        .map(|(server, position)| {
+            let response = responses[*position];
+            let mut report = ServerReport {
+                name: server.name.clone(),
+                budget: Duration::from_nanos(server.budget),
+                period: Duration::from_nanos(server.period),
+                response,
+                deadline: Duration::from_nanos(server.deadline),
+                threads: Vec::new(),
                 failure: None,
             };
-            if !it.schedulable()
-                && let Some(tighter) = core.in_step(*position, response)
-            {
-                it.response = Some(it.response.map_or(tighter, |general| general.min(tighter)));
-                (it.bound, it.in_step) = (Bound::DavisBurns, true);
+            if !report.schedulable() {
+                report.failure = Some(advisor.server(*position, response));
             }
-            if !it.schedulable() {
-                it.failure = Some(advisor.thread(*position, index, it.response, it.deadline));
+            let bounds = core.thread_responses(*position, response);
+            for (index, thread) in server.threads.iter().enumerate() {
+                let bound = bounds[index];
+                let mut it = ThreadReport {
+                    name: thread.name.clone(),
+                    wcet: Duration::from_nanos(thread.wcet),
+                    period: Duration::from_nanos(thread.period),
+                    response: bound.response,
+                    bound: bound.bound,
+                    in_step: false,
+                    deadline: Duration::from_nanos(thread.deadline),
+                    failure: None,
+                };
+                if !it.schedulable()
+                    && let Some(tighter) = core.in_step(*position, response)
+                {
+                    it.response = Some(it.response.map_or(tighter, |general| general.min(tighter)));
+                    (it.bound, it.in_step) = (Bound::DavisBurns, true);
+                }
+                if !it.schedulable() {
+                    it.failure = Some(advisor.thread(*position, index, it.response, it.deadline));
+                }
+                report.threads.push(it);
             }
-            report.threads.push(it);
-        }
-        report
-    });
-    SandboxReport { name: sandbox.name.clone(), core: sandbox.core, servers: servers.collect() }
-}
-
-/// Whether a thread is a replica of this set.
-fn is_replica(runs: &Runs, set: usize) -> bool {
-    matches!(runs, Runs::Replica(index) if *index as usize == set)
+            report
+        });
+    SandboxReport {
+        name: sandbox.name.clone(),
+        core: sandbox.core,
+        servers: servers.collect(),
+    }
 }

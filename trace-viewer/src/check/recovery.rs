@@ -22,7 +22,11 @@ pub(super) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> 
     sets.filter(|set| set.voting == Voting::Arbitrator)
         .map(|set| {
             let pages = set.assumed_pages();
-            RecoveryReport { set: set.name.clone(), pages, bound: bound(system, set, pages, costs) }
+            RecoveryReport {
+                set: set.name.clone(),
+                pages,
+                bound: bound(system, set, pages, costs),
+            }
         })
         .collect()
 }
@@ -37,14 +41,22 @@ fn bound(
     costs: &CostTable,
 ) -> Result<RecoveryBound, RecoveryObstacle> {
     let window = Duration::from_nanos(set.period.saturating_sub(set.verdict_deadline));
-    let supplies: Option<Vec<Supply>> =
-        set.replicas.iter().map(|place| left_over(system, place)).collect();
+    let supplies: Option<Vec<Supply>> = set
+        .replicas
+        .iter()
+        .map(|place| left_over(system, place))
+        .collect();
     let least = supplies.unwrap_or_default().into_iter();
     // With the same period, less budget is less supply.
     let Some(supply) = least.min_by_key(|supply| supply.budget()) else {
-        return Err(RecoveryObstacle::NoTime { window: Duration::ZERO, needed: Duration::ZERO });
+        return Err(RecoveryObstacle::NoTime {
+            window: Duration::ZERO,
+            needed: Duration::ZERO,
+        });
     };
-    let cost = costs.page_copy.saturating_add(costs.page_hash.saturating_mul(2));
+    let cost = costs
+        .page_copy
+        .saturating_add(costs.page_hash.saturating_mul(2));
     let copying = Copying {
         pages,
         total: pages,
@@ -67,5 +79,8 @@ fn left_over(system: &System, place: &ThreadRef) -> Option<Supply> {
         sum.saturating_add(jobs.saturating_mul(thread.wcet))
     });
     let left = server.budget.saturating_sub(used);
-    Supply::new(Duration::from_nanos(left), Duration::from_nanos(server.period))
+    Supply::new(
+        Duration::from_nanos(left),
+        Duration::from_nanos(server.period),
+    )
 }

@@ -9,8 +9,16 @@ use crate::table::Table;
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.schedulable() { "schedulable" } else { "NOT SCHEDULABLE" };
-        writeln!(out, "{}: {verdict} (platform {})", self.system, self.platform)?;
+        let verdict = if self.schedulable() {
+            "schedulable"
+        } else {
+            "NOT SCHEDULABLE"
+        };
+        writeln!(
+            out,
+            "{}: {verdict} (platform {})",
+            self.system, self.platform
+        )?;
         for sandbox in &self.sandboxes {
             writeln!(out, "\nsandbox {}, core {}", sandbox.name, sandbox.core)?;
             write!(out, "{}", table(sandbox).render())?;
@@ -48,18 +56,31 @@ impl fmt::Display for Report {
 }
 
 fn table(sandbox: &SandboxReport) -> Table {
-    let mut table =
-        Table::new(&["server", "work", "period", "response", "deadline", "slack", "", "by"]);
+    let mut table = Table::new(&[
+        "server", "work", "period", "response", "deadline", "slack", "", "by",
+    ]);
     for server in &sandbox.servers {
         let mut line = vec![server.name.clone()];
-        line.extend(times(server.budget, server.period, server.response, server.deadline));
+        line.extend(times(
+            server.budget,
+            server.period,
+            server.response,
+            server.deadline,
+        ));
         line.push(String::new());
         table.line(line);
         for thread in &server.threads {
             let mut line = vec![format!("  {}", thread.name)];
-            line.extend(times(thread.wcet, thread.period, thread.response, thread.deadline));
+            line.extend(times(
+                thread.wcet,
+                thread.period,
+                thread.response,
+                thread.deadline,
+            ));
             let step = if thread.in_step { ", in step" } else { "" };
-            let by = thread.response.map(|_| format!("{}{step}", bound_name(thread.bound)));
+            let by = thread
+                .response
+                .map(|_| format!("{}{step}", bound_name(thread.bound)));
             line.push(by.unwrap_or_default());
             table.line(line);
         }
@@ -84,6 +105,10 @@ fn times(
         response.map_or("unbounded".into(), |response| response.to_string()),
         deadline.to_string(),
         slack.unwrap_or_default(),
-        if in_time { String::new() } else { "LATE".into() },
+        if in_time {
+            String::new()
+        } else {
+            "LATE".into()
+        },
     ]
 }

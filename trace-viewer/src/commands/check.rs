@@ -1,9 +1,9 @@
 //! `tern check FILE`: whether every deadline of a system holds.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tern_config::Description;
 
-use crate::check::{CheckJson, check, cost_table};
+use crate::check::{CheckJson, check, check_and_advise, cost_table};
 use crate::status::Status;
 
 /// Checks, before boot, that every deadline of a system description holds.
@@ -22,7 +22,7 @@ pub struct Arguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: &Arguments) -> Status {
-    let Some(description) = super::describe(&arguments.file) else {
+    let Some(description) = describe(&arguments.file) else {
         return Status::BadInput;
     };
     let costs = match description.costs() {
@@ -32,19 +32,31 @@ pub fn run(arguments: &Arguments) -> Status {
             return Status::BadInput;
         }
     };
-    let report = check(&description.system, &costs);
-    if arguments.json {
+    let report = if arguments.json {
+        let report = check(&description.system, &costs);
         super::print_json(&CheckJson::from(&report));
+        report
     } else {
+        let report = check_and_advise(&description.system, &costs);
         super::print(&report.to_string());
+        report
+    };
+    if report.schedulable() {
+        Status::Well
+    } else {
+        Status::Late
     }
-    if report.schedulable() { Status::Well } else { Status::Late }
 }
 
-/// Says what is sound in a description but probably not meant.
-pub(super) fn warn(description: &Description) {
+/// Reads a description for a command; says on standard error what is wrong with it, or
+/// sound but probably not meant.
+pub(super) fn describe(file: &Path) -> Option<Description> {
+    let description = Description::read(file)
+        .map_err(|problems| eprintln!("{problems}"))
+        .ok()?;
     for warning in &description.warnings {
         let (line, key, reason) = (warning.line, &warning.key, &warning.reason);
         eprintln!("{}:{line}: warning: {key}: {reason}", description.file);
     }
+    Some(description)
 }

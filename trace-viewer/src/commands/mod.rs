@@ -1,8 +1,11 @@
 //! The sub-commands, one module each: its arguments, and `run`, which prints and
 //! returns how it went.
+pub mod check;
 pub mod conformance;
 pub mod dump;
 pub mod explain;
+pub mod report;
+pub mod simulate;
 pub mod summary;
 
 use std::path::Path;

@@ -1,0 +1,70 @@
+//! `tern simulate FILE --until TIME`: the schedule, by the kernel's own code.
+use std::path::PathBuf;
+
+use tern_config::description::parse_duration;
+use tern_units::Instant;
+
+use crate::check::{check, cost_table};
+use crate::simulate::{Schedule, SimulationJson};
+use crate::status::Status;
+
+/// Shows the schedule of a system from its start, by the code that schedules in the
+/// kernel. Jobs take their worst-case time, and the kernel itself takes none.
+///
+/// Also runs systems that `tern check` refuses, and says so. Ends with 0 whatever the
+/// schedule shows, 64 if it would be too long, 65 if the description is invalid.
+#[derive(Clone, Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// The system description.
+    file: PathBuf,
+    /// How far to simulate, such as 200ms: jobs released before that time are seen.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    until: u64,
+    /// Prints one JSON object instead of a chart.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &Arguments) -> Status {
+    let Some(description) = super::check::describe(&arguments.file) else {
+        return Status::BadInput;
+    };
+    let costs = match description.costs() {
+        Ok(costs) => cost_table(&costs),
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Status::BadInput;
+        }
+    };
+    let until = Instant::from_nanos(arguments.until);
+    let simulation = match tern_sim::simulate(&description.system, until) {
+        Ok(simulation) => simulation,
+        Err(error) => {
+            eprintln!("tern: {}: {error}", arguments.file.display());
+            return Status::Usage;
+        }
+    };
+    let refused = !check(&description.system, &costs).schedulable();
+    let schedule = Schedule {
+        system: &description.system,
+        simulation: &simulation,
+        until,
+        refused,
+    };
+    if arguments.json {
+        if refused {
+            eprintln!("tern: not schedulable: `tern check` says why");
+        }
+        // Compact: there may be millions of runs.
+        match serde_json::to_string(&SimulationJson::from(&schedule)) {
+            Ok(text) => super::print(&(text + "\n")),
+            Err(error) => eprintln!("tern: no JSON: {error}"),
+        }
+    } else {
+        super::print(&schedule.to_string());
+    }
+    Status::Well
+}
