@@ -1,8 +1,11 @@
 //! The scheduler of one core: servers, their threads, and the decision what runs.
 use crate::ThreadState;
 use crate::agenda::Agenda;
-use crate::slot::{NONE, Slot, Thread};
-use crate::{AddError, Observer, ReadyQueue, Replenishment, ServerId, ServerParameters, ThreadId};
+use crate::slot::{Algorithm, NONE, Slot, Thread};
+use crate::{
+    AddError, Observer, ReadyQueue, Replenishment, ServerId, ServerParameters, SporadicServer,
+    ThreadId,
+};
 use tern_units::{Duration, Instant};
 
 /// What [`Scheduler::dispatch`] decided.
@@ -242,6 +245,25 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         } else {
             due
         }
+    }
+
+    /// The sporadic server behind an identifier, as of its last charge; `None` if it is
+    /// an I/O server, or there is none.
+    #[must_use]
+    pub fn sporadic(&self, server: ServerId) -> Option<&SporadicServer<CHUNKS>> {
+        let known = &self.servers[..usize::from(self.server_count)];
+        match &known.get(server.index())?.algorithm {
+            Algorithm::Sporadic(sporadic) => Some(sporadic),
+            Algorithm::Io(_) => None,
+        }
+    }
+
+    /// The priority that a server has now, which may be inherited; `None` if there is no
+    /// such server.
+    #[must_use]
+    pub fn priority(&self, server: ServerId) -> Option<u32> {
+        let known = &self.servers[..usize::from(self.server_count)];
+        Some(u32::from(known.get(server.index())?.level))
     }
 
     /// How long the running server has run since it was last charged.

@@ -68,12 +68,10 @@ impl ServerModel {
         !self.budget.is_zero() && self.budget <= self.period
     }
 
-    /// C′: the budget, and the overhead of the activations in a period.
-    pub(super) fn cost(&self, costs: &CostTable) -> u64 {
-        let overhead = costs
-            .activation()
-            .saturating_mul(u64::from(self.activations.max(1)));
-        self.budget.saturating_add(overhead).as_nanos()
+    /// C′: the budget, and the overhead of the activations in a period, each at this cost.
+    pub(super) fn cost(&self, activation: u64) -> u64 {
+        let overhead = activation.saturating_mul(u64::from(self.activations.max(1)));
+        self.budget.as_nanos().saturating_add(overhead)
     }
 
     /// The most that it runs in a window of this length that starts with its release.
@@ -81,8 +79,8 @@ impl ServerModel {
     /// Sporadic: ⌈(t + J)/T⌉·C′. I/O: min(t, C′ + U′(t − C′)) + U′·J, which is also
     /// above the demand with every shorter period it may inherit, since the capacity
     /// shrinks with the period.
-    pub(super) fn interference(&self, window: u64, costs: &CostTable) -> u64 {
-        let (cost, period) = (self.cost(costs), self.period.as_nanos());
+    pub(super) fn interference(&self, window: u64, activation: u64) -> u64 {
+        let (cost, period) = (self.cost(activation), self.period.as_nanos());
         match self.kind {
             ServerKind::Sporadic => window
                 .saturating_add(self.jitter.as_nanos())
@@ -118,6 +116,7 @@ pub fn server_responses<'a>(
     ServerResponses {
         servers,
         costs,
+        activation: costs.activation().as_nanos(),
         any_raised,
         next: 0,
         utilization: 0,
@@ -130,6 +129,7 @@ pub fn server_responses<'a>(
 pub struct ServerResponses<'a> {
     servers: &'a [ServerModel],
     costs: &'a CostTable,
+    activation: u64,
     any_raised: bool,
     next: usize,
     /// Of the servers before `next`.
@@ -150,8 +150,10 @@ impl Iterator for ServerResponses<'_> {
             return Some(None);
         }
         let above = self.utilization;
-        self.utilization =
-            above.saturating_add(utilization(own.cost(self.costs), own.period.as_nanos()));
+        self.utilization = above.saturating_add(utilization(
+            own.cost(self.activation),
+            own.period.as_nanos(),
+        ));
         let previous = self.previous.take();
         if self.utilization > 1 << 64 {
             return Some(None);
@@ -175,7 +177,7 @@ impl ServerResponses<'_> {
         utilization_above: u128,
         previous: Option<(u64, u64)>,
     ) -> Option<Duration> {
-        let cost = own.cost(self.costs);
+        let cost = own.cost(self.activation);
         let period = own.period.as_nanos();
         let jitter = own.jitter.as_nanos();
         let blocking = blocking(self.servers, index, self.costs);
@@ -200,7 +202,7 @@ impl ServerResponses<'_> {
                 return None;
             }
             let completion = least_fixed_point(start, &mut steps, |window| {
-                demand.saturating_add(interference(self.servers, index, window, self.costs))
+                demand.saturating_add(interference(self.servers, index, window, self.activation))
             })?;
             if arrival == 0 {
                 self.previous = Some((completion, blocking));
@@ -235,10 +237,10 @@ pub(super) fn interference(
     servers: &[ServerModel],
     index: usize,
     window: u64,
-    costs: &CostTable,
+    activation: u64,
 ) -> u64 {
     interferers(servers, index).fold(0, |sum: u64, server| {
-        sum.saturating_add(server.interference(window, costs))
+        sum.saturating_add(server.interference(window, activation))
     })
 }
 

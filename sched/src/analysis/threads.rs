@@ -197,6 +197,7 @@ impl Analysis<'_> {
         };
         let blocking =
             servers::blocking(self.context.servers, self.context.index, self.context.costs);
+        let activation = self.context.costs.activation().as_nanos();
         let each = own.wcet.saturating_add(own.suspension).as_nanos();
         let once = self.blocked_by_suspension(index, form);
 
@@ -213,7 +214,7 @@ impl Analysis<'_> {
                             self.context.servers,
                             self.context.index,
                             last,
-                            self.context.costs,
+                            activation,
                         );
                         load.saturating_add(whole.saturating_mul(gap))
                             .saturating_add(blocking)

@@ -1,0 +1,214 @@
+//! No input makes the scheduler panic or break a rule: unknown identifiers, time that runs
+//! backwards, and instants at both ends of time.
+mod common;
+use common::{Random, at, span};
+use tern_sched::{
+    AddError, Scheduler, ServerId, ServerKind, ServerParameters, Silent, SporadicServer, ThreadId,
+    ThreadState,
+};
+use tern_units::{Duration, Instant};
+
+const RUNS: u64 = if cfg!(debug_assertions) {
+    3_000
+} else {
+    30_000
+};
+
+/// A duration or time of any magnitude.
+fn any(random: &mut Random) -> u64 {
+    match random.within(0, 9) {
+        0 => u64::MAX - random.within(0, 20),
+        1 => 0,
+        _ => random.next() >> random.within(0, 63),
+    }
+}
+
+fn parameters(random: &mut Random) -> ServerParameters {
+    let period = any(random).max(1);
+    let budget = if random.within(0, 1) == 0 {
+        (any(random) % period).max(1)
+    } else {
+        period
+    };
+    ServerParameters {
+        kind: if random.within(0, 3) == 0 {
+            ServerKind::Io
+        } else {
+            ServerKind::Sporadic
+        },
+        budget: span(budget.min(period)),
+        period: span(period),
+        priority: random.within(0, 127) as u32,
+        minimum_budget: span(any(random).min(budget.min(period))),
+    }
+}
+
+fn check<const S: usize, const T: usize, const C: usize, const W: usize>(
+    scheduler: &Scheduler<S, T, C, W>,
+    servers: &[ServerParameters],
+) {
+    for (number, parameters) in (0..).zip(servers) {
+        let Some(server) = scheduler.sporadic(ServerId::new(number)) else {
+            continue;
+        };
+        let amounts = server
+            .replenishments()
+            .map(|chunk| u128::from(chunk.amount.as_nanos()));
+        assert_eq!(
+            amounts.sum::<u128>(),
+            u128::from(parameters.budget.as_nanos())
+        );
+        let list: Vec<_> = server.replenishments().collect();
+        let ordered = list.windows(2).all(|pair| {
+            pair[0]
+                .time
+                .checked_add(pair[0].amount)
+                .is_some_and(|end| end < pair[1].time)
+        });
+        assert!(ordered, "{list:?}");
+        assert!(list.len() <= C);
+    }
+}
+
+#[test]
+fn any_sequence_of_calls_with_any_times_keeps_the_rules() {
+    for seed in 0..RUNS {
+        let mut random = Random(seed);
+        let mut scheduler = Box::new(Scheduler::<5, 7, 3, 2>::new());
+        let mut servers = Vec::new();
+        for _ in 0..random.within(1, 6) {
+            let parameters = parameters(&mut random);
+            if scheduler.add_server(parameters).is_ok() {
+                servers.push(parameters);
+            }
+        }
+        for _ in 0..random.within(0, 8) {
+            let _ = scheduler.add_thread(ServerId::new(random.within(0, 5) as u16));
+        }
+        let small = random.within(0, 1) == 0;
+        let mut now = 0;
+        for _ in 0..60 {
+            let thread = ThreadId::new(random.within(0, 8) as u16);
+            let step = if small {
+                random.within(0, 50)
+            } else {
+                any(&mut random)
+            };
+            let time = at(now).saturating_add(span(step));
+            match random.within(0, 6) {
+                0 => scheduler.wake(thread, if small { at(now) } else { time }),
+                1 => scheduler.block(thread),
+                2 => scheduler.sleep_until(thread, time),
+                3 => {
+                    let server = ServerId::new(random.within(0, 6) as u16);
+                    scheduler.request(thread, server, &mut Silent);
+                }
+                4 => scheduler.served(thread, &mut Silent),
+                _ => {
+                    now = if random.within(0, 20) == 0 {
+                        any(&mut random)
+                    } else {
+                        time.as_nanos()
+                    };
+                    let decision = scheduler.dispatch(at(now), &mut Silent);
+                    assert!(decision.timer > at(now) || at(now) == Instant::NEVER);
+                    assert_eq!(decision.thread, scheduler.running());
+                    if let Some(thread) = decision.thread {
+                        assert_eq!(scheduler.thread_state(thread), Some(ThreadState::Runnable));
+                    }
+                    check(&scheduler, &servers);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn impossible_parameters_are_refused_by_name() {
+    let mut scheduler = Scheduler::<1, 1, 1, 1>::new();
+    let good = ServerParameters::sporadic(span(1), span(2), 63);
+    let cases = [
+        (
+            ServerParameters {
+                budget: span(0),
+                ..good
+            },
+            AddError::Budget,
+        ),
+        (
+            ServerParameters {
+                budget: span(3),
+                ..good
+            },
+            AddError::Budget,
+        ),
+        (good.with_minimum_budget(span(2)), AddError::MinimumBudget),
+        (
+            ServerParameters {
+                priority: 64,
+                ..good
+            },
+            AddError::Priority,
+        ),
+        (
+            ServerParameters {
+                priority: u32::MAX,
+                ..good
+            },
+            AddError::Priority,
+        ),
+    ];
+    for (parameters, error) in cases {
+        assert_eq!(scheduler.add_server(parameters), Err(error));
+        assert!(!error.to_string().is_empty());
+    }
+    assert_eq!(
+        scheduler.add_thread(ServerId::new(0)),
+        Err(AddError::UnknownServer)
+    );
+    let server = scheduler
+        .add_server(good.with_minimum_budget(span(1)))
+        .unwrap();
+    assert_eq!(scheduler.add_server(good), Err(AddError::Full));
+    assert_eq!(scheduler.add_thread(server).map(ThreadId::index), Ok(0));
+    assert_eq!(scheduler.add_thread(server), Err(AddError::Full));
+    assert_eq!(scheduler.thread_state(ThreadId::new(1)), None);
+    assert_eq!(scheduler.server_of(ThreadId::new(1)), None);
+    assert_eq!(scheduler.server_of(ThreadId::new(0)), Some(server));
+}
+
+#[test]
+fn an_overrun_of_centuries_is_charged_in_a_few_steps() {
+    let parameters = ServerParameters::sporadic(span(10), span(100), 0);
+    let mut server = SporadicServer::<4>::new(parameters, at(0)).unwrap();
+    let mut posts = 0;
+    server.charge(span(1_000_003), |_| posts += 1);
+    // 100,000 rounds, and 3 units of the chunk that then comes.
+    let list: Vec<_> = server
+        .replenishments()
+        .map(|c| (c.time, c.amount))
+        .collect();
+    assert_eq!(list, [(at(10_000_003), span(7)), (at(10_000_100), span(3))]);
+    server.charge(Duration::MAX, |_| posts += 1);
+    assert_eq!(server.replenishments().count(), 1);
+    assert_eq!(server.head().time, Instant::NEVER);
+    assert!(posts < 20);
+}
+
+#[test]
+fn at_the_end_of_time_budget_comes_late_and_never_early() {
+    let near = u64::MAX - 50;
+    let parameters = ServerParameters::sporadic(span(10), span(40), 0);
+    let mut server = SporadicServer::<4>::new(parameters, at(near)).unwrap();
+    server.charge(span(10), |_| ());
+    assert_eq!(server.head().time, at(near + 40));
+    server.charge(span(4), |_| ());
+    server.charge(span(6), |_| ());
+    assert_eq!(server.replenishments().count(), 1);
+    assert_eq!(
+        (server.head().time, server.head().amount),
+        (Instant::NEVER, span(10))
+    );
+    server.unblock(Instant::NEVER);
+    assert_eq!(server.available(at(u64::MAX - 1)), Duration::ZERO);
+}
