@@ -1,13 +1,12 @@
 //! A program in memory: its pages in the order in which replicas are compared, and the
 //! running of it until it stops.
-use crate::cpu::apic;
-use crate::cpu::context::{Context, Left, enter_user};
+use crate::cpu::context::Context;
 use crate::interrupts::ProgramFault;
-use crate::masked::without_interrupts;
 use crate::memory::frames::{self, Frame};
 use crate::memory::paging::{self, Access, AddressSpace, Entry};
 use crate::program_file::{LoadError, ProgramFile};
-use crate::{clock, say, system_call, thread};
+use crate::thread::{self, Stay};
+use crate::{clock, say, system_call};
 use alloc::vec::Vec;
 use tern_abi::layout::{HEAP_BASE, INPUT_PAGE, OUTPUT_PAGE, STACK_TOP};
 use tern_units::{GuestPhysical, Instant, PAGE_SIZE, PageNumber, UserVirtual};
@@ -271,13 +270,8 @@ impl Process {
     /// # Panics
     /// In a thread that this program is not bound to.
     pub fn run_until(&mut self, deadline: Instant) -> Outcome {
-        assert!(
-            thread::runs(self.root().as_u64()),
-            "program \"{}\" runs in a thread that is not its own",
-            self.parameters.name
-        );
         loop {
-            if deadline <= clock::now() {
+            if deadline != Instant::NEVER && deadline <= clock::now() {
                 return Outcome::DeadlineReached;
             }
             if !self.context_mut().sanitize_user() {
@@ -289,12 +283,12 @@ impl Process {
                     instruction,
                 });
             }
-            let (left, fault) = self.enter(deadline);
-            if left == Left::Cancelled as u64 {
-                return Outcome::DeadlineReached;
-            }
-            if let Some(fault) = fault {
-                return Outcome::Fault(fault);
+            // SAFETY: the context is this program's, sanitized; `self` is borrowed
+            // exclusively, so nothing borrows the program's memory.
+            match unsafe { thread::run_program(self.root(), self.context(), deadline) } {
+                Stay::Cancelled => return Outcome::DeadlineReached,
+                Stay::Fault(fault) => return Outcome::Fault(fault),
+                Stay::SystemCall => {}
             }
             if let Some(outcome) = system_call::serve(self) {
                 if outcome == Outcome::JobDone {
@@ -303,23 +297,6 @@ impl Process {
                 return outcome;
             }
         }
-    }
-
-    /// One stay in ring 3.
-    fn enter(&mut self, deadline: Instant) -> (u64, Option<ProgramFault>) {
-        let context: *const Context = self.context();
-        without_interrupts(|| {
-            let kernel_rsp = thread::begin_program(deadline);
-            if deadline < apic::armed() {
-                apic::arm(deadline);
-            }
-            // SAFETY: interrupts are off, the context is this thread's program's and
-            // sanitized, its address space was loaded with the thread. The program may
-            // change its memory, which nothing borrows; FP registers hold nothing of
-            // Rust's across a call.
-            let left = unsafe { enter_user(context, kernel_rsp) };
-            (left, thread::end_program())
-        })
     }
 
     /// Says on the console why the program does not go on.

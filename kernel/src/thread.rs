@@ -5,7 +5,7 @@
 //! whether by an interrupt or by the yield vector. Code in thread context runs with
 //! interrupts on and may be preempted anywhere.
 use crate::cpu::apic;
-use crate::cpu::context::{Context, EntryBlock, Left};
+use crate::cpu::context::{Context, EntryBlock, Left, enter_user};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
 use crate::interrupts::ProgramFault;
 use crate::masked::{BootOnce, Masked, without_interrupts};
@@ -17,10 +17,9 @@ use core::arch::asm;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use tern_abi::layout::PROGRAM_BASE;
 use tern_sched::{Dispatch, Observer, Posted, Scheduler, ServerId, ThreadId};
 use tern_trace::{Event, Kind};
-use tern_units::{Duration, Instant};
+use tern_units::{Duration, GuestPhysical, Instant};
 
 /// Most servers of a sandbox.
 pub const MAX_SERVERS: usize = 64;
@@ -363,25 +362,19 @@ pub fn sleep_until_release(until: Instant, job: u32) {
 
 fn sleep(until: Instant, releases: Option<u32>) {
     without_interrupts(|| {
-        let thread = current();
-        let released = |job| Event::Release {
-            thread: thread.0,
-            job,
-        };
-        if until <= clock::now() {
-            if let Some(job) = releases {
-                trace::record_masked(released(job));
-            }
-            return;
+        let passed = until <= clock::now();
+        let thread = with_current(|control| {
+            control.releases = releases;
+            control.number
+        });
+        if !passed {
+            trace::record_masked(Event::Block { thread });
+            SCHEDULER.with(|scheduler| scheduler.sleep_until(ThreadId::new(thread), until));
+            yield_core();
         }
-        with_current(|control| control.releases = releases);
-        trace::record_masked(Event::Block { thread: thread.0 });
-        SCHEDULER.with(|scheduler| scheduler.sleep_until(ThreadId::new(thread.0), until));
-        yield_core();
-        // Where the instant passed on the way, the scheduler treats the thread as one
-        // that never slept, and reports no waking.
+        // Where the instant has passed, on the way too, nobody has woken the thread.
         if let Some(job) = with_current(|control| control.releases.take()) {
-            trace::record_masked(released(job));
+            trace::record_masked(Event::Release { thread, job });
         }
     });
 }
@@ -395,7 +388,9 @@ pub fn budget_by(at: Instant) -> Duration {
         let now = clock::now();
         SCHEDULER.with(|scheduler| {
             let server = scheduler.server_of(thread);
-            server.map_or(Duration::ZERO, |server| scheduler.budget_by(server, now, at))
+            server.map_or(Duration::ZERO, |server| {
+                scheduler.budget_by(server, now, at)
+            })
         })
     })
 }
@@ -452,27 +447,56 @@ pub fn stop() -> ! {
     }
 }
 
-/// What the running thread's program needs while in ring 3. Interrupts are off.
-pub(crate) fn begin_program(cancel_at: Instant) -> *mut u64 {
-    with_current(|control| {
-        control.cancel_at = cancel_at;
-        control.fault = None;
-        &raw mut control.entry.kernel_rsp
-    })
+/// How a stay in ring 3 ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// The program made a system call.
+    SystemCall,
+    /// It raised an exception.
+    Fault(ProgramFault),
+    /// The time that it had been given is over.
+    Cancelled,
 }
 
-/// Undoes [`begin_program`]; returns the exception that ended the program's run, if one did.
-pub(crate) fn end_program() -> Option<ProgramFault> {
-    with_current(|control| {
-        control.cancel_at = Instant::NEVER;
-        control.fault.take()
+/// Enters ring 3 with the program of the running thread, until it makes a system call,
+/// raises an exception, or `deadline` passes.
+///
+/// # Safety
+/// `context` is the program's stored one, sanitized; the program's memory is not
+/// borrowed.
+///
+/// # Panics
+/// If the page tables at `root` are not those of the running thread.
+pub(crate) unsafe fn run_program(
+    root: GuestPhysical,
+    context: *const Context,
+    deadline: Instant,
+) -> Stay {
+    without_interrupts(|| {
+        let current = CURRENT.load(Ordering::Relaxed);
+        // SAFETY: interrupts are off and blocks live for good. In ring 3 interrupts are
+        // on, so handlers use the block meanwhile: no reference to it is held across.
+        unsafe {
+            assert!(
+                (*current).root == root.as_u64(),
+                "a program is run by a thread that is not its own"
+            );
+            (*current).cancel_at = deadline;
+            if deadline < apic::armed() {
+                apic::arm(deadline);
+            }
+            // FP registers hold nothing of Rust's across the call.
+            let left = enter_user(context, &raw mut (*current).entry.kernel_rsp);
+            (*current).cancel_at = Instant::NEVER;
+            if left == 0 {
+                return Stay::SystemCall;
+            }
+            match (*current).fault.take() {
+                Some(fault) => Stay::Fault(fault),
+                None => Stay::Cancelled,
+            }
+        }
     })
-}
-
-/// Whether the running thread runs the program with page tables at `root`.
-pub(crate) fn runs(root: u64) -> bool {
-    const _: () = assert!(PROGRAM_BASE.as_u64() > 0);
-    with_current(|control| control.root == root)
 }
 
 /// The running thread's name; "boot" before there are threads.
