@@ -191,3 +191,17 @@ fn an_explanation_names_who_had_the_core() {
         "{text}"
     );
 }
+
+#[test]
+fn a_report_is_written_and_its_status_is_the_summarys() {
+    for (name, trace, status) in [("well", healthy(), 0), ("bad", lossy(), 3)] {
+        let file = File::trace(name, &trace);
+        let page = File::of(&format!("{name}-page"), b"");
+        let (code, text, _) = tern(&["report", file.path(), "--output", page.path()]);
+        assert_eq!(code, status, "{name}");
+        assert!(text.starts_with(page.path()), "{text}");
+        assert!(std::fs::read_to_string(&page.0).unwrap().contains("<canvas"));
+    }
+    let file = File::trace("unwritable", &healthy());
+    assert_eq!(tern(&["report", file.path(), "-o", "/nowhere/page.html"]).0, 65);
+}

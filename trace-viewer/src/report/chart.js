@@ -159,7 +159,7 @@ class Chart {
 
   thread(row) {
     const { thread } = row, context = this.context, top = row.y + 6, height = row.height - 10;
-    const jobs = thread.jobs, count = jobs.length / JOB;
+    const jobs = thread.jobs;
     const inView = lowerBound(jobs, JOB, RELEASE, this.to) - lowerBound(jobs, JOB, RELEASE, this.from);
     const room = (this.width - LABELS) / Math.max(1, inView);
     if (room > 6) this.responses(row, top, height);
@@ -195,7 +195,6 @@ class Chart {
       const x = this.x(at);
       context.fillRect(x - 1.5, row.y, 3, row.height);
     }
-    if (count === 0 && runs.length === 0) return;
   }
 
   // From release to completion, behind the runs.
@@ -231,24 +230,29 @@ class Chart {
     const bottom = row.y + row.height - 3, full = row.height - 7;
     const y = (level) => bottom - level / Math.max(1, server.budget) * full;
     let i = Math.max(0, lowerBound(points, 2, 0, this.from) - 1);
-    context.strokeStyle = context.fillStyle = this.color(row.color);
-    context.lineWidth = 1.2;
-    context.beginPath();
-    let column = null, low, high, last;
+    const path = new Path2D();
+    let column = null, start = null, low, high, last;
+    const close = () => { path.lineTo(column, low); path.lineTo(column, high); path.lineTo(column, last); };
     for (; 2 * i < points.length; i++) {
       const x = this.x(points[2 * i]), level = y(points[2 * i + 1]);
       if (Math.floor(x) !== column) {
-        if (column !== null) { context.lineTo(column, low); context.lineTo(column, high); context.lineTo(column, last); }
-        else context.moveTo(x, level);
+        // Many points in one pixel: from the lowest to the highest of them.
+        if (column === null) path.moveTo(start = x, level); else close();
         column = Math.floor(x); low = high = level;
-        context.lineTo(x, level);
+        path.lineTo(x, level);
       }
       low = Math.min(low, level); high = Math.max(high, level); last = level;
       if (points[2 * i] > this.to) break;
     }
-    if (column !== null) { context.lineTo(column, low); context.lineTo(column, high); context.lineTo(column, last); }
-    context.stroke();
-    context.lineWidth = 1;
+    if (column !== null) {
+      close();
+      context.strokeStyle = context.fillStyle = this.color(row.color);
+      context.stroke(path);
+      path.lineTo(column, bottom); path.lineTo(start, bottom);
+      context.globalAlpha = 0.15;
+      context.fill(path);
+      context.globalAlpha = 1;
+    }
     context.fillStyle = this.color("warn");
     this.eachPixel(server.exhausted, 1, 0, (i) => {
       context.fillRect(Math.floor(this.x(server.exhausted[i])) - 1, bottom - 2, 3, 4);

@@ -54,9 +54,9 @@ function ranBetween(thread, from, to) {
   return to > from ? upTo(to) - upTo(from) : 0;
 }
 
-// The level of a server's budget at a time; lines between its points are straight.
+// The level of a server's budget just after a time; lines between its points are straight.
 function levelAt(server, time) {
-  const points = server.level, i = lowerBound(points, 2, 0, time);
+  const points = server.level, i = lowerBound(points, 2, 0, time + 0.5);
   if (i === 0) return points.length ? points[1] : NaN;
   if (2 * i >= points.length) return points[points.length - 1];
   const [t0, l0, t1, l1] = points.subarray(2 * i - 2, 2 * i + 2);

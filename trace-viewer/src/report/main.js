@@ -20,7 +20,9 @@ const events = data.cores.flatMap((core) => [
 let current = null;
 function go(list, step) {
   if (!list.length) return;
-  const middle = current === null ? (chart.from + chart.to) / 2 : current;
+  const whole = chart.from <= chart.first && chart.to >= chart.last;
+  const edge = step > 0 ? chart.from - 1 : chart.to + 1;
+  const middle = current !== null ? current : whole ? edge : (chart.from + chart.to) / 2;
   const later = list.findIndex((event) => event.at > middle + 0.5);
   let position = step > 0 ? (later < 0 ? 0 : later) : (later < 0 ? list.length : later) - 1;
   while (step < 0 && position >= 0 && list[position].at >= middle - 0.5) position--;
