@@ -373,3 +373,42 @@ fn a_voted_system_survives_the_image() {
     let bytes = builder.build().unwrap();
     assert_eq!(*Image::parse(&bytes).unwrap().system(), system);
 }
+
+#[test]
+fn the_worked_example_of_the_book_boots() {
+    let page = include_str!("../../docs/system-description.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, rest) = rest.split_once("```").unwrap();
+    let description = Description::parse("book.toml", example).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!(description.warnings, []);
+    description
+        .validate_bootable()
+        .unwrap_or_else(|it| panic!("{it}"));
+    let (_, rest) = rest.split_once("```toml\n").unwrap();
+    let (costs, _) = rest.split_once("```").unwrap();
+    description::Costs::parse("costs.toml", costs).unwrap_or_else(|it| panic!("{it}"));
+}
+
+#[test]
+fn the_systems_that_come_with_tern_boot() {
+    let systems = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../systems");
+    let mut seen = 0;
+    for folder in std::fs::read_dir(systems).unwrap() {
+        let Ok(files) = std::fs::read_dir(folder.unwrap().path()) else {
+            continue;
+        };
+        let files = files.map(|file| file.unwrap().path());
+        for file in files.filter(|file| file.extension().is_some_and(|it| it == "toml")) {
+            if file.file_name().is_some_and(|name| name == "Cargo.toml") {
+                continue;
+            }
+            let description = Description::read(&file).unwrap_or_else(|it| panic!("{it}"));
+            assert_eq!(description.warnings, [], "{}", file.display());
+            description
+                .validate_bootable()
+                .unwrap_or_else(|it| panic!("{it}"));
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
