@@ -18,7 +18,7 @@ fn main() {
         rom: output.join("tern-rom"),
         hypervisor: output.join("tern-hypervisor"),
         module: arguments.get(1).filter(|a| *a != "-").map(PathBuf::from),
-        command_line: String::new(),
+        command_line: format!("tsc_hertz={}", xtask::emulator::bochs::configuration::TICKS_PER_SECOND),
         bound: Duration::from_secs(arguments.get(2).map_or(20, |s| s.parse().unwrap())),
     };
     let start = Instant::now();

@@ -14,7 +14,7 @@ pub use console::Console;
 pub use debugger::{Debugger, Registers};
 pub use directory::{Directory, ExitCounts};
 pub use machine::Machine;
-pub use memory::Memory;
+pub use memory::{Memory, Piece};
 pub use monitor::Monitor;
 pub use options::{Accelerator, Clock, Options};
 pub use tables::{UserPage, user_pages};

@@ -28,10 +28,10 @@ pub struct RunOptions {
 }
 
 /// Epochs of a run where the user says nothing: twelve seconds of the pendulum.
-const EPOCHS: u64 = 240;
+const EPOCHS: u64 = 120;
 /// The fewest epochs that leave time for a fault, its detection by a scrub, and its
 /// repair.
-const FEWEST_EPOCHS: u64 = 80;
+const FEWEST_EPOCHS: u64 = 60;
 
 impl Default for RunOptions {
     fn default() -> Self {
@@ -56,7 +56,7 @@ pub const HELP: &str = "\
                                 page=N, silent, endless, none
       --unprotected             one copy without a vote: the same fault, for comparison
       --seed N                  everything random; without it a new one each time
-      --epochs N                length of the run (240)
+      --epochs N                length of the run (120)
       --qemu PATH               the emulator; 10 gets a private QEMU 10 with x2APIC
       --clock counted|host      the emulated machine's time: counted instructions (the
                                 default), or the host's

@@ -7,7 +7,7 @@ use tern_abi::plant::{Outcome, Status};
 /// Time between two pictures in a terminal.
 const REDRAW: Duration = Duration::from_millis(100);
 /// Epochs between two lines elsewhere.
-const LINE_EPOCHS: u64 = 20;
+const LINE_EPOCHS: u64 = 10;
 /// Characters of a bar.
 const BAR: usize = 24;
 

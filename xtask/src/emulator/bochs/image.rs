@@ -14,6 +14,8 @@ pub const IMAGE_START: u64 = 0x10_0000;
 /// End of the memory that start information and tables take.
 pub const TABLES_END: u64 = 0x10_3000;
 
+/// Above are the devices of the 32-bit address space.
+const MAX_MEMORY: u64 = 0xc000_0000;
 const ACPI: u64 = 0x10_1000;
 const COMMAND_LINE: u64 = 0x10_2000;
 const MAX_COMMAND_LINE: usize = 0xfff;
@@ -78,6 +80,13 @@ pub fn build(parts: &Parts) -> Result<Images> {
         place(&mut memory, module, bytes);
     }
     memory.resize(memory.len().next_multiple_of(BLOCK as usize), 0);
+    if parts.memory > MAX_MEMORY {
+        return Err(Error::input(format!(
+            "the machine has {} MiB of memory, and Bochs machines at most {}",
+            parts.memory >> 20,
+            MAX_MEMORY >> 20
+        )));
+    }
     if IMAGE_START + memory.len() as u64 > parts.memory {
         return Err(Error::input(format!(
             "hypervisor and boot module end at {} MiB, but the machine has {} MiB of memory",
@@ -88,7 +97,7 @@ pub fn build(parts: &Parts) -> Result<Images> {
     place(&mut memory, IMAGE_START, &start_information(parts, module)?);
     place(&mut memory, ACPI, &acpi::tables(ACPI, parts.cores));
     place(&mut memory, COMMAND_LINE, parts.command_line.as_bytes());
-    let rom = rom(parts.rom, &memory, entry)?;
+    let rom = rom(parts.rom, &memory, entry, parts.memory)?;
     Ok(Images { memory, rom })
 }
 
@@ -144,7 +153,7 @@ fn start_information(parts: &Parts, module: u64) -> Result<Vec<u8>> {
 }
 
 /// The page of the ROM with its parameters filled in.
-fn rom(file: &[u8], memory: &[u8], entry: u32) -> Result<Vec<u8>> {
+fn rom(file: &[u8], memory: &[u8], entry: u32, memory_end: u64) -> Result<Vec<u8>> {
     let file = parse(file, "the ROM")?;
     let mut page = vec![0; PAGE as usize];
     for segment in segments(&file, PT_LOAD) {
@@ -167,6 +176,7 @@ fn rom(file: &[u8], memory: &[u8], entry: u32) -> Result<Vec<u8>> {
         sum(memory),
         IMAGE_START as u32,
         entry,
+        memory_end as u32,
     ];
     for (place, word) in page[8..].chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
@@ -285,7 +295,7 @@ mod tests {
     #[test]
     fn the_rom_gets_place_size_sum_and_entry() {
         let images = built(None, 64 << 20).unwrap();
-        let parameters: Vec<u32> = images.rom[8..28]
+        let parameters: Vec<u32> = images.rom[8..32]
             .chunks_exact(4)
             .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
             .collect();
@@ -294,7 +304,14 @@ mod tests {
         let start = IMAGE_START as u32;
         assert_eq!(
             parameters,
-            [start, blocks, sum(&images.memory), start, 0x20_0004]
+            [
+                start,
+                blocks,
+                sum(&images.memory),
+                start,
+                0x20_0004,
+                64 << 20
+            ]
         );
     }
 

@@ -82,7 +82,7 @@ impl Machine {
     /// If the images do not fit, or the emulator cannot be started, with what it said.
     pub fn start(options: &Options) -> Result<Self> {
         let folder = Folder::create()?;
-        folder.fill(options)?;
+        let image = folder.fill(options)?;
         let said = folder.file("errors")?;
         let mut command = Command::new(&options.emulator);
         command
@@ -430,7 +430,8 @@ impl Folder {
         File::create(self.path.join(name)).context(|| format!("writing to {}", self.path.display()))
     }
 
-    fn fill(&self, options: &Options) -> Result<()> {
+    /// Writes what the emulator reads, and returns the memory image.
+    fn fill(&self, options: &Options) -> Result<Vec<u8>> {
         let read = |path: &PathBuf| {
             std::fs::read(path)
                 .context(|| format!("reading {} (cargo xtask build makes it)", path.display()))
@@ -460,7 +461,7 @@ impl Folder {
             let written = self.file(name)?.write_all(bytes);
             written.context(|| format!("writing to {}", self.path.display()))?;
         }
-        Ok(())
+        Ok(images.memory)
     }
 
     /// What the emulator complained of last, as the end of a sentence.

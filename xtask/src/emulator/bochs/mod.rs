@@ -1,6 +1,7 @@
 //! A Tern machine in Bochs: deterministic time on several cores, with VT-x or AMD-V,
 //! started from a memory image instead of a disk, and driven through Bochs's debugger.
 pub mod acpi;
+pub mod blocks;
 pub mod configuration;
 pub mod image;
 pub mod machine;
