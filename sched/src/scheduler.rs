@@ -1,11 +1,9 @@
 //! The scheduler of one core: servers, their threads, and the decision what runs.
 use crate::ThreadState;
 use crate::agenda::Agenda;
-use crate::slot::{Algorithm, NONE, Slot, Thread};
-use crate::{
-    AddError, Observer, ReadyQueue, Replenishment, ServerId, ServerParameters, SporadicServer,
-    ThreadId,
-};
+use crate::lists::wakes_at;
+use crate::slot::{NONE, Slot, Thread};
+use crate::{AddError, Observer, ReadyQueue, ServerId, ServerParameters, ThreadId};
 use tern_units::{Duration, Instant};
 
 /// What [`Scheduler::dispatch`] decided.
@@ -40,14 +38,14 @@ pub struct Scheduler<
     pub(crate) servers: [Slot<CHUNKS>; SERVERS],
     pub(crate) server_count: u16,
     pub(crate) threads: [Thread; THREADS],
-    thread_count: u16,
-    ready: ReadyQueue<SERVERS, WORDS>,
-    agenda: Agenda<WORDS>,
-    members: [[u16; 64]; WORDS],
-    running: u16,
-    running_thread: u16,
+    pub(crate) thread_count: u16,
+    pub(crate) ready: ReadyQueue<SERVERS, WORDS>,
+    pub(crate) agenda: Agenda<WORDS>,
+    pub(crate) members: [[u16; 64]; WORDS],
+    pub(crate) running: u16,
+    pub(crate) running_thread: u16,
     /// Since when the running server has not been charged.
-    since: Instant,
+    pub(crate) since: Instant,
     /// The latest time it has been told.
     pub(crate) now: Instant,
 }
@@ -148,20 +146,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
         self.leave_list(thread.0);
         let until = until.max(self.now);
-        self.threads[thread.index()].state = ThreadState::Sleeping(until);
-        // Threads that sleep until the same instant wake in the order of their calls.
-        let server = usize::from(self.threads[thread.index()].server);
-        let mut previous = NONE;
-        let mut next = self.servers[server].sleeping;
-        while next != NONE && self.wakes_at(next) <= until {
-            previous = next;
-            next = self.threads[usize::from(next)].next;
-        }
-        match previous {
-            NONE => self.servers[server].sleeping = thread.0,
-            _ => self.threads[usize::from(previous)].next = thread.0,
-        }
-        self.threads[thread.index()].next = next;
+        self.join_sleeping(thread.0, until);
         self.suspended(thread.0);
     }
 
@@ -192,78 +177,6 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             thread: identify(thread),
             timer: self.timer(),
         }
-    }
-
-    /// The state of a thread; `None` if there is no such thread.
-    #[must_use]
-    pub fn thread_state(&self, thread: ThreadId) -> Option<ThreadState> {
-        if thread.0 < self.thread_count {
-            Some(self.threads[thread.index()].state)
-        } else {
-            None
-        }
-    }
-
-    /// The server of a thread; `None` if there is no such thread.
-    #[must_use]
-    pub fn server_of(&self, thread: ThreadId) -> Option<ServerId> {
-        if thread.0 < self.thread_count {
-            Some(ServerId(self.threads[thread.index()].server))
-        } else {
-            None
-        }
-    }
-
-    /// The thread that the last dispatch chose.
-    #[must_use]
-    pub fn running(&self) -> Option<ThreadId> {
-        identify(self.running_thread)
-    }
-
-    /// The server's first replenishment, as of its last charge; `None` if there is no
-    /// such server.
-    #[must_use]
-    pub fn head(&self, server: ServerId) -> Option<Replenishment> {
-        if server.0 < self.server_count {
-            Some(self.servers[server.index()].algorithm.head())
-        } else {
-            None
-        }
-    }
-
-    /// The budget that the server will have at `at`, a later instant, if it does not run
-    /// from `now` on; zero if there is no such server. What it uses from an activation
-    /// within a period before `at` is not back by then.
-    #[must_use]
-    pub fn budget_by(&self, server: ServerId, now: Instant, at: Instant) -> Duration {
-        if server.0 >= self.server_count {
-            return Duration::ZERO;
-        }
-        let due = self.servers[server.index()].algorithm.amount_by(at);
-        if server.0 == self.running {
-            due.saturating_sub(now.saturating_since(self.since))
-        } else {
-            due
-        }
-    }
-
-    /// The sporadic server behind an identifier, as of its last charge; `None` if it is
-    /// an I/O server, or there is none.
-    #[must_use]
-    pub fn sporadic(&self, server: ServerId) -> Option<&SporadicServer<CHUNKS>> {
-        let known = &self.servers[..usize::from(self.server_count)];
-        match &known.get(server.index())?.algorithm {
-            Algorithm::Sporadic(sporadic) => Some(sporadic),
-            Algorithm::Io(_) => None,
-        }
-    }
-
-    /// The priority that a server has now, which may be inherited; `None` if there is no
-    /// such server.
-    #[must_use]
-    pub fn priority(&self, server: ServerId) -> Option<u32> {
-        let known = &self.servers[..usize::from(self.server_count)];
-        Some(u32::from(known.get(server.index())?.level))
     }
 
     /// How long the running server has run since it was last charged.
@@ -389,106 +302,6 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
-    fn refresh_level(&mut self, level: u16) {
-        let mut least = Instant::NEVER;
-        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
-        while server != NONE {
-            let slot = &self.servers[usize::from(server)];
-            least = least.min(slot.due);
-            server = slot.next_of_level;
-        }
-        self.agenda.set(level, least.as_nanos());
-    }
-
-    /// Moves a server to another level.
-    pub(crate) fn set_level(&mut self, server: u16, level: u16) {
-        let old = self.servers[usize::from(server)].level;
-        if old == level {
-            return;
-        }
-        let (word, bit) = (usize::from(old / 64), usize::from(old % 64));
-        let next = self.servers[usize::from(server)].next_of_level;
-        if self.members[word][bit] == server {
-            self.members[word][bit] = next;
-        } else {
-            let mut other = self.members[word][bit];
-            while other != NONE {
-                let link = &mut self.servers[usize::from(other)].next_of_level;
-                if *link == server {
-                    *link = next;
-                    break;
-                }
-                other = *link;
-            }
-        }
-        self.refresh_level(old);
-        self.servers[usize::from(server)].level = level;
-        self.join_level(server);
-        if self.ready.contains(server) {
-            self.ready.remove(server);
-            self.ready.insert(server, level);
-        }
-    }
-
-    fn join_level(&mut self, server: u16) {
-        let level = self.servers[usize::from(server)].level;
-        let first = &mut self.members[usize::from(level / 64)][usize::from(level % 64)];
-        self.servers[usize::from(server)].next_of_level = *first;
-        *first = server;
-        self.refresh_level(level);
-    }
-
-    /// Puts a thread that is in no list among the runnable ones of its server, which
-    /// unblocks at `at` if it had none (rule 4).
-    fn make_runnable(&mut self, thread: u16, at: Instant) {
-        let slot = &mut self.servers[usize::from(self.threads[usize::from(thread)].server)];
-        let mut previous = NONE;
-        let mut next = slot.runnable;
-        while next < thread {
-            previous = next;
-            next = self.threads[usize::from(next)].next;
-        }
-        match previous {
-            NONE => slot.runnable = thread,
-            _ => self.threads[usize::from(previous)].next = thread,
-        }
-        self.threads[usize::from(thread)].next = next;
-        self.threads[usize::from(thread)].state = ThreadState::Runnable;
-        if !slot.active {
-            slot.active = true;
-            slot.algorithm.unblock(at);
-        }
-    }
-
-    /// Takes a thread out of the runnable or sleeping list that it is in.
-    fn leave_list(&mut self, thread: u16) {
-        let Thread {
-            server,
-            state,
-            next,
-            ..
-        } = self.threads[usize::from(thread)];
-        let slot = &mut self.servers[usize::from(server)];
-        let first = match state {
-            ThreadState::Blocked => return,
-            ThreadState::Runnable => &mut slot.runnable,
-            ThreadState::Sleeping(_) => &mut slot.sleeping,
-        };
-        if *first == thread {
-            *first = next;
-            return;
-        }
-        let mut other = *first;
-        while other != NONE {
-            let link = &mut self.threads[usize::from(other)].next;
-            if *link == thread {
-                *link = next;
-                return;
-            }
-            other = *link;
-        }
-    }
-
     /// A thread of some server has left its runnable list. The running server is
     /// charged first, at the next dispatch; any other is idle at once.
     fn suspended(&mut self, thread: u16) {
@@ -500,20 +313,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
         self.refresh(server, self.now);
     }
-
-    fn wakes_at(&self, thread: u16) -> Instant {
-        wakes_at(&self.threads, thread)
-    }
 }
 
-fn wakes_at(threads: &[Thread], thread: u16) -> Instant {
-    match threads[usize::from(thread)].state {
-        ThreadState::Sleeping(until) => until,
-        ThreadState::Runnable | ThreadState::Blocked => Instant::NEVER,
-    }
-}
-
-fn identify(thread: u16) -> Option<ThreadId> {
+pub(crate) fn identify(thread: u16) -> Option<ThreadId> {
     if thread == NONE {
         None
     } else {
