@@ -146,9 +146,9 @@ impl ReplicaThread {
         let mut releases = Releases::of(thread);
         loop {
             let job = releases.next();
-            match self.replica.open(job.number, self.voter) {
+            match self.open(&job) {
                 Opening::Run(release) => self.run_job(process, &job, &release),
-                Opening::Recover => self.recover(process, &job),
+                Opening::Recover | Opening::NotYet => self.recover(process, &job),
                 Opening::Stopped => {
                     say!("{}: the replica set has stopped", process.name());
                     thread::stop()
@@ -158,6 +158,21 @@ impl ReplicaThread {
                 trace::record_exits();
             }
             self.after_verdict(process, &job);
+        }
+    }
+
+    /// Opens the job's epoch. Where the voter is late, it is waited for as long as the job
+    /// can still be done in time.
+    fn open(&mut self, job: &Job) -> Opening {
+        let slack = Duration::from_nanos(self.set.ballot_deadline).saturating_sub(self.wcet);
+        let pause = Duration::from_nanos((slack.as_nanos() / LOOKS).max(1));
+        loop {
+            let again = clock::now() + pause;
+            let last_chance = again > job.release + slack;
+            match self.replica.open(job.number, self.voter, last_chance) {
+                Opening::NotYet if !last_chance => thread::sleep_until(again),
+                opening => return opening,
+            }
         }
     }
 

@@ -17,6 +17,9 @@ use tern_vote::{
 pub enum Opening {
     /// Run the job with this input, then commit and cast.
     Run(Release),
+    /// The last verdict or this epoch's input is not there: look again while there is
+    /// still time for the job.
+    NotYet,
     /// Do not run: hash what must be hashed, and ask for repair.
     Recover,
     /// The set has stopped; there is nothing left to do.
@@ -134,14 +137,13 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
     }
 
     /// Opens an epoch at its release: ends what is left of the last one's repair.
-    pub fn open(&mut self, epoch: u64, voter: Reader<'_>) -> Opening {
-        if epoch > 0 && self.closed != Some(epoch - 1) {
-            // The last chance to learn of the verdict. Who does not know where it stands
-            // does not run.
-            if self.close(epoch - 1, voter) == Closing::NotYet {
-                self.member = false;
-            }
-        }
+    ///
+    /// Who does not know where it stands, or what the input is, does not run: with
+    /// `last_chance` the answer is final, else it may be [`Opening::NotYet`].
+    pub fn open(&mut self, epoch: u64, voter: Reader<'_>, last_chance: bool) -> Opening {
+        let unknown = epoch > 0
+            && self.closed != Some(epoch - 1)
+            && self.close(epoch - 1, voter) == Closing::NotYet;
         self.work = Work::None;
         self.epoch = epoch;
         if self.stopped {
@@ -150,8 +152,14 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
         if !self.member {
             return Opening::Recover;
         }
-        match self.release(epoch, voter) {
+        let release = if unknown {
+            None
+        } else {
+            self.release(epoch, voter)
+        };
+        match release {
             Some(release) => Opening::Run(release),
+            None if !last_chance => Opening::NotYet,
             None => {
                 self.member = false;
                 Opening::Recover

@@ -190,7 +190,8 @@ impl Node {
     /// One bounded piece of whatever comes next.
     pub fn step(&mut self, voter: Reader<'_>, peers: &[Reader<'_>], own: Writer<'_>) {
         self.at = match std::mem::replace(&mut self.at, At::Over) {
-            At::Release => match self.replica.open(self.epoch, voter) {
+            At::Release => match self.replica.open(self.epoch, voter, true) {
+                Opening::NotYet => unreachable!("the last chance"),
                 Opening::Run(release) => At::Job(Job::new(&release), release),
                 Opening::Recover => At::Hash,
                 Opening::Stopped => At::Over,
