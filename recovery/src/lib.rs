@@ -23,7 +23,7 @@ pub use donor::Donor;
 pub use memory::{PageMemory, Published};
 pub use progress::Progress;
 pub use replica::{Closing, Duty, Opening, Replica};
-pub use target::Target;
+pub use target::{Channels, Target};
 pub use witness::Witness;
 
 use tern_units::PageNumber;

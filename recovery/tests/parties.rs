@@ -1,0 +1,253 @@
+//! What donor, witness and target do, and refuse to do, step by step.
+mod bench;
+
+use bench::{Bench, EPOCH, Party, SET, words};
+use tern_recovery::{Commit, CommitStep, Opening, RepairEnd, RepairStep, Replica};
+use tern_units::PageNumber;
+use tern_vote::{
+    LeafKind, MAX_REPLICAS, Members, Outcome, Reader, Release, ReplicaLayout, SLOTS, Standing,
+    Summary, Verdict, VoterLayout, Writer, voter_channel_bytes,
+};
+
+const ENDED: RepairStep = RepairStep::Ended(RepairEnd::Complete);
+
+fn page(number: u32, left: u32) -> RepairStep {
+    RepairStep::Page {
+        page: PageNumber(number),
+        left,
+    }
+}
+
+#[test]
+fn only_the_pages_that_differ_travel_and_then_all_is_equal() {
+    let mut bench = Bench::new(&[1, 2, 3, 4, 5], &[1, 0, 3, 4, 0]);
+    assert_eq!(
+        bench.take(),
+        RepairStep::Waiting { left: 2 },
+        "nothing given"
+    );
+    assert_eq!(bench.give(), page(1, 1));
+    assert_eq!(
+        bench.take(),
+        RepairStep::Waiting { left: 2 },
+        "nothing confirmed"
+    );
+    assert_eq!(bench.confirm(), page(1, 1));
+    assert_eq!(bench.take(), page(1, 1));
+    assert_eq!((bench.give(), bench.give()), (page(4, 0), ENDED));
+    assert_eq!((bench.confirm(), bench.confirm()), (page(4, 0), ENDED));
+    assert_eq!((bench.take(), bench.take()), (page(4, 0), ENDED));
+    assert_eq!(bench.taking.progress().accepted, 2);
+    assert_eq!(bench.target.memory.pages, bench.donor.memory.pages);
+    assert_eq!(bench.target.table.summary(), bench.donor.table.summary());
+}
+
+#[test]
+fn nothing_reaches_the_targets_memory_that_majority_and_witness_do_not_confirm() {
+    let layout = |bench: &Bench| ReplicaLayout::new(bench.donor.channel.len()).unwrap();
+    type Damage = fn(&Bench, ReplicaLayout);
+    let cases: [(&str, Damage); 3] = [
+        ("a bit of the page on its way", |bench, layout| {
+            bench.donor.flip(layout.slot_page(0) + 17, 40);
+        }),
+        ("the witness's word is another's", |bench, layout| {
+            let other = tern_vote::sha256(&[7; 4096]).0;
+            let entry = [EPOCH, 0, 1, other[0], other[1], other[2], other[3]];
+            layout
+                .hash(0)
+                .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
+        }),
+        ("the donor gives another page", |bench, layout| {
+            let leaf = bench.donor.table.recorded(PageNumber(0)).0;
+            let head = [EPOCH, 0, 0, leaf];
+            layout
+                .slot(0)
+                .write(Writer::new(&bench.donor.channel), &SET.key, &head);
+        }),
+    ];
+    for (what, damage) in cases {
+        let mut bench = Bench::new(&[1, 2, 3], &[1, 0, 3]);
+        bench.give();
+        bench.confirm();
+        damage(&bench, layout(&bench));
+        assert_eq!(bench.take(), page(1, 0), "{what}");
+        assert_eq!(bench.taking.progress().rejected, 1, "{what}");
+        assert_eq!(bench.target.memory.pages[1], [0; 4096], "{what}");
+        assert_eq!(
+            bench.take(),
+            RepairStep::Ended(RepairEnd::Incomplete),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn every_bit_of_a_slots_head_and_of_a_confirmation_is_needed() {
+    let mut bench = Bench::new(&[1, 2, 3], &[1, 0, 3]);
+    bench.give();
+    bench.confirm();
+    let layout = ReplicaLayout::new(bench.donor.channel.len()).unwrap();
+    for bit in 0..64 * 7 {
+        let word = layout.slot(0).at + bit / 64;
+        bench.donor.flip(word, bit as u32 % 64);
+        assert_eq!(
+            bench.take(),
+            RepairStep::Waiting { left: 1 },
+            "head, bit {bit}"
+        );
+        bench.donor.flip(word, bit as u32 % 64);
+    }
+    for bit in 0..64 * 10 {
+        let word = layout.hash(0).at + bit / 64;
+        bench.witness.flip(word, bit as u32 % 64);
+        assert_eq!(
+            bench.take(),
+            RepairStep::Waiting { left: 1 },
+            "confirmation, bit {bit}"
+        );
+        bench.witness.flip(word, bit as u32 % 64);
+    }
+    assert_eq!(bench.take(), page(1, 0));
+}
+
+#[test]
+fn a_frame_with_a_stuck_bit_does_not_count_as_repaired() {
+    let mut bench = Bench::new(&[2, 2, 2], &[2, 0, 2]);
+    bench.target.memory.stuck = Some((1, 99));
+    bench.give();
+    bench.confirm();
+    assert_eq!(bench.take(), page(1, 0));
+    assert_eq!(bench.taking.progress().rejected, 1);
+    assert_eq!(bench.take(), RepairStep::Ended(RepairEnd::Incomplete));
+}
+
+#[test]
+fn who_finds_its_own_page_damaged_says_so_in_its_table_and_gives_nothing() {
+    let fault = RepairStep::Ended(RepairEnd::OwnFault(PageNumber(1)));
+    let mut bench = Bench::new(&[1, 2, 3], &[1, 0, 3]);
+    let before = bench.donor.table.summary();
+    bench.donor.memory.pages[1][5] ^= 1;
+    bench.witness.memory.pages[1][5] ^= 2;
+    assert_eq!(bench.give(), fault);
+    assert_eq!(bench.confirm(), fault);
+    assert_ne!(bench.donor.table.summary(), before);
+    assert_ne!(bench.witness.table.summary(), before);
+    assert_eq!(bench.take(), RepairStep::Waiting { left: 1 });
+}
+
+#[test]
+fn a_donor_stays_within_its_slots_of_the_target() {
+    let pages = 3 * SLOTS;
+    let mut bench = Bench::new(&vec![1; pages], &vec![0; pages]);
+    let mut given = 0;
+    for taken in 0..pages {
+        while let RepairStep::Page { .. } = bench.give() {
+            given += 1;
+        }
+        assert_eq!(given, (taken + SLOTS).min(pages), "with {taken} taken");
+        bench.confirm();
+        assert!(matches!(bench.take(), RepairStep::Page { .. }));
+    }
+    assert_eq!(bench.take(), ENDED);
+}
+
+#[test]
+fn a_list_of_another_epoch_is_nobodys_work() {
+    let mut bench = Bench::new(&[1, 2, 3], &[1, 0, 3]);
+    let layout = VoterLayout::new(bench.voter.len()).unwrap();
+    // The voter writes the next list over this one.
+    *bench.voter[layout.difference(0) + 2].get_mut() ^= 1;
+    let incomplete = RepairStep::Ended(RepairEnd::Incomplete);
+    assert_eq!(bench.give(), incomplete);
+    assert_eq!(bench.confirm(), incomplete);
+    assert_eq!(bench.take(), incomplete);
+}
+
+#[test]
+fn a_commit_hashes_what_was_written_and_its_scrub_comes_round() {
+    let mut party = Party::new(&[0; 10]);
+    let own = Writer::new(&party.channel);
+    let mut commit = Commit::new(4);
+    // A flip that no dirty bit shows, in a page the scrub comes to in the third commit.
+    party.memory.pages[8][0] ^= 4;
+    let mut found = None;
+    for epoch in 0..3 {
+        party.memory.pages[3][0] = epoch + 1;
+        party.memory.dirty[3] = true;
+        commit.begin();
+        let (mut hashed, mut scrubbed) = (Vec::new(), 0);
+        loop {
+            match commit.step(&mut party.memory, &mut party.table, own) {
+                CommitStep::Hashed(page) => hashed.push(page.0),
+                CommitStep::Scrubbed { page, sound } => {
+                    scrubbed += 1;
+                    if !sound {
+                        found = Some((epoch, page.0));
+                    }
+                }
+                CommitStep::Skipped | CommitStep::Round { sound: true } => {}
+                CommitStep::Round { sound: false } => panic!("the summary was as kept"),
+                CommitStep::Done => break,
+            }
+        }
+        assert_eq!((hashed, scrubbed), (vec![3], 4));
+    }
+    assert_eq!(found, Some((2, 8)));
+    assert_eq!(commit.scrub_position(), PageNumber(2), "round once, and on");
+}
+
+#[test]
+fn a_replica_runs_only_with_the_last_verdict_and_the_input_at_hand() {
+    let voter = words(voter_channel_bytes(4));
+    let layout = VoterLayout::new(voter.len()).unwrap();
+    let (reader, writer) = (Reader::new(&voter), Writer::new(&voter));
+    let hasher = LeafKind::ahash(&SET.key);
+    let mut replica = Replica::new(SET, 1, hasher, vec![0; 4], 1);
+    let mut party = Party::new(&[0; 4]);
+    let own = Writer::new(&party.channel);
+    while replica.hash_step(&mut party.memory, own).is_some() {}
+
+    assert_eq!(
+        replica.open(0, reader, false),
+        Opening::Run(Release::default())
+    );
+    assert_eq!(
+        replica.open(1, reader, false),
+        Opening::NotYet,
+        "no verdict"
+    );
+    let mut standings = [Standing::Absent; MAX_REPLICAS];
+    standings[..3].fill(Standing::Agreed);
+    let verdict = Verdict {
+        epoch: 0,
+        outcome: Outcome::Unanimous,
+        standings,
+        rehash: Members::NONE,
+        abandoned: Members::NONE,
+        plan: None,
+        pages: 4,
+        summary: Summary(0),
+    };
+    verdict.publish(&SET, &layout, writer);
+    assert_eq!(replica.open(1, reader, false), Opening::NotYet, "no input");
+    let release = Release {
+        epoch: 1,
+        ..Release::default()
+    };
+    release.publish(&SET, &layout, writer);
+    assert_eq!(replica.open(1, reader, false), Opening::Run(release));
+    assert_eq!(
+        replica.open(2, reader, true),
+        Opening::Recover,
+        "nothing, and no time left"
+    );
+    assert!(!replica.is_member());
+
+    let stopped = Verdict {
+        epoch: 2,
+        outcome: Outcome::NoMajority,
+        ..verdict
+    };
+    stopped.publish(&SET, &layout, writer);
+    assert_eq!(replica.open(3, reader, true), Opening::Stopped);
+}
