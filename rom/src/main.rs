@@ -9,6 +9,8 @@
 //! Bochs fills memory blocks in the order of their first use, whatever the address the
 //! image is given for (`BX_MEM_C::load_RAM` of version 2.7): reading the image front to
 //! back, before anything else, is what puts every block in its place. The sum shows it.
+//! The ROM then touches the rest from the lowest address to the highest, and the host
+//! knows where in the emulator's memory each address lies.
 //!
 //! Sources: Intel SDM vol. 3 §10.1 (state after reset) and §10.9 (protected mode); Intel
 //! 82371AB (PIIX4) data sheet §7 (power management function); Xen's PVH protocol.
@@ -26,7 +28,7 @@ global_asm!(
     "rom_image_sum: .long 0",   // the sum of its 32-bit words
     "rom_information: .long 0", // address of the PVH start information
     "rom_entry: .long 0",       // address of the PVH entry
-    ".long 0",
+    "rom_memory_end: .long 0",  // first address past memory
     ".popsection",
     ".pushsection .rom.text, \"a\", @progbits",
     ".code16",
@@ -67,6 +69,13 @@ global_asm!(
     "jnz 2b",
     "cmpl rom_image_sum, %ebx",
     "jne rom_damaged",
+    // Every other block of memory, so that the host knows where each is.
+    "xorl %esi, %esi",
+    "2:",
+    "movl (%esi), %eax",
+    "addl $0x20000, %esi",
+    "cmpl rom_memory_end, %esi",
+    "jb 2b",
     // Power-management function of the PIIX4, device 1 function 3: its registers go to
     // port 0xb000 (PMBA, 0x40), access to them on (PMREGMISC, 0x80).
     "movl $0x80000b40, %eax",

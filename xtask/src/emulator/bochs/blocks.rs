@@ -13,27 +13,22 @@ use tern_units::HostPhysical;
 const BLOCK: u64 = 128 << 10;
 /// Memory below the screen's and the ROMs' addresses.
 const LOW_END: u64 = 0xa_0000;
-const PAGE: u64 = 4096;
 
 /// The memory of the machine in `process`, of `bytes` bytes, that was started with
-/// `image` (its contents from [`IMAGE_START`] on) and has not executed anything yet.
+/// `image` (its contents from [`IMAGE_START`] on), has not executed anything yet, and
+/// has written `log`.
 ///
 /// # Errors
 /// If the process does not let itself be read, or does not hold the image.
-pub fn open(process: u32, image: &[u8], bytes: u64) -> Result<Memory> {
+pub fn open(process: u32, log: &str, image: &[u8], bytes: u64) -> Result<Memory> {
     let path = format!("/proc/{process}/mem");
     let file = File::open(&path).context(|| format!("opening {path}"))?;
-    let maps = format!("/proc/{process}/maps");
-    let maps = std::fs::read_to_string(&maps).context(|| format!("reading {maps}"))?;
-    let first = maps
+    let first = log
         .lines()
-        .filter_map(range)
-        .filter(|(start, end)| end - start >= bytes)
-        .flat_map(|(start, _)| (0..4).map(move |page| start.next_multiple_of(PAGE) + page * PAGE))
-        .find(|start| holds(&file, *start, image))
-        .ok_or_else(|| Error::failure(format!("process {process} does not hold the image")))?;
-    let image_bytes = image.len() as u64;
-    let pieces = pieces(image_bytes, bytes)
+        .find_map(first_block)
+        .filter(|first| holds(&file, *first, image))
+        .ok_or_else(|| Error::failure("the emulator keeps the image where it does not say"))?;
+    let pieces = pieces(image.len() as u64, bytes)
         .map(|(address, bytes, offset)| Piece {
             address: HostPhysical::new(address),
             bytes,
@@ -43,13 +38,10 @@ pub fn open(process: u32, image: &[u8], bytes: u64) -> Result<Memory> {
     Ok(Memory::new(file, pieces))
 }
 
-/// A line of `maps` for private writable memory without a file: its range.
-fn range(line: &str) -> Option<(u64, u64)> {
-    let mut words = line.split_ascii_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
-    let anonymous = words.next()?.starts_with("rw-p") && words.nth(2)? == "0";
-    let parse = |digits| u64::from_str_radix(digits, 16).ok();
-    anonymous.then_some((parse(start)?, parse(end)?))
+/// The address in the log's line `allocated memory at 0x…. after alignment, vector=0x…`.
+fn first_block(line: &str) -> Option<u64> {
+    let (_, digits) = line.split_once("after alignment, vector=0x")?;
+    u64::from_str_radix(digits.trim_end(), 16).ok()
 }
 
 fn holds(file: &File, at: u64, image: &[u8]) -> bool {
@@ -89,23 +81,17 @@ mod tests {
     }
 
     #[test]
-    fn only_private_memory_without_a_file_is_looked_at() {
-        let line = "7f10-7f20 rw-p 00000000 00:00 0 ";
-        assert_eq!(range(line), Some((0x7f10, 0x7f20)));
-        assert_eq!(range("7f10-7f20 r--p 00000000 00:00 0"), None);
-        assert_eq!(range("7f10-7f20 rw-p 00000000 08:01 77 /lib/x"), None);
-    }
-
-    #[test]
     fn a_process_that_holds_the_image_is_read_where_it_lies() {
         // This process stands for the emulator, a large vector for its memory.
         let mut memory = vec![0_u8; 0x40_0000];
         let start = memory.as_ptr() as u64;
-        let page = (start.next_multiple_of(PAGE) - start) as usize;
+        let page = (start.next_multiple_of(4096) - start) as usize;
         let image: Vec<u8> = (0..0x2_0000_u32).map(|i| (i * 7 % 251) as u8 | 1).collect();
         memory[page..page + image.len()].copy_from_slice(&image);
         memory[page + 0x2_0010] = 0x5a; // the second block is the machine's first
-        let seen = open(std::process::id(), &image, 0x30_0000).unwrap();
+        let at = memory[page..].as_ptr();
+        let log = format!("i[MEM0  ] allocated memory at 0x1. after alignment, vector={at:p}\n");
+        let seen = open(std::process::id(), &log, &image, 0x30_0000).unwrap();
         let byte = |address| seen.bytes(HostPhysical::new(address), 1).unwrap()[0];
         assert_eq!(byte(IMAGE_START + 5), image[5]);
         assert_eq!(byte(0x10), 0x5a);

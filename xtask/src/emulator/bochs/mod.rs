@@ -3,8 +3,10 @@
 pub mod acpi;
 pub mod blocks;
 pub mod configuration;
+mod debugger;
 pub mod image;
 pub mod machine;
 
 pub use configuration::Model;
-pub use machine::{Machine, Options, Stop};
+pub use debugger::Stop;
+pub use machine::{EMULATOR, Machine, Options};

@@ -1,0 +1,259 @@
+//! Bochs's debugger on the emulator's standard input and output: run, stop, ask.
+//!
+//! Debian's Bochs is a debugger build. It stops where the guest writes `D` to port
+//! 0x8900, at a time breakpoint, or at SIGINT, and then takes commands; port 0xE9 comes
+//! out between them, on the same stream. A line that starts with `Next at t=` marks a stop.
+use crate::error::{Context, Error, Result};
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How long the emulator may take to come up, and to answer one command.
+const ANSWER_BOUND: Duration = Duration::from_secs(20);
+
+/// Where a machine stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Ticks since its start.
+    pub ticks: u64,
+}
+
+/// A line of the debugger's own.
+#[derive(Debug)]
+enum Reply {
+    Stop(Stop),
+    Line(String),
+}
+
+/// A running emulator. Dropping it ends the emulator.
+#[derive(Debug)]
+pub(super) struct Debugger {
+    child: Child,
+    input: ChildStdin,
+    replies: Receiver<Reply>,
+    marks: u64,
+    stopped: Option<Stop>,
+}
+
+impl Debugger {
+    /// Starts `command` and waits until it has stopped before the machine's first
+    /// instruction. What the machine prints comes out of the pipe.
+    pub(super) fn start(mut command: Command) -> Result<(Self, PipeReader)> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // SAFETY: between fork and exec only async-signal-safe functions may be called;
+        // prctl and setpgid are plain system calls.
+        unsafe {
+            command.pre_exec(|| {
+                // The emulator dies with the thread that started it, however that ends,
+                // and takes no signals from the terminal: this process ends it.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                libc::setpgid(0, 0);
+                Ok(())
+            });
+        }
+        let (console, lines) = std::io::pipe().context(|| "making a pipe".into())?;
+        let mut child = command
+            .spawn()
+            .context(|| format!("starting {}", command.get_program().display()))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            end(&mut child);
+            return Err(Error::failure("the emulator has no standard streams"));
+        };
+        let (sender, replies) = channel();
+        std::thread::spawn(move || separate(output, lines, &sender));
+        let mut debugger = Self {
+            child,
+            input,
+            replies,
+            marks: 0,
+            stopped: None,
+        };
+        let bound = Instant::now() + ANSWER_BOUND;
+        while debugger.stopped.is_none() {
+            debugger.receive(bound)?;
+        }
+        Ok((debugger, console))
+    }
+
+    /// The emulator's process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets the machine run on.
+    pub(super) fn resume(&mut self) -> Result<()> {
+        if self.stopped.take().is_some() {
+            self.command("c")?;
+        }
+        Ok(())
+    }
+
+    /// Asks the machine to stop where it is.
+    pub(super) fn interrupt(&mut self) {
+        if self.stopped.is_none() {
+            let process = self.child.id().cast_signed();
+            // SAFETY: sends a signal to the child of this process, which is not reaped.
+            unsafe { libc::kill(process, libc::SIGINT) };
+        }
+    }
+
+    /// Waits at most until `until` for a stop; `None` if there is none by then.
+    pub(super) fn wait_for_stop(&mut self, until: Instant) -> Result<Option<Stop>> {
+        while self.stopped.is_none() {
+            match self
+                .replies
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(Reply::Stop(stop)) => self.stopped = Some(stop),
+                Ok(Reply::Line(_)) => {}
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
+            }
+        }
+        Ok(self.stopped)
+    }
+
+    /// Fails if the emulator has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let status = self.child.try_wait();
+        match status.context(|| "watching the emulator".into())? {
+            None => Ok(()),
+            Some(_) => Err(self.ended()),
+        }
+    }
+
+    /// Sends a command to the stopped machine and returns what the debugger answers.
+    pub(super) fn ask(&mut self, command: &str) -> Result<Vec<String>> {
+        if self.stopped.is_none() {
+            return Err(Error::failure(format!(
+                "'{command}' while the machine runs"
+            )));
+        }
+        // The answer ends where that of the next command begins.
+        self.marks += 1;
+        let mark = 0x7e51_0000_0000 + self.marks;
+        self.command(command)?;
+        self.command(&format!("calc {mark}"))?;
+        let end = format!("{mark:#x} {mark}");
+        let bound = Instant::now() + ANSWER_BOUND;
+        let mut lines = Vec::new();
+        loop {
+            match self.receive(bound)? {
+                Some(line) if line == end => return Ok(lines),
+                Some(line) => lines.push(line),
+                None => {}
+            }
+        }
+    }
+
+    /// Ends the emulator.
+    pub(super) fn quit(mut self) -> Result<ExitStatus> {
+        if self.stopped.is_none() || self.command("q").is_err() {
+            self.child.kill().context(|| "ending the emulator".into())?;
+        }
+        self.child
+            .wait()
+            .context(|| "waiting for the emulator's end".into())
+    }
+
+    fn command(&mut self, line: &str) -> Result<()> {
+        writeln!(self.input, "{line}")
+            .and_then(|()| self.input.flush())
+            .context(|| format!("telling the emulator '{line}'"))
+    }
+
+    fn receive(&mut self, until: Instant) -> Result<Option<String>> {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.replies.recv_timeout(left) {
+            Ok(Reply::Line(line)) => Ok(Some(line)),
+            Ok(Reply::Stop(stop)) => {
+                self.stopped = Some(stop);
+                Ok(None)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Error::failure("the emulator's debugger does not answer"))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
+        }
+    }
+
+    fn ended(&mut self) -> Error {
+        match self.child.wait() {
+            Ok(status) => Error::failure(format!("the emulator ended with {status}")),
+            Err(error) => Error::failure(format!("watching the emulator: {error}")),
+        }
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Kills and reaps; a process that has ended already is not an error.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Sends what the machine prints to `console` and what the debugger says to `replies`.
+fn separate(output: impl Read, mut console: impl Write, replies: &Sender<Reply>) {
+    let mut stopped = true; // the banner is not the machine's
+    let mut output = BufReader::new(output);
+    let mut bytes = Vec::new();
+    while output
+        .read_until(b'\n', &mut bytes)
+        .is_ok_and(|count| count > 0)
+    {
+        let line = String::from_utf8_lossy(&bytes).trim_end().to_string();
+        let sent = if let Some(ticks) = line.strip_prefix("Next at t=") {
+            stopped = true;
+            let ticks = ticks.parse().unwrap_or(0);
+            replies.send(Reply::Stop(Stop { ticks })).is_ok()
+        } else if line.starts_with("<bochs:") {
+            // The prompt with the command's echo.
+            stopped = stopped && !line.ends_with("> c");
+            true
+        } else if stopped {
+            replies.send(Reply::Line(line)).is_ok()
+        } else {
+            console.write_all(&bytes).is_ok()
+        };
+        if !sent {
+            break;
+        }
+        bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_lines_and_the_debuggers_are_kept_apart() {
+        let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\nNext at t=42\n\
+                      (0) hlt\n<bochs:2> xp /2gx 0x8\n0x8 <bogus+ 0>:\t0x1\t0x00000002\n";
+        let mut console = Vec::new();
+        let (sender, replies) = channel();
+        separate(output.as_bytes(), &mut console, &sender);
+        drop(sender);
+        assert_eq!(console, b"tern: hello\r\n");
+        let replies: Vec<_> = replies.iter().collect();
+        let stops: Vec<_> = replies
+            .iter()
+            .filter_map(|reply| match reply {
+                Reply::Stop(stop) => Some(stop.ticks),
+                Reply::Line(_) => None,
+            })
+            .collect();
+        assert_eq!(stops, [0, 42]);
+        let Some(Reply::Line(last)) = replies.last() else {
+            panic!("no answer");
+        };
+        assert_eq!(last, "0x8 <bogus+ 0>:\t0x1\t0x00000002");
+    }
+}
