@@ -10,11 +10,19 @@ use crate::system::{Channel, ReplicaSet, Runs, System, ThreadRef, Voting};
 const ASSUMED_PROGRAM_PAGES: u64 = 256;
 
 impl ReplicaSet {
-    /// Pages of the program, with 256 for text and data: what is assumed until its file
-    /// is at hand. Context and output page, heap and stack included.
+    /// Pages of a replica whose program's segments have `program` pages: context and
+    /// output page, segments, heap and stack.
+    #[must_use]
+    pub fn pages(&self, program: u64) -> u64 {
+        let own = 2 + u64::from(self.heap_pages) + u64::from(self.stack_pages);
+        own.saturating_add(program)
+    }
+
+    /// The same with 256 pages for the program's segments: what is assumed until its
+    /// file is at hand.
     #[must_use]
     pub fn assumed_pages(&self) -> u64 {
-        2 + u64::from(self.heap_pages) + u64::from(self.stack_pages) + ASSUMED_PROGRAM_PAGES
+        self.pages(ASSUMED_PROGRAM_PAGES)
     }
 }
 

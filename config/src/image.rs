@@ -168,7 +168,8 @@ impl ImageBuilder {
         if !self.system.references_hold() {
             return Err(ImageError::BadSystem);
         }
-        let system = postcard::to_allocvec(&self.system).map_err(|_| ImageError::BadSystem)?;
+        let system =
+            postcard::to_allocvec(&self.sized_system()).map_err(|_| ImageError::BadSystem)?;
 
         let system_at = TABLE_AT + ENTRY_BYTES * self.files.len();
         let mut bytes = vec![0; system_at];
@@ -195,6 +196,23 @@ impl ImageBuilder {
         let checksum = Sha256::digest(&bytes[CHECKED_FROM..]);
         bytes[CHECKSUM_AT..CHECKED_FROM].copy_from_slice(&checksum);
         Ok(bytes)
+    }
+}
+
+impl ImageBuilder {
+    /// The system, with the channels of its sets grown where a program has more pages
+    /// than was assumed before its file was at hand.
+    fn sized_system(&self) -> System {
+        let mut system = self.system.clone();
+        for (index, set) in self.system.replica_sets.iter().enumerate() {
+            let file = self.files.iter().find(|(name, _)| *name == set.program);
+            let program = file.and_then(|(_, contents)| crate::program_pages(contents));
+            let pages = program.map_or(0, |program| set.pages(program));
+            if pages > set.assumed_pages() {
+                system.size_channels(index, pages);
+            }
+        }
+        system
     }
 }
 

@@ -11,6 +11,11 @@ use crate::system::{Sandbox, System, Thread, ThreadRef};
 /// Channels begin at multiples of this, and memory of sandboxes comes in such pieces.
 pub const LARGE_PAGE: u64 = 2 << 20;
 
+/// The most servers of a sandbox that the sandbox kernel schedules.
+pub const MAX_SERVERS: usize = 64;
+/// The most threads of a sandbox that the sandbox kernel schedules.
+pub const MAX_THREADS: usize = 128;
+
 /// Guest-physical address of a channel, the same in every sandbox that may see it;
 /// `None` if there is no such channel.
 ///

@@ -12,10 +12,12 @@ mod derive;
 pub mod description;
 pub mod image;
 pub mod layout;
+mod program;
 pub mod system;
 
 #[cfg(feature = "std")]
 pub use description::{Description, Problem, Problems};
 pub use image::{Image, ImageBuilder, ImageError};
 pub use layout::{Machine, MachineError, channel_address, check_machine};
+pub use program::program_pages;
 pub use system::*;

@@ -191,6 +191,35 @@ fn channels_grow_with_the_program() {
 }
 
 #[test]
+fn the_image_has_channels_for_all_pages_of_the_program() {
+    let system = read(FULL);
+    let image = |controller: &[u8]| {
+        let mut builder = ImageBuilder::new(&system);
+        for file in ["tern-kernel", "other-kernel", "load"] {
+            builder.file(file, b"");
+        }
+        let bytes = builder.file("controller", controller).build().unwrap();
+        Image::parse(&bytes).unwrap().into_system()
+    };
+    // One segment of 1000 pages, as in an ELF file's only program header.
+    let mut elf = vec![0; 64 + 56];
+    elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    (elf[32], elf[54], elf[56], elf[64]) = (64, 56, 1, 1);
+    elf[64 + 40..][..8].copy_from_slice(&(1000_u64 * 4096).to_le_bytes());
+    let grown = image(&elf);
+    let pages = 2 + 96 + 4 + 1000;
+    assert_eq!(grown.channels[1].bytes, voter_channel_bytes(pages));
+    assert!(
+        grown.channels[2..]
+            .iter()
+            .all(|it| it.bytes == replica_channel_bytes(pages))
+    );
+    elf[64 + 40..][..8].copy_from_slice(&(200_u64 * 4096).to_le_bytes());
+    assert_eq!(image(&elf), system, "fewer than assumed");
+    assert_eq!(image(b"not a program"), system);
+}
+
+#[test]
 fn a_file_of_servers_alone_is_enough_for_analysis_but_not_to_boot() {
     let text = r#"
 [system]

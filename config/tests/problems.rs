@@ -143,6 +143,15 @@ fn what_is_in_the_way_of_booting_is_named() {
             "x.toml:17: sandbox.alpha.memory: missing: a sandbox that boots needs memory, such as \"16MiB\"",
         ),
         (
+            "heap_pages = 96 => heap_pages = 4091",
+            "x.toml:20: sandbox.alpha.memory: 16MiB is less than the heaps and stacks of its programs \
+             take, 16404KiB\n\
+             x.toml:47: sandbox.beta.memory: 16MiB is less than the heaps and stacks of its programs \
+             take, 16388KiB\n\
+             x.toml:62: sandbox.gamma.memory: 16MiB is less than the heaps and stacks of its programs \
+             take, 16388KiB",
+        ),
+        (
             "driver = \"plant\" => program = \"load\" ⏎ wcet = \"1ms\" ⏎ period = \"5ms\"",
             "x.toml:119: replica_set.controller.device: device \"plant\" has no driver in the voter's \
              sandbox: give a thread there `driver = \"plant\"`",

@@ -337,7 +337,7 @@ fn a_replica_set_has_a_bound_on_its_repair() {
         ..CostTable::NONE
     };
     let report = check(&system, &costs(0));
-    let bound = report.recovery[0].bound.unwrap();
+    let bound = report.recovery[0].bound.clone().unwrap();
     assert_eq!(
         (report.recovery[0].set.as_str(), report.recovery[0].pages),
         ("controller", 358)
@@ -350,6 +350,15 @@ fn a_replica_set_has_a_bound_on_its_repair() {
     assert!(
         report.to_string().contains("no bound on repairs"),
         "{report}"
+    );
+    // Nor can a repair take place where jobs need the whole budget.
+    let mut full = system;
+    let server = &mut full.sandboxes[1].servers[0];
+    server.threads[0].wcet = server.budget;
+    let report = check(&full, &costs(0));
+    assert_eq!(
+        report.recovery[0].bound.as_ref().unwrap_err(),
+        "server \"control\" of sandbox \"beta\" needs its whole budget for its job: give it more"
     );
 }
 

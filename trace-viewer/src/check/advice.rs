@@ -1,5 +1,6 @@
 //! Why a deadline does not hold, and the smallest change that would help.
 use tern_config::Sandbox;
+use tern_sched::analysis::ServerModel;
 use tern_units::Duration;
 
 use super::{Core, Failure};
@@ -94,8 +95,9 @@ impl<'a> Advisor<'a> {
         let before = self.core.servers[changed].budget;
         let name = self.names[changed];
         Some(format!(
-            "lower the budget of \"{name}\" from {before} to {}",
-            Duration::from_nanos(found)
+            "lower the budget of \"{name}\" from {} to {}",
+            exact(before),
+            exact(rounded_down(Duration::from_nanos(found)))
         ))
     }
 
@@ -148,17 +150,25 @@ impl<'a> Advisor<'a> {
             core.servers[server].budget = Duration::from_nanos(nanos);
             thread_in_time(&core, server, thread, deadline)
         })?;
-        core.servers[server].budget = Duration::from_nanos(found);
-        let responses = core.responses().into_iter().zip(&core.servers);
-        let all = responses.map(|(response, it)| response.is_some_and(|r| r <= it.deadline));
-        all.min().unwrap_or(true).then(|| {
-            format!(
-                "raise the budget of server \"{}\" from {} to {}",
-                self.names[server],
-                own.budget,
-                rounded_up(Duration::from_nanos(found))
-            )
-        })
+        let found = Duration::from_nanos(found);
+        let mut all_in_time = |budget| {
+            core.servers[server].budget = budget;
+            let mut responses = core.responses().into_iter().zip(&core.servers);
+            let late = |(response, it): (Option<Duration>, &ServerModel)| {
+                response.is_none_or(|response| response > it.deadline)
+            };
+            !responses.any(late)
+        };
+        let rounded = rounded_up(found).min(own.period);
+        let budget = [rounded, found]
+            .into_iter()
+            .find(|budget| all_in_time(*budget))?;
+        Some(format!(
+            "raise the budget of server \"{}\" from {} to {}",
+            self.names[server],
+            exact(own.budget),
+            exact(budget)
+        ))
     }
 
     fn lower_wcet(&self, server: usize, thread: usize, deadline: Duration) -> Option<String> {
@@ -169,8 +179,9 @@ impl<'a> Advisor<'a> {
             thread_in_time(&core, server, thread, deadline)
         })?;
         Some(format!(
-            "lower its wcet from {before} to {}",
-            Duration::from_nanos(found)
+            "lower its wcet from {} to {}",
+            exact(before),
+            exact(rounded_down(Duration::from_nanos(found)))
         ))
     }
 }
@@ -230,8 +241,9 @@ fn late(what: &str, response: Duration, deadline: Duration) -> String {
 
 fn raise_deadline(deadline: Duration, response: Duration) -> String {
     format!(
-        "raise its deadline from {deadline} to {}",
-        rounded_up(response)
+        "raise its deadline from {} to {}",
+        exact(deadline),
+        exact(rounded_up(response))
     )
 }
 
@@ -239,25 +251,47 @@ fn join(changes: Vec<String>) -> Option<String> {
     (!changes.is_empty()).then(|| changes.join(", or "))
 }
 
-/// The least duration at or above this one that prints exactly.
-fn rounded_up(duration: Duration) -> Duration {
-    let nanos = duration.as_nanos();
-    let digit = match nanos {
+/// Nanoseconds of the last digit that people are shown.
+fn digit(nanos: u64) -> u64 {
+    match nanos {
         0..1_000_000 => 1,
         1_000_000..1_000_000_000 => 1_000,
         _ => 1_000_000,
-    };
-    nanos
-        .checked_next_multiple_of(digit)
-        .map_or(duration, Duration::from_nanos)
+    }
 }
 
-/// A share of a core in units of 2⁻³², rounded up.
+fn rounded_up(duration: Duration) -> Duration {
+    let nanos = duration.as_nanos();
+    let rounded = nanos.checked_next_multiple_of(digit(nanos));
+    rounded.map_or(duration, Duration::from_nanos)
+}
+
+fn rounded_down(duration: Duration) -> Duration {
+    let nanos = duration.as_nanos();
+    Duration::from_nanos(nanos - nanos % digit(nanos))
+}
+
+/// A duration in its natural unit, to the nanosecond.
+fn exact(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let (unit, digits, suffix) = match nanos {
+        0..1_000 => (1, 0, "ns"),
+        1_000..1_000_000 => (1_000, 3, "us"),
+        1_000_000..1_000_000_000 => (1_000_000, 6, "ms"),
+        _ => (1_000_000_000, 9, "s"),
+    };
+    let fraction = format!("{:0digits$}", nanos % unit);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}{suffix}", nanos / unit)
+}
+
+/// A share of a core in units of 2⁻³².
 fn share(budget: Duration, period: Duration) -> u128 {
-    (u128::from(budget.as_nanos()) << 32).div_ceil(u128::from(period.as_nanos().max(1)))
+    (u128::from(budget.as_nanos()) << 32) / u128::from(period.as_nanos().max(1))
 }
 
 fn percent(share: u128) -> String {
-    let tenths = (share * 1000) >> 32;
+    let tenths = (share * 1000).div_ceil(1 << 32);
     format!("{}.{}%", tenths / 10, tenths % 10)
 }

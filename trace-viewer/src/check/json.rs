@@ -72,7 +72,7 @@ impl From<&Report> for CheckJson {
             pages: it.pages,
             bound_ns: it.bound.as_ref().ok().map(|bound| bound.time.as_nanos()),
             epochs: it.bound.as_ref().ok().map(|bound| bound.rounds),
-            obstacle: it.bound.as_ref().err().map(ToString::to_string),
+            obstacle: it.bound.as_ref().err().cloned(),
         });
         let schedulable = report.schedulable();
         Self {

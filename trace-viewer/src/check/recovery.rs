@@ -1,8 +1,6 @@
 //! How long the repair of a replica may take, before it is ever needed.
 use tern_config::{ReplicaSet, System, ThreadRef, Voting};
-use tern_sched::analysis::{
-    Copying, CostTable, RecoveryBound, RecoveryObstacle, Supply, recovery_epochs,
-};
+use tern_sched::analysis::{Copying, CostTable, RecoveryBound, Supply, recovery_epochs};
 use tern_units::Duration;
 
 /// The bound on repairs of a replica set.
@@ -12,8 +10,9 @@ pub struct RecoveryReport {
     pub set: String,
     /// Pages assumed to differ: all of the program's.
     pub pages: u64,
-    /// From the verdict to the release at which the replica is whole again.
-    pub bound: Result<RecoveryBound, RecoveryObstacle>,
+    /// From the verdict to the release at which the replica is whole again; or why there
+    /// is no bound.
+    pub bound: Result<RecoveryBound, String>,
 }
 
 /// The bound of every voted set.
@@ -39,21 +38,24 @@ fn bound(
     set: &ReplicaSet,
     pages: u64,
     costs: &CostTable,
-) -> Result<RecoveryBound, RecoveryObstacle> {
+) -> Result<RecoveryBound, String> {
     let window = Duration::from_nanos(set.period.saturating_sub(set.verdict_deadline));
-    let supplies: Option<Vec<Supply>> = set
-        .replicas
-        .iter()
-        .map(|place| left_over(system, place))
-        .collect();
-    let least = supplies.unwrap_or_default().into_iter();
-    // With the same period, less budget is less supply.
-    let Some(supply) = least.min_by_key(|supply| supply.budget()) else {
-        return Err(RecoveryObstacle::NoTime {
-            window: Duration::ZERO,
-            needed: Duration::ZERO,
-        });
-    };
+    let mut least: Option<Supply> = None;
+    for place in &set.replicas {
+        let Some(supply) = left_over(system, place) else {
+            let sandbox = &system.sandboxes[place.sandbox as usize];
+            return Err(format!(
+                "server \"{}\" of sandbox \"{}\" needs its whole budget for its job: give it more",
+                sandbox.servers[place.server as usize].name, sandbox.name
+            ));
+        };
+        // The one with the least budget; the period is the set's, or about that.
+        least = match least {
+            Some(other) if other.budget() <= supply.budget() => Some(other),
+            _ => Some(supply),
+        };
+    }
+    let supply = least.ok_or("it has no replicas")?;
     let cost = costs
         .page_copy
         .saturating_add(costs.page_hash.saturating_mul(2));
@@ -68,7 +70,7 @@ fn bound(
         dirtied: pages,
         period: Duration::from_nanos(set.period),
     };
-    recovery_epochs(&copying, window)
+    recovery_epochs(&copying, window).map_err(|obstacle| obstacle.to_string())
 }
 
 /// What a replica's server has left in each period when the job is done.
