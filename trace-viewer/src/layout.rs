@@ -3,6 +3,8 @@
 use tern_config::{Runs, ServerKind, System};
 use tern_trace::Trace;
 
+use crate::bounds;
+
 /// The description, arranged by the numbers that records use.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
@@ -51,6 +53,8 @@ pub struct ThreadLayout {
     pub offset: u64,
     /// What it runs.
     pub runs: Runs,
+    /// The longest response by the analysis, without overheads.
+    pub bound: Option<u64>,
 }
 
 impl Layout {
@@ -58,7 +62,8 @@ impl Layout {
     #[must_use]
     pub fn of(trace: &Trace) -> Self {
         let system: Option<System> = postcard::from_bytes(&trace.system).ok();
-        let cores = trace
+        let bounds = system.as_ref().map(bounds::of).unwrap_or_default();
+        let mut cores: Vec<_> = trace
             .cores
             .iter()
             .enumerate()
@@ -84,6 +89,11 @@ impl Layout {
                 }
             })
             .collect();
+        for (core, bounds) in cores.iter_mut().zip(bounds) {
+            for (thread, bound) in core.threads.iter_mut().zip(bounds) {
+                thread.bound = bound;
+            }
+        }
         Self { system, cores }
     }
 
@@ -188,6 +198,7 @@ impl ThreadLayout {
             deadline: thread.deadline,
             offset: thread.offset,
             runs: thread.runs.clone(),
+            bound: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! behind the `tern` command; `xtask` judges runs by the same numbers.
 #![forbid(unsafe_code)]
 
+pub mod bounds;
 pub mod check;
 pub mod commands;
 pub mod conformance;

@@ -66,6 +66,31 @@ fn a_healthy_run_is_well_and_its_numbers_are_these() {
 }
 
 #[test]
+fn bounds_stand_beside_what_was_measured() {
+    // Davis and Burns: T - C, the job, and what is above it. Controller: 40 + 4 + 2 ms;
+    // attitude, on top: 18 + 1 ms.
+    let summary = Summary::from_trace(&healthy());
+    let controller = thread(&summary, "beta", "controller");
+    assert_eq!(
+        (controller.bound_ns, controller.above_bound),
+        (Some(46_000_000), 0)
+    );
+    let attitude = thread(&summary, "beta", "attitude");
+    assert_eq!(
+        (attitude.bound_ns, attitude.above_bound),
+        (Some(19_000_000), 0)
+    );
+
+    // A response above a bound without overheads is shown, not judged.
+    let mut events = replica(10);
+    events.retain(|(_, event)| *event != Event::Complete { thread: 1, job: 3 });
+    events.push((79_500, Event::Complete { thread: 1, job: 3 }));
+    let summary = Summary::from_trace(&trace_of(vec![core("alpha", events, &[])]));
+    assert_eq!(thread(&summary, "alpha", "attitude").above_bound, 1);
+    assert_eq!(summary.status(), Status::Well);
+}
+
+#[test]
 fn servers_are_charged_with_what_their_threads_ran() {
     let summary = Summary::from_trace(&healthy());
     let [control, attitude] = &summary.sandboxes[0].servers[..] else {

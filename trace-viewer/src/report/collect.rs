@@ -26,6 +26,7 @@ struct ThreadTrack {
     name: String,
     server: Option<usize>,
     deadline: Option<u64>,
+    bound: Option<u64>,
     /// From, to; from, to; …
     runs: Floats,
     /// Five a job: number, release, noticed, complete, whether missed. NaN for unknown.
@@ -230,6 +231,7 @@ fn threads(names: &CoreLayout, mut runs: Runs, jobs: &JobLog, end: i64) -> Vec<T
                     .threads
                     .get(number)
                     .and_then(|thread| thread.deadline()),
+                bound: names.threads.get(number).and_then(|thread| thread.bound),
                 runs: Floats(runs),
                 jobs: Floats(
                     jobs.into_iter()

@@ -41,13 +41,13 @@ function table(title, titles, lines, choose) {
 function tables(select) {
   const { summary } = data, threads = [];
   summary.sandboxes.forEach((sandbox, core) => sandbox.threads.forEach((thread) => threads.push({ core, sandbox, thread })));
-  table("Jobs: response times against deadlines (choose one for its slowest job)",
-    ["sandbox", "thread", "server", "jobs", "min", "median", "max", "deadline", "max / deadline", "misses"],
+  table("Jobs: response times, bounds without overheads, deadlines (choose one for its slowest job)",
+    ["sandbox", "thread", "server", "jobs", "min", "median", "max", "bound", "deadline", "max / deadline", "misses"],
     threads.map(({ sandbox, thread }) => {
       const times = thread.response || {};
       const share = thread.response && thread.deadline_ns ? (times.max_ns / thread.deadline_ns * 100).toFixed(1) + "%" : "–";
       return [sandbox.sandbox, thread.thread, thread.server, String(thread.completed), span(times.min_ns), span(times.median_ns),
-        span(times.max_ns), span(thread.deadline_ns), share, [String(thread.misses), thread.misses ? "bad" : ""]];
+        [span(times.max_ns), thread.above_bound ? "above" : ""], span(thread.bound_ns), span(thread.deadline_ns), share, [String(thread.misses), thread.misses ? "bad" : ""]];
     }),
     (number) => {
       const { core, thread } = threads[number];
@@ -103,13 +103,13 @@ function story(thread, i) {
   if (server) {
     const exhausted = lowerBound(server.exhausted, 1, 0, end) - lowerBound(server.exhausted, 1, 0, release);
     lines.push(["budget at release", span(levelAt(server, release)) + " of " + span(server.budget)]);
-    lines.push(["budget exhausted", exhausted + " times"]);
+    if (exhausted) lines.push(["budget exhausted", exhausted === 1 ? "once" : exhausted + " times"]);
   }
   const histogram = element("canvas", { class: "histogram", role: "img", "aria-label": "Histogram of response times" });
   place.replaceChildren(
     element("h2", {}, core.name + " " + thread.name + ", job " + jobs[NUMBER] + (jobs[MISSED] ? " (missed)" : "")),
     element("table", {}, ...lines.map(([name, value]) => element("tr", {}, element("td", { class: "text" }, name), element("td", { class: "text" }, value)))),
-    element("p", { class: "help" }, "All responses of this thread; the line is the deadline, the dot this job."),
+    element("p", { class: "help" }, "All responses of this thread; red the deadline, amber the bound without overheads, the dot this job."),
     histogram);
   place.hidden = false;
   drawHistogram(histogram, thread, jobs[COMPLETE] - release);
@@ -129,7 +129,7 @@ function drawHistogram(canvas, thread, chosen) {
   context.scale(scale, scale);
   context.font = "12px system-ui, sans-serif";
   const longest = responses.reduce((a, b) => Math.max(a, b), 0);
-  const most = Math.max(longest, thread.deadline || 0, 1) * 1.05, count = 80, bins = new Array(count).fill(0);
+  const most = Math.max(longest, thread.deadline || 0, thread.bound || 0, 1) * 1.05, count = 80, bins = new Array(count).fill(0);
   for (const response of responses) bins[Math.max(0, Math.min(count - 1, Math.floor(response / most * count)))]++;
   const tallest = Math.max(1, ...bins), floor = height - 18;
   context.fillStyle = color("run0");
@@ -139,6 +139,7 @@ function drawHistogram(canvas, thread, chosen) {
     context.fillRect(i * width / count, floor - tall, width / count - 1, tall);
   });
   const x = (nanos) => nanos / most * width;
+  if (thread.bound) { context.fillStyle = color("warn"); context.fillRect(x(thread.bound), 0, 2, floor); }
   if (thread.deadline) { context.fillStyle = color("bad"); context.fillRect(x(thread.deadline), 0, 2, floor); }
   context.fillStyle = color("text");
   if (!isNaN(chosen)) { context.beginPath(); context.arc(x(chosen), floor, 4, 0, 7); context.fill(); }

@@ -28,6 +28,10 @@ pub struct ThreadSummary {
     pub response: Option<Responses>,
     /// The deadline, relative to the release.
     pub deadline_ns: Option<u64>,
+    /// The longest response by the analysis, without overheads.
+    pub bound_ns: Option<u64>,
+    /// Jobs whose response was longer than that.
+    pub above_bound: u64,
     /// Jobs that were late, never completed, or never released while others were.
     pub misses: u64,
     /// Of these, the ones whose release is missing.
@@ -196,6 +200,7 @@ fn judge(
 fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) -> ThreadSummary {
     let nominal = known.and_then(|known| nominal_releases(jobs, known));
     let deadline = known.and_then(ThreadLayout::deadline);
+    let bound = known.and_then(|known| known.bound);
     let judged = judge(jobs, nominal, deadline, end);
     let count =
         |which: fn(&JudgedJob) -> bool| judged.iter().filter(|job| which(job)).count() as u64;
@@ -232,6 +237,14 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
                 .collect(),
         ),
         deadline_ns: deadline,
+        bound_ns: bound,
+        above_bound: bound.map_or(0, |bound| {
+            let longer = |job: &&JudgedJob| {
+                job.response()
+                    .is_some_and(|time| time > bound.cast_signed())
+            };
+            judged.iter().filter(longer).count() as u64
+        }),
         misses: missed + absent,
         absent,
         recorded_misses: jobs.values().filter(|job| job.missed).count() as u64,
@@ -312,6 +325,7 @@ mod tests {
             deadline,
             offset,
             runs: Runs::Nothing,
+            bound: None,
         }
     }
 

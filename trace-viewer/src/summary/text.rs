@@ -60,7 +60,8 @@ impl Summary {
 
     fn jobs(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
-            "sandbox", "thread", "server", "jobs", "min", "median", "max", "deadline", "misses",
+            "sandbox", "thread", "server", "jobs", "min", "median", "max", "bound", "deadline",
+            "misses",
         ]);
         let mut missed = Vec::new();
         for (sandbox, thread) in self.threads() {
@@ -73,6 +74,7 @@ impl Summary {
                 dash(times, |times| signed_span(times.min_ns)),
                 dash(times, |times| signed_span(times.median_ns)),
                 dash(times, |times| signed_span(times.max_ns)),
+                dash(thread.bound_ns, span),
                 dash(thread.deadline_ns, span),
                 thread.misses.to_string(),
             ]);

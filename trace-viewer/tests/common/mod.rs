@@ -6,7 +6,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use tern_config::{ReplicaSet, Runs, Sandbox, Server, System, Thread, ThreadRef};
+use tern_config::{Channel, ReplicaSet, Runs, Sandbox, Server, System, Thread, ThreadRef};
 use tern_trace::{
     Core, Event, HEADER_WORDS, Mode, RepairResult, Ring, Trace, VoteOutcome, VoteParties,
 };
@@ -24,10 +24,10 @@ pub fn at(micros: i64) -> u64 {
     EPOCH.checked_add_signed(micros * 1_000).unwrap()
 }
 
-fn thread(name: &str, period: u64, offset: u64, runs: Runs) -> Thread {
+fn thread(name: &str, wcet: u64, period: u64, offset: u64, runs: Runs) -> Thread {
     Thread {
         name: name.to_string(),
-        wcet: 1_000_000,
+        wcet: wcet * 1_000,
         period: period * 1_000,
         deadline: period * 1_000,
         offset: offset * 1_000,
@@ -59,14 +59,14 @@ pub fn system() -> System {
                 10_000,
                 PERIOD,
                 1,
-                vec![thread("controller", PERIOD, 0, Runs::Replica(0))],
+                vec![thread("controller", 4_000, PERIOD, 0, Runs::Replica(0))],
             ),
             server(
                 "attitude",
                 2_000,
                 20_000,
                 0,
-                vec![thread("attitude", 20_000, 0, Runs::Nothing)],
+                vec![thread("attitude", 1_000, 20_000, 0, Runs::Nothing)],
             ),
         ],
         ..Sandbox::default()
@@ -79,7 +79,7 @@ pub fn system() -> System {
             5_000,
             PERIOD,
             0,
-            vec![thread("voter", PERIOD, 20_000, Runs::Voter(0))],
+            vec![thread("voter", 1_000, PERIOD, 20_000, Runs::Voter(0))],
         )],
         ..Sandbox::default()
     };
@@ -96,11 +96,14 @@ pub fn system() -> System {
             replica("gamma", 2),
             arbiter,
         ],
+        channels: vec![Channel::default(); 4],
         replica_sets: vec![ReplicaSet {
             name: "controller".to_string(),
             replicas: vec![place(0), place(1), place(2)],
             voter: Some(place(3)),
             period: PERIOD * 1_000,
+            voter_channel: Some(3),
+            replica_channels: vec![0, 1, 2],
             ..ReplicaSet::default()
         }],
         ..System::default()
