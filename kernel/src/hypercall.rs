@@ -1,9 +1,13 @@
-//! Hypercalls, by the instruction that the vendor's virtualization has for them.
+//! Hypercalls, by the instruction that the vendor's virtualization has for them. The
+//! trace has those to the console; those to the APIC only the hypervisor counts: they
+//! would double every record of an interrupt.
+use crate::trace;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tern_abi::boot::Vendor;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall};
 use tern_machine::cpu::halt_forever;
+use tern_trace::Event;
 use tern_units::GuestPhysical;
 
 static INTEL: AtomicBool = AtomicBool::new(false);
@@ -40,6 +44,9 @@ unsafe fn call(number: Hypercall, first: u64, second: u64) -> i64 {
 /// # Safety
 /// The range must be the sandbox's memory.
 pub unsafe fn console_write(at: GuestPhysical, bytes: u64) {
+    trace::record(Event::Hypercall {
+        number: Hypercall::ConsoleWrite as u16,
+    });
     // SAFETY: the hypervisor only reads the range.
     unsafe {
         call(
