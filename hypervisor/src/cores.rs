@@ -5,6 +5,7 @@ use crate::clock;
 use crate::faults::CoreTables;
 use crate::frames::{Frames, OutOfMemory};
 use crate::io_apic;
+use crate::ranges::Range;
 use crate::sandbox::Sandbox;
 use crate::say;
 use crate::vendor::{AnyGuest, Vendor};
@@ -16,6 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::{Mutex, Once};
 use tern_machine::apic::{self, LocalApic, Register};
 use tern_machine::cpu::{halt_forever, timestamp};
+use tern_machine::port;
 use tern_units::{Duration, HostPhysical, PAGE_SIZE, TscFrequency};
 
 core::arch::global_asm!(
@@ -89,7 +91,6 @@ unsafe extern "C" {
     static trampoline_stack: u8;
     static trampoline_argument: u8;
     static trampoline_entry: u8;
-    static boot_root: u8;
 }
 
 const STACK_BYTES: u64 = 64 << 10;
@@ -111,6 +112,8 @@ pub struct Core {
     pub apic_id: u32,
     vendor: Vendor,
     save_area: HostPhysical,
+    /// First address past its stack.
+    stack_top: u64,
     tables: Mutex<Option<&'static mut CoreTables>>,
     state: AtomicU32,
     timestamp: AtomicU64,
@@ -129,11 +132,24 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 static IO_APIC: Mutex<()> = Mutex::new(());
 
 impl Core {
-    /// A core that has not been started.
+    /// The boot core: its tables are loaded, and it has a stack.
     ///
     /// # Errors
     /// If there is no memory left.
-    pub fn new(
+    pub fn boot(
+        frames: &mut Frames,
+        apic_id: u32,
+        vendor: Vendor,
+    ) -> Result<&'static Self, OutOfMemory> {
+        let save_area = frames.page()?;
+        Ok(Self::leak(apic_id, vendor, save_area, None, 0))
+    }
+
+    /// Another core, that has not been started.
+    ///
+    /// # Errors
+    /// If there is no memory left.
+    pub fn other(
         frames: &mut Frames,
         apic_id: u32,
         vendor: Vendor,
@@ -141,20 +157,48 @@ impl Core {
         let save_area = frames.page()?;
         // SAFETY: all zeroes is valid: arrays of integers.
         let tables = unsafe { frames.place::<CoreTables>()? };
-        Ok(Box::leak(Box::new(Self {
+        let page = PAGE_SIZE as u64;
+        let stack = frames.take(page + STACK_BYTES, page)?.as_u64();
+        Ok(Self::leak(
             apic_id,
             vendor,
             save_area,
-            tables: Mutex::new(Some(tables)),
+            Some(tables),
+            stack + page + STACK_BYTES,
+        ))
+    }
+
+    fn leak(
+        apic_id: u32,
+        vendor: Vendor,
+        save_area: HostPhysical,
+        tables: Option<&'static mut CoreTables>,
+        stack_top: u64,
+    ) -> &'static Self {
+        Box::leak(Box::new(Self {
+            apic_id,
+            vendor,
+            save_area,
+            stack_top,
+            tables: Mutex::new(tables),
             state: AtomicU32::new(WAITING),
             timestamp: AtomicU64::new(0),
             launch: Mutex::new(None),
-        })))
+        }))
+    }
+
+    /// The page below this core's stack, that must stay unmapped; none for the boot
+    /// core.
+    #[must_use]
+    pub fn guard(&self) -> Option<Range> {
+        let page = PAGE_SIZE as u64;
+        let bottom = self.stack_top.checked_sub(STACK_BYTES + page)?;
+        Some(Range::new(bottom, page))
     }
 
     /// Gives the core what it will run.
-    pub fn assign(&self, guest: AnyGuest, sandbox: Sandbox) {
-        *self.launch.lock() = Some((guest, sandbox));
+    pub fn assign(&self, launch: (AnyGuest, Sandbox)) {
+        *self.launch.lock() = Some(launch);
     }
 
     /// Brings this core into the state in which guests run.
@@ -216,16 +260,15 @@ impl Core {
     /// If the core does not answer, as a line.
     ///
     /// # Safety
-    /// `trampoline` is a page below 1 MiB that nothing else uses, and no other core is
-    /// being started.
+    /// `trampoline` is a page below 1 MiB that nothing else uses, `root` the tables of
+    /// [`crate::paging`], below 4 GiB, and no other core is being started.
     pub unsafe fn start(
         &'static self,
-        frames: &mut Frames,
         local: LocalApic,
         trampoline: NonNull<u8>,
+        root: HostPhysical,
         tsc: TscFrequency,
-    ) -> Result<(), StartError> {
-        let stack = frames.take(STACK_BYTES, PAGE_SIZE as u64)?;
+    ) -> Result<(), Silent> {
         let page = trampoline.as_ptr() as u64;
         let millis = |n| tsc.to_ticks(Duration::from_millis(n));
         // SAFETY: the trampoline's symbols lie inside its code, which fits the page. An
@@ -244,8 +287,8 @@ impl Core {
             add((&raw const trampoline_segments_pointer).add(2));
             add(&raw const trampoline_far);
             let set = |symbol: *const u8, value: u64| slot(symbol).cast::<u64>().write(value);
-            set(&raw const trampoline_root, &raw const boot_root as u64);
-            set(&raw const trampoline_stack, stack.as_u64() + STACK_BYTES);
+            set(&raw const trampoline_root, root.as_u64());
+            set(&raw const trampoline_stack, self.stack_top);
             set(&raw const trampoline_argument, &raw const *self as u64);
             set(&raw const trampoline_entry, core_start as *const () as u64);
             core::sync::atomic::fence(Ordering::SeqCst);
@@ -263,7 +306,7 @@ impl Core {
         if self.wait_for(READY, tsc) {
             Ok(())
         } else {
-            Err(StartError::Silent(self.apic_id))
+            Err(Silent(self.apic_id))
         }
     }
 
@@ -272,13 +315,13 @@ impl Core {
     ///
     /// # Errors
     /// If the core does not answer.
-    pub fn skew(&self, tsc: TscFrequency) -> Result<u64, StartError> {
+    pub fn skew(&self, tsc: TscFrequency) -> Result<u64, Silent> {
         let mut least = u64::MAX;
         for _ in 0..SKEW_ROUNDS {
             let before = timestamp();
             self.state.store(MEASURING, Ordering::Release);
             if !self.wait_for(MEASURED, tsc) {
-                return Err(StartError::Silent(self.apic_id));
+                return Err(Silent(self.apic_id));
             }
             let there = self.timestamp.load(Ordering::Acquire);
             let after = timestamp();
@@ -296,32 +339,17 @@ impl Core {
     }
 }
 
-/// Why a core could not be started.
+/// The core with this APIC id does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// The core with this APIC id does not answer.
-    Silent(u32),
-    /// There is no memory for its stack.
-    OutOfMemory(OutOfMemory),
-}
+pub struct Silent(pub u32);
 
-impl fmt::Display for StartError {
+impl fmt::Display for Silent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silent(id) => {
-                write!(
-                    out,
-                    "the core with APIC id {id} does not start: check the firmware"
-                )
-            }
-            Self::OutOfMemory(error) => error.fmt(out),
-        }
-    }
-}
-
-impl From<OutOfMemory> for StartError {
-    fn from(error: OutOfMemory) -> Self {
-        Self::OutOfMemory(error)
+        let Self(id) = self;
+        write!(
+            out,
+            "the core with APIC id {id} does not start: check the firmware"
+        )
     }
 }
 
@@ -383,6 +411,7 @@ pub fn end(local: LocalApic, status: u64) -> ! {
             }
         }
         say!("shut down with status {status}");
+        port::stop_emulator();
     }
     halt_forever()
 }

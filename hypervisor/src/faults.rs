@@ -1,6 +1,7 @@
 //! What happens to the hypervisor itself: its exceptions, which end the core with a
 //! line that says where, and the NMI that it accepts between two runs of a guest.
 use crate::say;
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Once;
 use tern_machine::cpu::{halt_forever, page_fault_address};
@@ -62,6 +63,22 @@ impl CoreTables {
             TABLE.call_once(interrupt_table).load();
         }
     }
+}
+
+struct BootTables(UnsafeCell<CoreTables>);
+
+// SAFETY: the boot core alone touches them, once.
+unsafe impl Sync for BootTables {}
+
+static BOOT_TABLES: BootTables = BootTables(UnsafeCell::new(CoreTables::new()));
+
+/// Loads the boot core's tables.
+///
+/// # Safety
+/// To be called once, first of all, on the boot core.
+pub unsafe fn load_boot_tables() {
+    // SAFETY: as the caller vouches: no other reference exists.
+    unsafe { (*BOOT_TABLES.0.get()).load() };
 }
 
 impl Default for CoreTables {

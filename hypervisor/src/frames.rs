@@ -90,6 +90,16 @@ impl Frames {
         NonNull::new(address.as_u64() as *mut u8).ok_or(OutOfMemory { bytes: page })
     }
 
+    /// Gives out more.
+    ///
+    /// # Safety
+    /// As for [`Frames::new`].
+    pub unsafe fn add(&mut self, more: &Ranges) {
+        for range in more.iter() {
+            self.free.add(range);
+        }
+    }
+
     /// Bytes free in whole large pages.
     #[must_use]
     pub fn large_bytes(&self) -> u64 {

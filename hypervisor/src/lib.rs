@@ -22,6 +22,7 @@ pub mod io_apic;
 pub mod kept;
 pub mod loader;
 pub mod nested;
+pub mod paging;
 pub mod ranges;
 pub mod sandbox;
 pub mod svm;

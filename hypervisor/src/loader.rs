@@ -52,11 +52,11 @@ impl fmt::Display for LoadError {
 }
 
 /// Copies the segments of `file` into `memory`, the sandbox's memory, by physical
-/// address, and returns the PVH entry.
+/// address, and returns where it begins.
 ///
 /// # Errors
 /// If the file cannot be a guest of this size.
-pub fn load(file: &[u8], memory: &mut [u8]) -> Result<u64, LoadError> {
+pub fn load(file: &[u8], memory: &mut [u8]) -> Result<Start, LoadError> {
     let elf = ElfBytes::<LittleEndian>::minimal_parse(file).map_err(|_| LoadError::NotElf)?;
     if elf.ehdr.e_machine != EM_X86_64 {
         return Err(LoadError::NotElf);
@@ -92,7 +92,11 @@ pub fn load(file: &[u8], memory: &mut [u8]) -> Result<u64, LoadError> {
         // What the file does not give is zero: the sandbox's memory was zeroed.
         memory[start..start + data.len()].copy_from_slice(data);
     }
-    entry.ok_or(LoadError::NoEntry)
+    let entry = entry.ok_or(LoadError::NoEntry)?;
+    Ok(Start {
+        entry,
+        start_info: START_INFO,
+    })
 }
 
 fn pvh_entry(note: Note<'_>) -> Option<u64> {
@@ -107,8 +111,8 @@ fn pvh_entry(note: Note<'_>) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(low)))
 }
 
-/// Writes the start information into `memory` for a guest that enters at `entry`.
-pub fn hand_over(memory: &mut [u8], entry: u64, boot: &SandboxBoot, command_line: &str) -> Start {
+/// Writes the start information into `memory`, of at least 3 pages.
+pub fn hand_over(memory: &mut [u8], boot: &SandboxBoot, command_line: &str) {
     let line = command_line.as_bytes();
     let line = &line[..line.len().min(COMMAND_LINE_MAX)];
     let words = boot.to_words();
@@ -133,10 +137,6 @@ pub fn hand_over(memory: &mut [u8], entry: u64, boot: &SandboxBoot, command_line
     let at = COMMAND_LINE as usize;
     memory[at..at + line.len()].copy_from_slice(line);
     memory[at + line.len()] = 0;
-    Start {
-        entry,
-        start_info: START_INFO,
-    }
 }
 
 fn put_words(memory: &mut [u8], address: u64, words: &[u64]) {
@@ -168,10 +168,10 @@ mod tests {
             image_bytes: 8,
         };
         let mut memory = vec![0_u8; 0x4000];
-        let start = hand_over(&mut memory, 0x20_0000, &boot, "quiet mode");
+        hand_over(&mut memory, &boot, "quiet mode");
         let offset = memory.as_ptr() as u64;
         // SAFETY: all addresses are offsets into `memory`, which outlives the reading.
-        let seen = unsafe { pvh::Start::read(start.start_info, offset) }.unwrap();
+        let seen = unsafe { pvh::Start::read(START_INFO, offset) }.unwrap();
         assert_eq!(seen.command_line(), "quiet mode");
         let modules: std::vec::Vec<_> = seen.modules().collect();
         assert_eq!(

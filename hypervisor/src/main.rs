@@ -5,11 +5,14 @@
 
 use core::panic::PanicInfo;
 use tern_hypervisor::boot;
+use tern_hypervisor::paging::Own;
 use tern_hypervisor::ranges::Range;
 use tern_hypervisor::say;
 use tern_machine::bump::SealedBump;
 use tern_machine::console::Console;
 use tern_machine::cpu::halt_forever;
+use tern_machine::port;
+use tern_units::PAGE_SIZE;
 
 tern_machine::freestanding!();
 tern_machine::boot_entry!();
@@ -45,20 +48,30 @@ static ALLOCATOR: SealedBump<{ 1 << 20 }> = SealedBump::new();
 
 unsafe extern "C" {
     static hypervisor_start: u8;
+    static hypervisor_text_end: u8;
+    static boot_stack_guard: u8;
     static hypervisor_end: u8;
 }
 
 /// Called by the entry code on the boot core.
 #[unsafe(no_mangle)]
 extern "C" fn start(information: u64, protocol: u64) -> ! {
-    let own = Range {
-        start: &raw const hypervisor_start as u64,
-        end: &raw const hypervisor_end as u64,
+    let start = &raw const hypervisor_start as u64;
+    let own = Own {
+        image: Range {
+            start,
+            end: &raw const hypervisor_end as u64,
+        },
+        code: Range {
+            start,
+            end: &raw const hypervisor_text_end as u64,
+        },
+        guard: Range::new(&raw const boot_stack_guard as u64, PAGE_SIZE as u64),
     };
     // SAFETY: this is the entry code's state, and COM1 is the hypervisor's console.
     unsafe {
         Console.initialize();
-        boot::boot(information, protocol, own, || ALLOCATOR.seal())
+        boot::boot(information, protocol, &own, || ALLOCATOR.seal())
     }
 }
 
@@ -73,5 +86,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         ),
         None => say!("hypervisor panic: {}", info.message()),
     }
+    port::stop_emulator();
     halt_forever()
 }

@@ -100,6 +100,25 @@ impl Ranges {
         Some(HostPhysical::new(found))
     }
 
+    /// Takes away and returns what lies from `limit` on.
+    #[must_use]
+    pub fn split_off(&mut self, limit: u64) -> Self {
+        let (low, high) = (
+            Range {
+                start: 0,
+                end: limit,
+            },
+            Range {
+                start: limit,
+                end: u64::MAX,
+            },
+        );
+        let mut above = self.clone();
+        above.remove(low);
+        self.remove(high);
+        above
+    }
+
     /// All bytes in whole pieces of `alignment`, a power of two.
     #[must_use]
     pub fn aligned_bytes(&self, alignment: u64) -> u64 {
@@ -156,6 +175,14 @@ mod tests {
         });
         memory.remove(Range { start: 60, end: 60 });
         assert_eq!(pairs(&memory), vec![(0, 40), (50, 90), (210, 300)]);
+    }
+
+    #[test]
+    fn splitting_at_an_address_loses_nothing() {
+        let mut memory = ranges(&[(0, 10), (20, 40), (50, 60)]);
+        let above = memory.split_off(30);
+        assert_eq!(pairs(&memory), vec![(0, 10), (20, 30)]);
+        assert_eq!(pairs(&above), vec![(30, 40), (50, 60)]);
     }
 
     #[test]

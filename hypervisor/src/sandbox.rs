@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tern_abi::directory::{ExitReason, Violation};
 use tern_machine::apic::{LVT_MASKED, LocalApic, Register};
 use tern_machine::cpu::{halt_forever, timestamp};
+use tern_machine::port;
 
 /// Sandboxes that have not stopped.
 pub static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -88,6 +89,7 @@ impl Sandbox {
         self.silence();
         if RUNNING.fetch_sub(1, Ordering::Relaxed) == 1 {
             say!("every sandbox has stopped");
+            port::stop_emulator();
         }
         halt_forever()
     }

@@ -125,7 +125,9 @@ macro_rules! boot_entry {
             "boot_pointers: .skip 4096",
             ".globl boot_directories",
             "boot_directories: .skip 16384",
-            ".globl boot_stack",
+            // An image with tables of its own can unmap the page below the stack.
+            ".globl boot_stack_guard",
+            "boot_stack_guard: .skip 4096",
             "boot_stack: .skip 65536",
             ".globl boot_stack_top",
             "boot_stack_top:",

@@ -3,16 +3,13 @@
 use super::information::{self, HandoverError, Information};
 use crate::acpi::{self, AcpiError, MAX_CORES, Tables};
 use crate::clock;
-use crate::frames::Frames;
-use crate::ranges::Range;
+use crate::paging::{LOW_MEMORY, Own};
+use crate::ranges::{Range, Ranges};
 use arrayvec::ArrayVec;
 use core::fmt;
 use tern_machine::apic::{LocalApic, has_tsc_deadline};
 use tern_machine::cpu::{cpuid, cpuid_if_present};
-use tern_units::TscFrequency;
-
-/// The entry code maps this much memory to itself.
-const MAPPED: u64 = 4 << 30;
+use tern_units::{PAGE_SIZE, TscFrequency};
 
 /// What ACPI and the processor say of the machine.
 #[derive(Clone, Debug)]
@@ -66,7 +63,7 @@ struct Mapped;
 impl acpi::Memory for Mapped {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
         let end = address.checked_add(length as u64)?;
-        if address == 0 || end > MAPPED {
+        if address == 0 || end > LOW_MEMORY {
             return None;
         }
         // SAFETY: the entry code mapped the range to itself; firmware's tables do not
@@ -143,27 +140,20 @@ fn own_apic_id() -> u32 {
     }
 }
 
-/// The memory that is free for sandboxes: what the loader calls usable, without the
-/// hypervisor and the image.
-///
-/// # Safety
-/// The loader's memory map is right, and nothing else of the loader's is used any more.
-pub unsafe fn free_memory(information: &Information, own: Range, _facts: &MachineFacts) -> Frames {
+/// The memory that is free: what the loader calls usable, without the hypervisor and
+/// the image.
+#[must_use]
+pub fn free_memory(information: &Information, own: &Own) -> Ranges {
     let mut free = information.memory.clone();
-    free.remove(own);
+    free.remove(own.image);
     if let Some(module) = information.module {
-        let pages = Range {
-            start: module.start & !0xfff,
-            end: module.end.next_multiple_of(4096),
-        };
-        free.remove(pages);
+        let page = PAGE_SIZE as u64;
+        free.remove(Range {
+            start: module.start & !(page - 1),
+            end: module.end.next_multiple_of(page),
+        });
     }
-    free.remove(Range {
-        start: MAPPED,
-        end: u64::MAX,
-    });
-    // SAFETY: as the caller vouches; below 4 GiB memory is mapped to itself.
-    unsafe { Frames::new(free) }
+    free
 }
 
 /// Measures the machine's clocks on this core, but for the timestamp counter's rate if

@@ -5,7 +5,9 @@ mod machine;
 mod partition;
 
 use crate::cores::{self, Core};
-use crate::frames::{Frames, OutOfMemory};
+use crate::faults;
+use crate::frames::{Frames, LARGE_PAGE, OutOfMemory};
+use crate::paging::{self, LOW_MEMORY, Own};
 use crate::ranges::Range;
 use crate::sandbox::RUNNING;
 use crate::vendor::Vendor;
@@ -13,12 +15,14 @@ use crate::{io_apic, say};
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use core::fmt;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use information::Information;
 use machine::MachineFacts;
 use partition::{Facts, Partition};
 use tern_abi::directory::DirectoryHeader;
 use tern_config::{Image, Machine, System, check_machine};
+use tern_machine::apic::LocalApic;
 use tern_machine::cpu::{halt_forever, timestamp};
 use tern_machine::port;
 use tern_units::{Duration, HostPhysical, PAGE_SIZE};
@@ -32,6 +36,7 @@ const SKEW_LIMIT: Duration = Duration::from_micros(10);
 fn refuse(line: fmt::Arguments<'_>) -> ! {
     cores::abandon();
     say!("cannot start: {line}");
+    port::stop_emulator();
     halt_forever()
 }
 
@@ -55,15 +60,16 @@ impl fmt::Display for OutOfMemory {
     }
 }
 
-/// Boots: called once by the entry code, on the boot core. `image` is where the
+/// Boots: called once by the entry code, on the boot core. `own` is where the
 /// hypervisor itself lies; `seal` ends allocation.
 ///
 /// # Safety
 /// The entry code's state: 4 GiB mapped to themselves, interrupts off, `address` and
 /// `protocol` as the loader gave them.
-pub unsafe fn boot(address: u64, protocol: u64, own: Range, seal: fn()) -> ! {
+pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     // SAFETY: the hypervisor owns the legacy controllers; the entry code's state.
     let information = unsafe {
+        faults::load_boot_tables();
         port::disable_legacy_interrupt_controllers();
         machine::read_information(address, protocol)
     }
@@ -75,45 +81,50 @@ pub unsafe fn boot(address: u64, protocol: u64, own: Range, seal: fn()) -> ! {
     let module = unsafe { module(&information) };
     let image = Image::parse(module).or_refuse();
     let system = image.system();
-    // SAFETY: the entry code's state; the loader's memory map.
-    let (facts, mut frames) = unsafe {
-        let facts = machine::discover(&information).or_refuse();
-        let frames = machine::free_memory(&information, own, &facts);
-        (facts, frames)
-    };
+    // SAFETY: the entry code's state.
+    let facts = unsafe { machine::discover(&information) }.or_refuse();
+
+    let mut low = machine::free_memory(&information, own);
     let available = Machine {
         cores: facts.cores.len() as u32,
-        memory_bytes: frames.large_bytes(),
+        memory_bytes: low.aligned_bytes(LARGE_PAGE),
     };
     check_machine(system, &available).or_refuse();
-
+    let high = low.split_off(LOW_MEMORY);
+    // SAFETY: free memory by the loader's map, of which nothing is used any more; the
+    // entry code mapped it to itself.
+    let mut frames = unsafe { Frames::new(low) };
     let trampoline = frames.low_page().or_refuse();
-    let boot_core = Core::new(&mut frames, facts.cores[0], vendor).or_refuse();
+    let cores = needed_cores(system, &facts, vendor, &mut frames);
+    let startup = Range::new(trampoline.as_ptr() as u64, PAGE_SIZE as u64);
+    let guards = cores.iter().filter_map(|core| core.guard());
+    let root = paging::build(&mut frames, &information.memory, own, guards, startup).or_refuse();
+    // SAFETY: the tables map all that is in use, and now all memory.
+    unsafe {
+        paging::load(root);
+        frames.add(&high);
+    }
+
     // SAFETY: this is the boot core.
-    let local = unsafe { boot_core.prepare() };
+    let local = unsafe { cores[0].prepare() };
     let timing = machine::measure(&facts, information.tsc_hertz, local).or_refuse();
-    say!(
-        "{} cores, {} MiB free, {} by {}, timestamp counter {} kHz, APIC timer {} kHz",
-        facts.cores.len(),
-        available.memory_bytes >> 20,
-        vendor.name(),
-        if local == tern_machine::apic::LocalApic::X2apic {
-            "x2APIC"
-        } else {
-            "xAPIC"
-        },
-        timing.tsc.hertz() / 1000,
-        timing.apic_hertz / 1000
-    );
     let facts = Facts {
         machine: facts,
         timing,
         vendor,
         local,
     };
-    let partitions = partition::plan(system, module, &facts, &mut frames).or_refuse();
-
-    let cores = start_cores(&facts, boot_core, &partitions, &mut frames, trampoline);
+    say_facts(&facts, &available);
+    let mut partitions = partition::plan(system, module, &facts, &mut frames).or_refuse();
+    for partition in &mut partitions {
+        let launch = partition.prepare(&image, &facts, &mut frames).or_refuse();
+        if let Some(core) = cores.iter().find(|core| core.apic_id == partition.apic_id) {
+            core.assign(launch);
+        }
+    }
+    for core in &cores[1..] {
+        start_core(core, &facts, root, trampoline);
+    }
     cores::remember(
         cores.iter().map(|core| core.apic_id).collect(),
         facts.machine.tables.clone(),
@@ -121,24 +132,35 @@ pub unsafe fn boot(address: u64, protocol: u64, own: Range, seal: fn()) -> ! {
     // SAFETY: the hypervisor owns the I/O APICs.
     unsafe { route_devices(system, &partitions, &facts.machine) };
 
+    let page = frames.page().or_refuse();
     let epoch = timestamp() + facts.timing.tsc.to_ticks(LEAD);
-    write_directory(&partitions, &facts, epoch, &mut frames);
-    RUNNING.store(partitions.len(), Ordering::Relaxed);
-    for partition in partitions {
-        let core = cores.iter().find(|core| core.apic_id == partition.apic_id);
-        let (guest, sandbox) = partition
-            .launch(&image, &facts, epoch, &mut frames)
-            .or_refuse();
-        if let Some(core) = core {
-            core.assign(guest, sandbox);
-        }
+    for partition in &mut partitions {
+        partition.hand_over(&image, &facts, epoch);
     }
+    write_directory(page, &partitions, &facts, epoch);
+    RUNNING.store(partitions.len(), Ordering::Relaxed);
     seal();
-    for core in cores.iter().skip(1) {
+    for core in &cores[1..] {
         core.release();
     }
     // SAFETY: prepared above.
-    unsafe { boot_core.run() }
+    unsafe { cores[0].run() }
+}
+
+fn say_facts(facts: &Facts, available: &Machine) {
+    say!(
+        "{} cores, {} MiB free, {} by {}, timestamp counter {} kHz, APIC timer {} kHz",
+        available.cores,
+        available.memory_bytes >> 20,
+        facts.vendor.name(),
+        if facts.local == LocalApic::X2apic {
+            "x2APIC"
+        } else {
+            "xAPIC"
+        },
+        facts.timing.tsc.hertz() / 1000,
+        facts.timing.apic_hertz / 1000
+    );
 }
 
 /// # Safety
@@ -156,30 +178,40 @@ unsafe fn module(information: &Information) -> &'static [u8] {
     }
 }
 
-/// Starts the cores that sandboxes are on, the boot core first in the result.
-fn start_cores(
-    facts: &Facts,
-    boot_core: &'static Core,
-    partitions: &[Partition],
+/// The boot core, and the others that sandboxes are on.
+fn needed_cores(
+    system: &System,
+    facts: &MachineFacts,
+    vendor: Vendor,
     frames: &mut Frames,
-    trampoline: core::ptr::NonNull<u8>,
 ) -> Vec<&'static Core> {
-    let mut cores = Vec::from([boot_core]);
-    let others = facts.machine.cores.iter().skip(1);
-    for &id in others.filter(|&&id| partitions.iter().any(|it| it.apic_id == id)) {
-        let core = Core::new(frames, id, facts.vendor).or_refuse();
-        // SAFETY: one core at a time, on a page taken from the memory map.
-        unsafe { core.start(frames, facts.local, trampoline, facts.timing.tsc) }.or_refuse();
-        let skew = core.skew(facts.timing.tsc).or_refuse();
-        if skew > facts.timing.tsc.to_ticks(SKEW_LIMIT) {
-            refuse(format_args!(
-                "the timestamp counter of core {id} is {skew} ticks off the boot core's: \
-                 use a machine with synchronized counters"
-            ));
+    let mut cores = Vec::from([Core::boot(frames, facts.cores[0], vendor).or_refuse()]);
+    for (position, &id) in facts.cores.iter().enumerate().skip(1) {
+        if system
+            .sandboxes
+            .iter()
+            .any(|sandbox| sandbox.core as usize == position)
+        {
+            cores.push(Core::other(frames, id, vendor).or_refuse());
         }
-        cores.push(core);
     }
     cores
+}
+
+/// Starts a core, and compares its time with the boot core's.
+fn start_core(core: &'static Core, facts: &Facts, root: HostPhysical, trampoline: NonNull<u8>) {
+    let tsc = facts.timing.tsc;
+    // SAFETY: one core at a time, on a page taken from the memory map; the tables are
+    // the boot core's.
+    unsafe { core.start(facts.local, trampoline, root, tsc) }.or_refuse();
+    let skew = core.skew(tsc).or_refuse();
+    if skew > tsc.to_ticks(SKEW_LIMIT) {
+        refuse(format_args!(
+            "the timestamp counter of core {} is {skew} ticks off the boot core's: \
+             use a machine with synchronized counters",
+            core.apic_id
+        ));
+    }
 }
 
 /// # Safety
@@ -204,8 +236,7 @@ unsafe fn route_devices(system: &System, partitions: &[Partition], facts: &Machi
 }
 
 /// Fills the directory page and prints where it is.
-fn write_directory(partitions: &[Partition], facts: &Facts, epoch: u64, frames: &mut Frames) {
-    let page: HostPhysical = frames.page().or_refuse();
+fn write_directory(page: HostPhysical, partitions: &[Partition], facts: &Facts, epoch: u64) {
     let header = DirectoryHeader {
         tsc_hertz: facts.timing.tsc.hertz(),
         epoch_tsc: epoch,

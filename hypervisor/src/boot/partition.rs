@@ -290,15 +290,15 @@ impl Partition {
         }
     }
 
-    /// Loads its guest and builds everything that it starts with.
+    /// Loads its guest and builds everything that it starts with, but for what
+    /// [`Partition::hand_over`] says.
     ///
     /// # Errors
     /// If the guest cannot be loaded or memory is used up.
-    pub fn launch(
-        self,
+    pub fn prepare(
+        &mut self,
         image: &Image<'_>,
         facts: &Facts,
-        epoch_tsc: u64,
         frames: &mut Frames,
     ) -> Result<(AnyGuest, Sandbox), PartitionError> {
         let system = image.system();
@@ -308,6 +308,32 @@ impl Partition {
             file: description.kernel.clone(),
             error,
         };
+        // A checked image has every file that its description names.
+        let file = image.file(&description.kernel).unwrap_or(&[]);
+        let start = loader::load(file, self.memory()).map_err(failed)?;
+        let guest = facts.vendor.build(frames, &self.reach, start)?;
+        let name: &'static str = Box::leak(description.name.clone().into_boxed_str());
+        let lines = description.devices.iter();
+        let sandbox = Sandbox {
+            name,
+            memory: self.memory.as_u64(),
+            memory_bytes: self.memory_bytes,
+            record: self.record,
+            local: facts.local,
+            apic_id: self.apic_id,
+            doorbells: doorbells(system, self.index as u32, facts),
+            lines: lines
+                .map(|device| system.devices[*device as usize].interrupt)
+                .collect(),
+            may_shut_down: description.may_shut_down,
+            console: LineBuffer::new(name),
+        };
+        Ok((guest, sandbox))
+    }
+
+    /// Writes the start information into the guest's memory: the last step, as the time
+    /// epoch is counted from it.
+    pub fn hand_over(&mut self, image: &Image<'_>, facts: &Facts, epoch_tsc: u64) {
         let owns_apic = facts.local == LocalApic::X2apic;
         let boot = SandboxBoot {
             sandbox: self.index as u64,
@@ -325,37 +351,19 @@ impl Partition {
             trace_bytes: self.trace_bytes,
             image_bytes: image.len() as u64,
         };
-        // SAFETY: the partition's memory, mapped to itself; its guest does not run yet,
-        // and the slice ends here.
-        let memory = unsafe {
+        let command_line = &image.system().sandboxes[self.index].command_line;
+        loader::hand_over(self.memory(), &boot, command_line);
+    }
+
+    fn memory(&mut self) -> &mut [u8] {
+        // SAFETY: the partition's memory, mapped to itself; its guest does not run
+        // while the partition is being prepared, and the slice borrows the partition.
+        unsafe {
             core::slice::from_raw_parts_mut(
                 self.memory.as_u64() as *mut u8,
                 self.memory_bytes as usize,
             )
-        };
-        // A checked image has every file that its description names.
-        let file = image.file(&description.kernel).unwrap_or(&[]);
-        let entry = loader::load(file, memory).map_err(failed)?;
-        let start = loader::hand_over(memory, entry, &boot, &description.command_line);
-        let guest = facts.vendor.build(frames, &self.reach, start)?;
-        let name: &'static str = Box::leak(description.name.clone().into_boxed_str());
-        let sandbox = Sandbox {
-            name,
-            memory: self.memory.as_u64(),
-            memory_bytes: self.memory_bytes,
-            record: self.record,
-            local: facts.local,
-            apic_id: self.apic_id,
-            doorbells: doorbells(system, self.index as u32, facts),
-            lines: description
-                .devices
-                .iter()
-                .map(|device| system.devices[*device as usize].interrupt)
-                .collect(),
-            may_shut_down: description.may_shut_down,
-            console: LineBuffer::new(name),
-        };
-        Ok((guest, sandbox))
+        }
     }
 }
 
