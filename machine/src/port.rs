@@ -56,6 +56,22 @@ pub unsafe fn write_u32(port: u16, value: u32) {
     };
 }
 
+/// In Bochs, stops the emulator for whoever watches it, at the same instruction in every
+/// run: the run has come to its end. Elsewhere nothing happens.
+///
+/// Port 0xE9 reads back its own number where a debugger's console is behind it, and
+/// Bochs's debugger stops at a `D` written to port 0x8900 (`iodev/unmapped.cc`).
+pub fn stop_emulator() {
+    const CONSOLE: u16 = 0xe9;
+    const DEBUGGER: u16 = 0x8900;
+    // SAFETY: on a PC no device has these ports: reads give ones, writes are lost.
+    unsafe {
+        if read_u8(CONSOLE) == CONSOLE as u8 {
+            write_u8(DEBUGGER, b'D');
+        }
+    }
+}
+
 /// Masks all lines of the legacy interrupt controllers and moves their vectors out of
 /// the exceptions' range. Their reset mapping puts the timer's tick on vector 8, which
 /// is the double fault.
