@@ -39,6 +39,7 @@ const ANSWERS: &[(&str, &str)] = &[
     ("foreign-segments", "got away"),
     ("float-exceptions", "got away"),
     ("read-processor-id", "stopped by general protection"),
+    ("single-step", "stopped by debug"),
 ];
 
 /// The servers of `systems/misbehave/system.toml`.
