@@ -24,9 +24,8 @@ static CLOCK: BootOnce<Clock> = BootOnce::new();
 /// # Safety
 /// Only during boot, once.
 pub unsafe fn initialize(frequency: TscFrequency, epoch: u64) {
-    let hertz = frequency.hertz();
     // SAFETY: the caller vouches for it.
-    unsafe { CLOCK.set(Clock { epoch, hertz }) };
+    unsafe { CLOCK.set(Clock::new(frequency, epoch)) };
 }
 
 /// The clock.
@@ -42,6 +41,15 @@ pub fn now() -> Instant {
 }
 
 impl Clock {
+    /// A clock whose counter runs at `frequency` and stands at `epoch` at the time epoch.
+    #[must_use]
+    pub const fn new(frequency: TscFrequency, epoch: u64) -> Self {
+        Self {
+            epoch,
+            hertz: frequency.hertz(),
+        }
+    }
+
     /// The instant at counter value `tsc`, rounded down; the epoch for earlier values.
     #[inline]
     pub fn instant(&self, tsc: u64) -> Instant {
