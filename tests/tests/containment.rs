@@ -83,6 +83,7 @@ fn a_kernel_that_panics_says_so_and_stops_alone() {
     let directory = directory(&mut machine);
     // when the kernel loads it,
     let line = wait_for(&mut machine, "kernel panic");
+    wait_for(&mut machine, "[beta] kernel: ");
     // then it says what to do, and beta goes on.
     assert!(line.contains("[alpha]"), "{line}");
     assert!(line.contains("give it more `memory`"), "{line}");
@@ -107,6 +108,7 @@ fn kernel_symbol(name: &str) -> u64 {
 fn derail(rip: u64, rsp: u64) -> (Machine, Directory) {
     let mut machine = Built::parse(&system(0)).start(Emulator::Installed);
     let directory = directory(&mut machine);
+    wait_for(&mut machine, "[beta] kernel: ");
     while count(&beta(&mut machine, &directory), |it| {
         matches!(it, Event::Complete { .. })
     }) == 0

@@ -26,6 +26,9 @@ impl Run {
         let built = Built::new("systems/load/system.toml");
         let mut machine = built.start(emulator);
         let directory = directory(&mut machine);
+        machine
+            .wait_for("kernel: ")
+            .unwrap_or_else(|error| panic!("{error}"));
         Self {
             built,
             machine,
