@@ -46,5 +46,10 @@ pub fn describe(file: &Path) -> Result<System> {
 /// As [`assemble`], or if the file cannot be written.
 pub fn write(system: &System, output: &Path) -> Result<()> {
     let bytes = assemble(system)?;
-    std::fs::write(output, bytes).context(|| format!("writing {}", output.display()))
+    let doing = || format!("writing {}", output.display());
+    // Complete at once under its name: another run may be reading the last one.
+    let mut unfinished = output.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    std::fs::write(&unfinished, bytes).context(doing)?;
+    std::fs::rename(&unfinished, output).context(doing)
 }

@@ -4,6 +4,7 @@ use crate::fault::Injected;
 use crate::plant::{Exchange, Reference};
 use std::collections::BTreeMap;
 use tern_abi::directory::Violation;
+use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System};
 use tern_pendulum::{Input, command};
 use tern_trace::{Event, RepairResult, Trace};
@@ -39,8 +40,19 @@ pub struct Detection {
     pub epoch: u64,
     /// The replicas of the majority, one bit each.
     pub majority: u8,
-    /// Whether the ballot was missing, not wrong.
-    pub timeout: bool,
+    /// What gave it away.
+    pub sign: Sign,
+}
+
+/// What gives a faulty replica away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Its ballot differs from the majority's.
+    Difference,
+    /// Its ballot did not come in time.
+    Timeout,
+    /// Its kernel asks for repair: the program was stopped by a fault of its own.
+    Request,
 }
 
 /// What a repair did, over all its rounds.
@@ -101,7 +113,13 @@ impl Evidence<'_> {
         Some(Detection {
             epoch: found.command.epoch,
             majority: all as u8 & !status.faulty,
-            timeout: status.timeout & bit != 0,
+            sign: if status.timeout & bit != 0 {
+                Sign::Timeout
+            } else if status.recovering & bit != 0 {
+                Sign::Request
+            } else {
+                Sign::Difference
+            },
         })
     }
 
@@ -126,6 +144,16 @@ impl Evidence<'_> {
         };
         let tail = self.exchanges.iter().rev().take_while(unanimous);
         tail.last().map(|exchange| exchange.command.epoch)
+    }
+
+    /// The epoch in which the set stopped for lack of a majority.
+    #[must_use]
+    pub fn stopped(&self) -> Option<u64> {
+        let stopped = |exchange: &&Exchange| exchange.command.status.outcome == Outcome::Stopped;
+        self.exchanges
+            .iter()
+            .find(stopped)
+            .map(|exchange| exchange.command.epoch)
     }
 
     /// The time of the vote of `epoch`, by the timestamp counter.

@@ -6,7 +6,7 @@ mod session;
 mod verdict;
 mod view;
 
-pub use evidence::{Detection, Evidence, Outputs, Repair};
+pub use evidence::{Detection, Evidence, Outputs, Repair, Sign};
 pub use options::{HELP, RunOptions};
 pub use verdict::{Line, Verdict};
 
@@ -90,7 +90,12 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     let watched = session.watch();
     session.view.erase();
     if let Err(error) = watched {
-        return Err(session.explained(error));
+        let error = session.explained(error);
+        // The trace may tell more; without one the error is what there is.
+        if let Ok((_, trace)) = session.finish() {
+            let _ = trace.save(&trace_file);
+        }
+        return Err(error);
     }
     let (verdict, trace) = session.finish()?;
     trace

@@ -9,6 +9,7 @@ use crate::record;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
+use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System};
 use tern_trace::{Note, Trace};
 use tern_units::PAGE_SIZE;
@@ -50,6 +51,7 @@ impl<'a> Session<'a> {
             .ok_or_else(|| Error::failure("no line to the plant"))?;
         let incoming = link::drive(line, options.seed);
         let ready = boot(&mut machine)?;
+        machine.take_short_turns()?;
         let address = Directory::address(&ready)
             .ok_or_else(|| Error::failure(format!("no address in '{ready}'")))?;
         let directory = Directory::read(&machine.memory, address)?;
@@ -95,7 +97,11 @@ impl<'a> Session<'a> {
             .last()
             .is_none_or(|last| last.command.epoch + 1 < epochs)
         {
-            let epoch = self.next_exchange()?.command.epoch;
+            let command = self.next_exchange()?.command;
+            if command.status.outcome == Outcome::Stopped {
+                break;
+            }
+            let epoch = command.epoch;
             let due = self.injected.is_none() && epoch >= after;
             if due && self.options.fault.target != Target::None {
                 std::thread::sleep(delay);

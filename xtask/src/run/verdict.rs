@@ -1,5 +1,5 @@
 //! The verdict: what has to hold for a run to count as passed, and what was seen.
-use super::evidence::{Evidence, Repair};
+use super::evidence::{Evidence, Repair, Sign};
 use std::fmt;
 use tern_abi::directory::ExitReason;
 use tern_config::Voting;
@@ -83,6 +83,9 @@ impl Verdict {
     }
 
     fn recovery(&mut self, evidence: &Evidence<'_>) {
+        if let Some(epoch) = evidence.stopped() {
+            self.require("safe stop", false, format!("no majority in epoch {epoch}"));
+        }
         let accusations = evidence.false_accusations();
         self.require(
             "false accusations",
@@ -104,10 +107,10 @@ impl Verdict {
                 .tsc
                 .to_duration(tsc.saturating_sub(injected.tsc))
         });
-        let how = if detection.timeout {
-            "no ballot in time"
-        } else {
-            "summary differs"
+        let how = match detection.sign {
+            Sign::Difference => "summary differs",
+            Sign::Timeout => "no ballot in time",
+            Sign::Request => "its program had stopped",
         };
         let after = delay.map_or("?".into(), |delay| delay.to_string());
         let seen = format!("epoch {}, {after} after the fault: {how}", detection.epoch);
