@@ -414,7 +414,7 @@ fn systems() -> impl Strategy<Value = System> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn no_simulated_response_exceeds_the_reported_bound(system in systems()) {
@@ -432,5 +432,46 @@ proptest! {
                 thread.name, response, thread.in_step
             );
         }
+    }
+}
+
+/// Durations from a nanosecond to the longest there is.
+fn duration() -> impl Strategy<Value = u64> {
+    (0..61_u32, any::<u64>())
+        .prop_map(|(bits, number)| (number % (1 << bits) + 1).min(1_000_000_000_000_000_000))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_sizes_of_numbers_make_the_analysis_or_the_simulation_panic(
+        servers in proptest::collection::vec(
+            (duration(), duration(), duration(), duration(), duration(), duration(), duration(), duration()),
+            1..5,
+        ),
+        until in duration(),
+        cost in duration(),
+    ) {
+        let servers = servers.into_iter().zip(0..).map(|((a, b, deadline, jitter, blocking, wcet, period, offset), priority)| Server {
+            budget: a.min(b),
+            period: a.max(b),
+            deadline,
+            jitter,
+            blocking,
+            priority,
+            threads: vec![Thread { wcet, period, deadline, offset, ..Thread::default() }],
+            ..Server::default()
+        });
+        let sandbox = Sandbox { servers: servers.collect(), ..Sandbox::default() };
+        let system = System { sandboxes: vec![sandbox], ..System::default() };
+        let costs = CostTable { context_switch: Duration::from_nanos(cost), ..CostTable::NONE };
+        for costs in [CostTable::NONE, costs] {
+            let _ = check(&system, &costs).to_string();
+        }
+        // Short enough that the scheduler's own events stay few.
+        let least = system.sandboxes[0].servers.iter().map(|it| it.budget.min(it.threads[0].wcet)).min();
+        let until = until.min(least.unwrap_or(1).saturating_mul(1000));
+        let _ = tern_sim::simulate(&system, Instant::from_nanos(until));
     }
 }

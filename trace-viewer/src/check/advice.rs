@@ -101,10 +101,12 @@ impl<'a> Advisor<'a> {
         ))
     }
 
-    /// On a thread that is late or unbounded.
+    /// On a thread that is late or unbounded; `bounded` tells whether its server has a
+    /// bound.
     pub(super) fn thread(
         &mut self,
         server: usize,
+        bounded: bool,
         thread: usize,
         response: Option<Duration>,
         deadline: Duration,
@@ -112,7 +114,7 @@ impl<'a> Advisor<'a> {
         let own = &self.core.servers[server];
         let reason = match response {
             Some(response) => late("a job may be done", response, deadline),
-            None if self.core.response(server).is_none() => "no bound: its server has none".into(),
+            None if !bounded => "no bound: its server has none".into(),
             None => {
                 let up_to = &self.core.threads[server][..=thread];
                 let asked: u128 = up_to.iter().map(|it| share(it.wcet, it.period)).sum();

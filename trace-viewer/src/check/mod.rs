@@ -313,7 +313,9 @@ fn sandbox_report(sandbox: &Sandbox, costs: &CostTable, advise: bool) -> Sandbox
                     (it.bound, it.in_step) = (Bound::DavisBurns, true);
                 }
                 if !it.schedulable() {
-                    it.failure = Some(advisor.thread(*position, index, it.response, it.deadline));
+                    let bounded = response.is_some();
+                    it.failure =
+                        Some(advisor.thread(*position, bounded, index, it.response, it.deadline));
                 }
                 report.threads.push(it);
             }
