@@ -11,6 +11,8 @@ const POWER_TIMER_HERTZ: u64 = 3_579_545;
 const POWER_TIMER_MASK: u32 = 0xff_ffff;
 /// How long rates are measured.
 const MEASURE_MILLIS: u64 = 50;
+/// Tries to read two clocks at the same moment.
+const CLOSEST_TRIES: u32 = 32;
 /// Reads of a timer that does not move before it is given up.
 const MAX_STILL_READS: u32 = 10_000_000;
 
@@ -41,27 +43,35 @@ fn choose(told: Option<u64>, measured: Option<u64>) -> Option<u64> {
 }
 
 fn measured_hertz(timer: PowerTimer) -> Option<u64> {
-    let (first_ticks, first_tsc) = next_tick(timer)?;
-    let wanted = POWER_TIMER_HERTZ * MEASURE_MILLIS / 1000;
-    loop {
-        let (ticks, tsc) = next_tick(timer)?;
-        let passed = u64::from(ticks.wrapping_sub(first_ticks) & POWER_TIMER_MASK);
-        if passed >= wanted {
-            let hertz =
-                u128::from(tsc - first_tsc) * u128::from(POWER_TIMER_HERTZ) / u128::from(passed);
-            return Some(hertz as u64);
-        }
-    }
-}
-
-/// The power timer's next value and the timestamp when it was first seen.
-fn next_tick(timer: PowerTimer) -> Option<(u32, u64)> {
     // SAFETY: reading the timer changes nothing.
     let read = || unsafe { port::read_u32(timer.port) } & POWER_TIMER_MASK;
-    let before = read();
-    (0..MAX_STILL_READS)
-        .map(|_| (read(), timestamp()))
-        .find(|(now, _)| *now != before)
+    let passed = |from: u32, to: u32| u64::from(to.wrapping_sub(from) & POWER_TIMER_MASK);
+    let (first, first_tsc) = closest(read);
+    let (mut last, mut still) = (first, 0);
+    while passed(first, last) < POWER_TIMER_HERTZ * MEASURE_MILLIS / 1000 {
+        let now = read();
+        still = if now == last { still + 1 } else { 0 };
+        if still > MAX_STILL_READS {
+            return None;
+        }
+        last = now;
+    }
+    let (last, last_tsc) = closest(read);
+    let ticks = u128::from(last_tsc - first_tsc);
+    Some((ticks * u128::from(POWER_TIMER_HERTZ) / u128::from(passed(first, last))) as u64)
+}
+
+/// A value and the timestamp at which it was read: of several tries the one that took
+/// least, as an emulator's host may be busy in between.
+fn closest(read: impl Fn() -> u32) -> (u32, u64) {
+    let tries = (0..CLOSEST_TRIES).map(|_| {
+        let before = timestamp();
+        let value = read();
+        let took = timestamp() - before;
+        (took, value, before + took / 2)
+    });
+    let best = tries.min_by_key(|&(took, ..)| took);
+    best.map_or_else(|| (read(), timestamp()), |(_, value, tsc)| (value, tsc))
 }
 
 /// Ticks a second of this core's APIC timer at divider 1.
@@ -74,11 +84,10 @@ pub fn apic_timer_hertz(local: LocalApic, tsc: TscFrequency) -> u64 {
         local.write(Register::LVT_TIMER, apic::LVT_MASKED);
         local.write(Register::TIMER_DIVIDE, apic::DIVIDE_BY_1);
         local.write(Register::TIMER_INITIAL, u32::MAX);
-        let start = timestamp();
-        let first = local.read(Register::TIMER_CURRENT);
+        let (first, start) = closest(|| local.read(Register::TIMER_CURRENT));
         wait(span);
-        let last = local.read(Register::TIMER_CURRENT);
-        let ticks = timestamp() - start;
+        let (last, end) = closest(|| local.read(Register::TIMER_CURRENT));
+        let ticks = end - start;
         local.write(Register::TIMER_INITIAL, 0);
         (u128::from(first - last) * u128::from(tsc.hertz()) / u128::from(ticks)) as u64
     }
