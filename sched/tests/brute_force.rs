@@ -1,12 +1,12 @@
 //! The analysis against simulation by the scheduler itself, on random small systems: no
 //! response above its bound, and the bound met at the critical instant.
 mod common;
-use common::{Jobs, Random, simulate, span};
-use tern_sched::ServerParameters;
+use common::{Jobs, Random, simulate, simulate_with_pauses, span};
 use tern_sched::analysis::{
     Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_responses,
     thread_responses,
 };
+use tern_sched::{ServerKind, ServerParameters};
 use tern_units::Duration;
 
 const SYSTEMS: u64 = if cfg!(debug_assertions) {
@@ -95,16 +95,22 @@ fn at_the_critical_instant_each_server_meets_its_bound_exactly() {
     );
 }
 
-/// Any release pattern with at least a period between jobs, and any jitter below.
+/// Any release pattern with at least a period between arrivals, any jitter, and servers of
+/// both kinds.
 #[test]
 fn no_server_responds_later_than_its_bound() {
     for seed in 0..SYSTEMS {
         let mut random = Random(seed + 1_000_000);
         let servers = random_servers(&mut random, 4);
         let mut models = models(&servers);
-        for model in &mut models {
+        let mut parameters = parameters(&servers);
+        for (model, parameters) in models.iter_mut().zip(&mut parameters) {
             if random.within(0, 2) == 0 {
                 model.jitter = span(random.within(1, 10));
+            }
+            if random.within(0, 2) == 0 {
+                model.kind = ServerKind::Io;
+                parameters.kind = ServerKind::Io;
             }
         }
         let bounds: Vec<_> = server_responses(&models, &CostTable::NONE).collect();
@@ -127,7 +133,7 @@ fn no_server_responds_later_than_its_bound() {
                 Jobs { server, jobs }
             })
             .collect();
-        let outcome = simulate(&parameters(&servers), &threads, 2_000);
+        let outcome = simulate(&parameters, &threads, 2_000);
         for (index, bound) in bounds.iter().enumerate() {
             let Some(bound) = nanos(*bound) else { continue };
             let simulated = worst_response(&arrivals[index], &outcome.finished[index]);
@@ -142,12 +148,23 @@ fn no_server_responds_later_than_its_bound() {
 /// Several threads in each server, in order of precedence, at any offsets.
 #[test]
 fn no_thread_in_a_server_responds_later_than_its_bound() {
+    threads_respond_within_bounds(2_000_000, 0);
+}
+
+/// The same where a job suspends itself in the middle: waits for a verdict, say.
+#[test]
+fn no_thread_that_suspends_itself_responds_later_than_its_bound() {
+    threads_respond_within_bounds(3_000_000, 12);
+}
+
+fn threads_respond_within_bounds(first_seed: u64, longest_suspension: u64) {
     let (mut by_davis_burns, mut by_supply, mut met) = (0, 0, 0);
     for seed in 0..SYSTEMS {
-        let mut random = Random(seed + 2_000_000);
+        let mut random = Random(seed + first_seed);
         let servers = random_servers(&mut random, 3);
         let models = models(&servers);
         let mut threads = Vec::new();
+        let mut pauses = Vec::new();
         let mut bounds = Vec::new();
         for (index, response) in server_responses(&models, &CostTable::NONE).enumerate() {
             let (c, t) = servers[index];
@@ -155,7 +172,14 @@ fn no_thread_in_a_server_responds_later_than_its_bound() {
                 .map(|_| {
                     let period = random.within(t, 4 * t);
                     let work = random.within(1, (period * c / t / 2).max(1));
-                    ThreadModel::periodic(span(work), span(period))
+                    let suspension = match work > 1 && random.within(0, 1) == 0 {
+                        true => span(random.within(0, longest_suspension)),
+                        false => span(0),
+                    };
+                    ThreadModel {
+                        suspension,
+                        ..ThreadModel::periodic(span(work), span(period))
+                    }
                 })
                 .collect();
             let costs = CostTable::NONE;
@@ -170,6 +194,7 @@ fn no_thread_in_a_server_responds_later_than_its_bound() {
             bounds.extend(results);
             let greedy = random.within(0, 2) == 0;
             for thread in group {
+                pauses.push(thread.suspension.as_nanos());
                 let (work, period) = (thread.wcet.as_nanos(), thread.period.as_nanos());
                 let mut release = random.within(0, period);
                 let mut jobs = Vec::new();
@@ -184,7 +209,7 @@ fn no_thread_in_a_server_responds_later_than_its_bound() {
                 });
             }
         }
-        let outcome = simulate(&parameters(&servers), &threads, 4_000);
+        let outcome = simulate_with_pauses(&parameters(&servers), &threads, &pauses, 4_000);
         for (index, bound) in bounds.iter().enumerate() {
             let Some(limit) = nanos(bound.response) else {
                 continue;
@@ -210,7 +235,7 @@ fn no_thread_in_a_server_responds_later_than_its_bound() {
 #[test]
 fn a_server_with_endless_work_supplies_at_least_its_bound() {
     for seed in 0..SYSTEMS / 4 {
-        let mut random = Random(seed + 3_000_000);
+        let mut random = Random(seed + 4_000_000);
         let servers = random_servers(&mut random, 3);
         let models = models(&servers);
         let costs = CostTable::NONE;

@@ -2,6 +2,10 @@
 //! backwards, and instants at both ends of time.
 mod common;
 use common::{Random, at, span};
+use tern_sched::analysis::{
+    Copying, CostTable, ServerContext, ServerModel, Supply, ThreadModel, ThreadResponse,
+    admissible, recovery_bound, recovery_epochs, server_responses, thread_responses,
+};
 use tern_sched::{
     AddError, Scheduler, ServerId, ServerKind, ServerParameters, Silent, SporadicServer, ThreadId,
     ThreadState,
@@ -120,6 +124,83 @@ fn any_sequence_of_calls_with_any_times_keeps_the_rules() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
+    for seed in 0..RUNS / 10 {
+        let mut random = Random(seed);
+        let duration = |random: &mut Random| span(any(random));
+        let servers: Vec<_> = (0..random.within(1, 4))
+            .map(|_| ServerModel {
+                kind: if random.within(0, 3) == 0 {
+                    ServerKind::Io
+                } else {
+                    ServerKind::Sporadic
+                },
+                budget: duration(&mut random),
+                period: duration(&mut random),
+                deadline: duration(&mut random),
+                jitter: duration(&mut random),
+                blocking: duration(&mut random),
+                activations: any(&mut random) as u32,
+                raised_to: (random.within(0, 4) == 0).then(|| random.within(0, 5) as usize),
+            })
+            .collect();
+        let mut costs = CostTable::NONE;
+        if random.within(0, 1) == 0 {
+            costs.context_switch = duration(&mut random);
+            costs.longest_non_preemptible = duration(&mut random);
+        }
+        let threads: Vec<_> = (0..random.within(0, 4))
+            .map(|_| ThreadModel {
+                wcet: duration(&mut random),
+                period: duration(&mut random),
+                jitter: duration(&mut random),
+                suspension: duration(&mut random),
+            })
+            .collect();
+        let mut results = vec![ThreadResponse::default(); threads.len()];
+        for (index, response) in server_responses(&servers, &costs).enumerate() {
+            assert!(response.is_none_or(|response| response >= servers[index].budget));
+            for response in [response, Some(duration(&mut random))] {
+                let context = ServerContext {
+                    servers: &servers,
+                    index,
+                    response,
+                    costs: &costs,
+                };
+                thread_responses(&context, &threads, &mut results);
+                for (result, thread) in results.iter().zip(&threads) {
+                    assert!(
+                        result
+                            .response
+                            .is_none_or(|response| response >= thread.wcet)
+                    );
+                }
+            }
+        }
+        let _ = admissible(&servers);
+        let Some(supply) = Supply::new(servers[0].budget, servers[0].period) else {
+            continue;
+        };
+        let supply = supply.with_response(duration(&mut random));
+        let time = supply.time_for(duration(&mut random));
+        assert!(supply.bound(time) <= time);
+        let copying = Copying {
+            pages: any(&mut random),
+            total: any(&mut random),
+            donor: supply,
+            target: supply,
+            donor_cost: duration(&mut random),
+            target_cost: duration(&mut random),
+            latency: duration(&mut random),
+            dirtied: any(&mut random),
+            period: duration(&mut random),
+        };
+        let _ = recovery_bound(&copying, 20);
+        let _ = recovery_epochs(&copying, duration(&mut random));
     }
 }
 

@@ -37,7 +37,7 @@ pub use threads::{Bound, ServerContext, ThreadModel, ThreadResponse, thread_resp
 const HORIZON: u64 = 1 << 62;
 
 /// A bound that takes more steps than this is taken not to exist.
-const MAX_STEPS: u32 = 1 << 18;
+const MAX_STEPS: u32 = 1 << 16;
 
 /// The steps left for one bound, so that no input keeps the analysis busy for long.
 struct Steps(u32);

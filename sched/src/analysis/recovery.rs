@@ -185,14 +185,14 @@ pub fn recovery_epochs(
         return Err(RecoveryObstacle::NoTime { window, needed });
     }
     let rest = pages.saturating_sub(each);
-    let mut rounds = 1;
+    let mut rounds = 1_u64;
     if rest > 0 {
         let gain = each.checked_sub(copying.dirtied).filter(|gain| *gain > 0);
         let gain = gain.ok_or(RecoveryObstacle::Dirtied {
             dirtied: copying.dirtied,
             copied: each,
         })?;
-        rounds += rest.div_ceil(gain);
+        rounds = rest.div_ceil(gain).saturating_add(1);
     }
     let again = copying.dirtied.saturating_mul(rounds - 1);
     Ok(RecoveryBound {

@@ -80,6 +80,9 @@ impl ServerModel {
     /// above the demand with every shorter period it may inherit, since the capacity
     /// shrinks with the period.
     pub(super) fn interference(&self, window: u64, activation: u64) -> u64 {
+        if !self.is_valid() {
+            return u64::MAX;
+        }
         let (cost, period) = (self.cost(activation), self.period.as_nanos());
         match self.kind {
             ServerKind::Sporadic => window

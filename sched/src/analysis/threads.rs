@@ -184,11 +184,10 @@ impl Analysis<'_> {
             return None;
         }
         let (capacity, gap) = self.supply.capacity_and_gap();
-        let asked = self.threads[..=index]
-            .iter()
-            .map(|thread| utilization(thread.wcet.as_nanos(), thread.period.as_nanos()))
-            .fold(0, u128::saturating_add);
-        if asked > utilization(capacity, server_period) + 1 {
+        let offered = utilization(capacity, server_period) + 1;
+        let asked = self.asked(index, form);
+        let waiting = utilization(own.suspension.as_nanos(), period);
+        if asked > offered {
             return None;
         }
         let absence = match bound {
@@ -234,6 +233,9 @@ impl Analysis<'_> {
             if done <= arrival {
                 return Some(Duration::from_nanos(worst));
             }
+            if asked.saturating_add(waiting) > offered {
+                return None;
+            }
             demand = demand.saturating_add(each);
         }
     }
@@ -264,6 +266,20 @@ impl Analysis<'_> {
                     .div_ceil(thread.period.as_nanos().max(1));
                 sum.saturating_add(jobs.saturating_mul(each))
             })
+    }
+
+    /// The share of the core that a thread and those above it ask for, its own suspension
+    /// left out.
+    fn asked(&self, index: usize, form: Suspension) -> u128 {
+        let share = |(position, thread): (usize, &ThreadModel)| {
+            let mut each = thread.wcet;
+            if form == Suspension::Execution && position < index {
+                each = each.saturating_add(thread.suspension);
+            }
+            utilization(each.as_nanos(), thread.period.as_nanos())
+        };
+        let threads = self.threads[..=index].iter().enumerate();
+        threads.map(share).fold(0, u128::saturating_add)
     }
 
     fn blocked_by_suspension(&self, index: usize, form: Suspension) -> u64 {

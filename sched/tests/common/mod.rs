@@ -78,6 +78,17 @@ impl Observer for Recorder<'_> {
 
 /// Runs `threads` in `servers` until `end` with timers that fire exactly when asked.
 pub fn simulate(servers: &[ServerParameters], threads: &[Jobs], end: u64) -> Outcome {
+    simulate_with_pauses(servers, threads, &vec![0; threads.len()], end)
+}
+
+/// The same, where each job of a thread suspends itself once for its thread's pause, in the
+/// middle of its work.
+pub fn simulate_with_pauses(
+    servers: &[ServerParameters],
+    threads: &[Jobs],
+    pauses: &[u64],
+    end: u64,
+) -> Outcome {
     let mut scheduler = Box::new(Scheduler::<16, 32, 16>::new());
     let mut outcome = Outcome {
         runs: vec![Vec::new(); servers.len()],
@@ -115,9 +126,16 @@ pub fn simulate(servers: &[ServerParameters], threads: &[Jobs], end: u64) -> Out
         let (_, work) = queue
             .front_mut()
             .expect("only threads with work are runnable");
-        let ran = (next - now).min(*work);
+        let job = outcome.finished[thread.index()].len();
+        let half = threads[thread.index()].jobs[job].1 / 2;
+        let pause = pauses[thread.index()];
+        let until = if pause > 0 && *work > half { half } else { 0 };
+        let ran = (next - now).min(*work - until);
         next = now + ran;
         *work -= ran;
+        if ran > 0 && *work == half && half > 0 && pause > 0 {
+            scheduler.sleep_until(thread, at(next + pause));
+        }
         let server = threads[thread.index()].server;
         match outcome.runs[server].last_mut() {
             Some((_, until)) if *until == now => *until = next,
