@@ -144,7 +144,7 @@ impl CoreReplay {
                 at: returns,
             } => {
                 if let Some(server) = self.servers.get_mut(usize::from(server)) {
-                    let returns = i64::try_from(returns.as_nanos()).unwrap_or(i64::MAX);
+                    let returns = Trace::within_horizon(returns.as_nanos());
                     server.posted(at, amount.as_nanos().cast_signed(), returns);
                 }
             }
@@ -198,7 +198,8 @@ impl CoreReplay {
 
     fn stop(&mut self, at: i64) {
         if let Some((server, since)) = self.running.take() {
-            self.servers[server].ran += (at - since).max(0);
+            let server = &mut self.servers[server];
+            server.ran = server.ran.saturating_add((at - since).max(0));
         }
     }
 
@@ -294,7 +295,7 @@ impl ServerReplay {
 
     fn posted(&mut self, at: i64, amount: i64, returns: i64) {
         self.replenishments += 1;
-        self.charged += amount;
+        self.charged = self.charged.saturating_add(amount);
         if !self.checked {
             return;
         }
@@ -360,7 +361,7 @@ impl ServerReplay {
         let allowed = CHARGE_TOLERANCE_BASE_NS
             + self.ran / CHARGE_TOLERANCE_SHARE
             + self.runs * CHARGE_TOLERANCE_NS;
-        if self.checked && self.ran - self.charged > allowed {
+        if self.checked && self.ran.saturating_sub(self.charged) > allowed {
             let text = format!("ran for {} ns, was charged {} ns", self.ran, self.charged);
             self.object(end, "uncharged", text);
         }

@@ -162,8 +162,8 @@ impl ServerLayout {
         Self {
             name: server.name.clone(),
             kind: server.kind,
-            budget: server.budget,
-            period: server.period,
+            budget: within(server.budget),
+            period: within(server.period),
         }
     }
 }
@@ -185,20 +185,28 @@ impl ThreadLayout {
     /// epoch.
     #[must_use]
     pub fn nominal_release(&self, job: u32) -> Option<i64> {
-        let after = self.period.checked_mul(job.into())?;
-        let nominal = i64::try_from(self.offset.checked_add(after)?).ok()?;
-        self.is_periodic().then_some(nominal)
+        let nominal = self
+            .period
+            .saturating_mul(job.into())
+            .saturating_add(self.offset);
+        self.is_periodic().then_some(Trace::within_horizon(nominal))
     }
 
     fn of(server: usize, thread: &tern_config::Thread) -> Self {
         Self {
             name: thread.name.clone(),
             server,
-            period: thread.period,
-            deadline: thread.deadline,
-            offset: thread.offset,
+            period: within(thread.period),
+            deadline: within(thread.deadline),
+            offset: within(thread.offset),
             runs: thread.runs.clone(),
             bound: None,
         }
     }
+}
+
+/// A description in a trace need not have been validated; times that no run reaches are
+/// cut, so that sums of them fit.
+const fn within(nanos: u64) -> u64 {
+    Trace::within_horizon(nanos).cast_unsigned()
 }

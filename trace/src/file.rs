@@ -124,20 +124,28 @@ impl Core {
 }
 
 impl Trace {
-    /// Nanoseconds from the time epoch to `tsc`, negative before it.
+    /// The farthest from the epoch that a time is told, 36 years: what lies beyond is
+    /// nonsense, and sums of such times still fit.
+    pub const HORIZON_NANOS: i64 = 1 << 60;
+
+    /// Nanoseconds from the time epoch to `tsc`, negative before it; within
+    /// [`Trace::HORIZON_NANOS`].
     #[must_use]
     pub const fn nanos(&self, tsc: u64) -> i64 {
-        const fn clamp(nanos: u64) -> i64 {
-            if nanos > i64::MAX as u64 {
-                i64::MAX
-            } else {
-                nanos as i64
-            }
-        }
         if tsc >= self.epoch_tsc {
-            clamp(self.tsc.to_duration(tsc - self.epoch_tsc).as_nanos())
+            Self::within_horizon(self.tsc.to_duration(tsc - self.epoch_tsc).as_nanos())
         } else {
-            -clamp(self.tsc.to_duration(self.epoch_tsc - tsc).as_nanos())
+            -Self::within_horizon(self.tsc.to_duration(self.epoch_tsc - tsc).as_nanos())
+        }
+    }
+
+    /// The same for nanoseconds after the epoch, or any length of time.
+    #[must_use]
+    pub const fn within_horizon(nanos: u64) -> i64 {
+        if nanos > Self::HORIZON_NANOS as u64 {
+            Self::HORIZON_NANOS
+        } else {
+            nanos as i64
         }
     }
 

@@ -40,7 +40,7 @@ impl BudgetLog {
 
     pub(super) fn posted(&mut self, at: i64, amount: u64, returns: i64) {
         self.advance(at);
-        self.level -= amount.cast_signed();
+        self.level = self.level.saturating_sub(amount.cast_signed());
         self.since = self.since.map(|_| at);
         self.point(at);
         self.returning.push(Reverse((returns, amount)));
@@ -53,7 +53,7 @@ impl BudgetLog {
         {
             self.returning.pop();
             self.point(time);
-            self.level += amount.cast_signed();
+            self.level = self.level.saturating_add(amount.cast_signed());
             self.point(time);
         }
     }
@@ -61,7 +61,7 @@ impl BudgetLog {
     fn point(&mut self, at: i64) {
         let ran = self.since.map_or(0, |since| (at - since).max(0));
         self.points
-            .extend([at as f64, (self.level - ran).max(0) as f64]);
+            .extend([at as f64, self.level.saturating_sub(ran).max(0) as f64]);
     }
 
     pub(super) fn finish(mut self, end: i64) -> (Vec<f64>, Vec<f64>) {

@@ -1,5 +1,7 @@
 //! What the chart draws, collected in one pass over each core's records: who ran when,
 //! jobs, budgets, and the marks of redundancy.
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use tern_trace::{Core, Event, Trace, VoteOutcome};
 
@@ -117,7 +119,7 @@ fn tracks(trace: &Trace, layout: &Layout, number: usize, core: &Core, end: i64) 
                 at: returns,
             } => {
                 if let Some(budget) = budgets.get_mut(usize::from(server)) {
-                    let returns = i64::try_from(returns.as_nanos()).unwrap_or(i64::MAX);
+                    let returns = Trace::within_horizon(returns.as_nanos());
                     budget.posted(at, amount.as_nanos(), returns);
                 }
             }
@@ -212,27 +214,23 @@ const fn marked(event: Event) -> Option<&'static str> {
 
 fn threads(names: &CoreLayout, mut runs: Runs, jobs: &JobLog, end: i64) -> Vec<ThreadTrack> {
     let mut judged = jobs.judged(names, end);
-    let known = names.threads.len().max(runs.threads.len());
-    let count = judged
-        .keys()
-        .next_back()
-        .map_or(known, |&last| known.max(usize::from(last) + 1));
-    runs.threads.resize(count, Vec::new());
-    runs.threads
+    let known = 0..names.threads.len() as u16;
+    let numbers: BTreeSet<u16> = known
+        .chain(runs.threads.keys().copied())
+        .chain(judged.keys().copied())
+        .collect();
+    numbers
         .into_iter()
-        .enumerate()
-        .map(|(number, runs)| {
+        .map(|number| {
             let or_nan = |time: Option<i64>| time.map_or(f64::NAN, |time| time as f64);
-            let jobs = judged.remove(&(number as u16)).unwrap_or_default();
+            let jobs = judged.remove(&number).unwrap_or_default();
+            let known = names.threads.get(usize::from(number));
             ThreadTrack {
-                name: names.thread_name(number as u16),
-                server: names.server_of(number as u16),
-                deadline: names
-                    .threads
-                    .get(number)
-                    .and_then(|thread| thread.deadline()),
-                bound: names.threads.get(number).and_then(|thread| thread.bound),
-                runs: Floats(runs),
+                name: names.thread_name(number),
+                server: names.server_of(number),
+                deadline: known.and_then(|thread| thread.deadline()),
+                bound: known.and_then(|thread| thread.bound),
+                runs: Floats(runs.threads.remove(&number).unwrap_or_default()),
                 jobs: Floats(
                     jobs.into_iter()
                         .flat_map(|job| {
@@ -254,7 +252,7 @@ fn threads(names: &CoreLayout, mut runs: Runs, jobs: &JobLog, end: i64) -> Vec<T
 /// When each thread had the core.
 #[derive(Default)]
 struct Runs {
-    threads: Vec<Vec<f64>>,
+    threads: BTreeMap<u16, Vec<f64>>,
     running: Option<(u16, i64)>,
 }
 
@@ -264,11 +262,8 @@ impl Runs {
             return;
         }
         if let Some((thread, since)) = self.running.take() {
-            let thread = usize::from(thread);
-            if self.threads.len() <= thread {
-                self.threads.resize(thread + 1, Vec::new());
-            }
-            self.threads[thread].extend([since as f64, at.max(since) as f64]);
+            let runs = self.threads.entry(thread).or_default();
+            runs.extend([since as f64, at.max(since) as f64]);
         }
         self.running = next.map(|thread| (thread, at));
     }

@@ -95,7 +95,9 @@ impl ExitLog {
             .filter(|count| count.total > 0)
             .collect();
         Exits {
-            total: by_reason.iter().map(|count| count.total).sum(),
+            total: by_reason
+                .iter()
+                .fold(0, |sum, count| sum.saturating_add(count.total)),
             steady: by_reason.iter().map(|count| count.steady).sum(),
             steady_from_ns: self.readings.first().map(|reading| reading.at),
             by_reason,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tern_trace::Event;
+use tern_trace::{Event, Trace};
 
 use crate::layout::{CoreLayout, ThreadLayout};
 
@@ -261,8 +261,8 @@ struct Nominal {
 
 impl Nominal {
     fn release(self, number: u32) -> i64 {
-        self.offset
-            .saturating_add(self.period.saturating_mul(i64::from(number)))
+        let after = self.period.saturating_mul(i64::from(number));
+        self.offset.saturating_add(after).min(Trace::HORIZON_NANOS)
     }
 
     /// The number of the first job whose deadline is not before `end`.

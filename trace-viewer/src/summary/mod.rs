@@ -180,7 +180,9 @@ impl Summary {
     /// Records missing, over all sandboxes.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.sandboxes.iter().map(|sandbox| sandbox.lost).sum()
+        self.sandboxes
+            .iter()
+            .fold(0, |sum, sandbox| sum.saturating_add(sandbox.lost))
     }
 
     /// Every thread with its sandbox.
@@ -289,7 +291,7 @@ impl CoreLog {
         self.latest = self.latest.max(at);
         self.counts[event.encode(0).0.kind as usize] += 1;
         if let Event::ClockSync { now } = event {
-            let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+            let now = Trace::within_horizon(now.as_nanos());
             self.clock_error = self.clock_error.max(at.abs_diff(now));
         }
         self.jobs.event(at, event);

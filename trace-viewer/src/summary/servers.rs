@@ -74,7 +74,8 @@ impl ServerLog {
 
     fn stop(&mut self, at: i64) {
         if let Some((server, since)) = self.running.take() {
-            self.of(server).busy += (at - since).max(0);
+            let totals = self.of(server);
+            totals.busy = totals.busy.saturating_add((at - since).max(0));
         }
     }
 
@@ -101,7 +102,10 @@ impl ServerLog {
                     period_ns: period,
                     runs: totals.runs,
                     busy_ns: busy,
-                    budget_use_per_mille: used.checked_div(possible).unwrap_or(0) as u64,
+                    budget_use_per_mille: used
+                        .checked_div(possible)
+                        .unwrap_or(0)
+                        .min(u64::MAX.into()) as u64,
                     exhaustions: totals.exhaustions,
                     posted: totals.posted,
                     posted_ns: totals.posted_nanos,
