@@ -1,17 +1,20 @@
 //! What a machine needs besides Rust, and how its package manager installs it.
 use crate::build::run;
+use crate::emulator::bochs;
 use crate::error::{Error, Result};
 use crate::qemu10;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A package manager: how to install packages without questions, and what the
-/// emulator's package is called.
+/// emulators' packages are called.
 struct Manager {
     program: &'static str,
     refresh: Option<&'static [&'static str]>,
     install: &'static [&'static str],
-    emulator: &'static str,
+    qemu: &'static [&'static str],
+    /// None where it is not built with debugger, several processors, VT-x and AMD-V.
+    bochs: &'static [&'static str],
 }
 
 const MANAGERS: [Manager; 3] = [
@@ -19,19 +22,22 @@ const MANAGERS: [Manager; 3] = [
         program: "apt-get",
         refresh: Some(&["update", "--quiet"]),
         install: &["install", "--yes", "--quiet", "--no-install-recommends"],
-        emulator: "qemu-system-x86",
+        qemu: &["qemu-system-x86"],
+        bochs: &["bochs", "bochs-term"],
     },
     Manager {
         program: "dnf",
         refresh: None,
         install: &["install", "--assumeyes", "--quiet"],
-        emulator: "qemu-system-x86-core",
+        qemu: &["qemu-system-x86-core"],
+        bochs: &[],
     },
     Manager {
         program: "pacman",
         refresh: None,
         install: &["--sync", "--refresh", "--needed", "--noconfirm"],
-        emulator: "qemu-system-x86",
+        qemu: &["qemu-system-x86"],
+        bochs: &[],
     },
 ];
 
@@ -80,39 +86,58 @@ pub fn emulator(choice: Option<&str>) -> Result<PathBuf> {
 /// If the package manager is unknown, may not be used without a password (the message
 /// then holds the command to type), or fails.
 pub fn ensure_emulator() -> Result<PathBuf> {
-    if let Some(emulator) = find_program(EMULATOR) {
-        return Ok(emulator);
+    ensure(EMULATOR, |manager| manager.qemu)
+}
+
+/// Installs Bochs if it is missing, and returns where it is. Only Debian and its
+/// derivatives have it built as it is needed: with its debugger and both vendors'
+/// virtualization.
+///
+/// # Errors
+/// As [`ensure_emulator`].
+pub fn ensure_bochs() -> Result<PathBuf> {
+    ensure(bochs::EMULATOR, |manager| manager.bochs)
+}
+
+fn ensure(
+    program: &str,
+    packages: impl Fn(&Manager) -> &'static [&'static str],
+) -> Result<PathBuf> {
+    if let Some(found) = find_program(program) {
+        return Ok(found);
     }
     let Some(manager) = MANAGERS
         .iter()
-        .find(|manager| find_program(manager.program).is_some())
+        .find(|manager| !packages(manager).is_empty() && find_program(manager.program).is_some())
     else {
+        let managers = MANAGERS
+            .iter()
+            .filter(|manager| !packages(manager).is_empty());
+        let names: Vec<_> = managers.map(|manager| manager.program).collect();
         return Err(Error::input(format!(
-            "{EMULATOR} is missing, and of apt-get, dnf and pacman none is here: install QEMU for x86-64 by hand"
+            "{program} is missing, and there is no {} to install it: install it by hand",
+            names.join(" or ")
         )));
     };
-    install(manager)?;
-    find_program(EMULATOR).ok_or_else(|| {
+    let packages = packages(manager);
+    install(manager, program, packages)?;
+    find_program(program).ok_or_else(|| {
         Error::failure(format!(
-            "{} is installed, but {EMULATOR} is not on the path",
-            manager.emulator
+            "{} is installed, but {program} is not on the path",
+            packages.join(" ")
         ))
     })
 }
 
-fn install(manager: &Manager) -> Result<()> {
-    let line = format!(
-        "{} {} {}",
-        manager.program,
-        manager.install.join(" "),
-        manager.emulator
-    );
+fn install(manager: &Manager, program: &str, packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    let line = format!("{} {} {names}", manager.program, manager.install.join(" "));
     let Some(elevation) = elevation() else {
         return Err(Error::input(format!(
-            "{EMULATOR} is missing; install it with: sudo {line}"
+            "{program} is missing; install it with: sudo {line}"
         )));
     };
-    eprintln!("installing {} ({line})", manager.emulator);
+    eprintln!("installing {names} ({line})");
     let privileged = |arguments: &[&str]| {
         let mut words = elevation.to_vec();
         words.push(manager.program);
@@ -128,7 +153,7 @@ fn install(manager: &Manager) -> Result<()> {
         privileged(refresh)?;
     }
     let mut arguments = manager.install.to_vec();
-    arguments.push(manager.emulator);
+    arguments.extend(packages);
     privileged(&arguments)
 }
 
