@@ -15,9 +15,6 @@ const ANSWER_BOUND: Duration = Duration::from_secs(10);
 
 /// First character of a packet that says why the machine has stopped.
 const STOPPED: char = 'T';
-/// The byte, outside any packet, that stops the machine.
-const INTERRUPT: u8 = 3;
-
 /// A core's registers, as far as fault injection needs them. They are those of the
 /// guest while the core is in one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,17 +126,49 @@ impl Debugger {
         self.expect_ok(&format!("P{number:x}={}", to_hex(&value.to_le_bytes())))
     }
 
-    /// Lets the machine go on for `time` of the host, and stops it again.
+    /// Sets or removes a breakpoint at a virtual address of whatever runs.
+    ///
+    /// # Errors
+    /// If the stub refuses.
+    pub fn breakpoint(&mut self, address: u64, set: bool) -> Result<()> {
+        let verb = if set { 'Z' } else { 'z' };
+        self.expect_ok(&format!("{verb}0,{address:x},1"))
+    }
+
+    /// Lets the machine go on until a core reaches a breakpoint, and returns that core.
+    ///
+    /// # Errors
+    /// If none does within some seconds of the host's time.
+    pub fn run_to_breakpoint(&mut self) -> Result<u32> {
+        self.send("c")?;
+        self.stopped_core()
+    }
+
+    /// Executes one instruction of a core; the others stand still.
     ///
     /// # Errors
     /// If the stub does not answer.
-    pub fn let_run(&mut self, time: Duration) -> Result<()> {
-        let doing = || "debugger stub: stopping the machine".to_string();
-        self.send("c")?;
-        std::thread::sleep(time);
-        self.stream.write_all(&[INTERRUPT]).context(doing)?;
-        while !self.answer().context(doing)?.starts_with(STOPPED) {}
-        Ok(())
+    pub fn step(&mut self, core: u32) -> Result<()> {
+        self.send(&format!("vCont;s:{:x}", core + 1))?;
+        self.stopped_core().map(drop)
+    }
+
+    /// The core that the next packet `T..thread:N;` names.
+    fn stopped_core(&mut self) -> Result<u32> {
+        let doing = || "debugger stub: waiting for a core to stop".to_string();
+        loop {
+            let packet = self.answer().context(doing)?;
+            let Some((_, thread)) = packet.split_once("thread:") else {
+                continue;
+            };
+            let digits = thread
+                .trim_end_matches(';')
+                .rsplit('.')
+                .next()
+                .unwrap_or(thread);
+            let number = u32::from_str_radix(digits, 16).context(doing)?;
+            return Ok(number.saturating_sub(1));
+        }
     }
 
     /// Lets the machine go on, and closes the connection.

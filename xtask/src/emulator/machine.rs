@@ -70,6 +70,9 @@ impl Machine {
         let child = command
             .spawn()
             .context(|| format!("starting {}", options.emulator.display()))?;
+        // Where the scheduler groups processes by session, the group has a priority too.
+        let group = format!("/proc/{}/autogroup", child.id());
+        let _ = std::fs::write(group, PRIORITY.to_string());
         let mut starting = Starting {
             child: Some(child),
             folder: Some(folder),

@@ -4,12 +4,13 @@ use super::{Region, ReplicaPages, Target};
 use crate::emulator::{Debugger, Directory, Machine, Registers, UserPage};
 use crate::error::{Error, Result};
 use crate::record;
-use std::time::{Duration, Instant};
 use tern_config::{ReplicaSet, System};
 use tern_units::{HostPhysical, PAGE_SIZE};
 
-/// How long a register fault may wait for the replica to run.
-const REGISTER_BOUND: Duration = Duration::from_secs(20);
+/// Breakpoints that a register fault may wait for the right core.
+const BREAKPOINTS: u32 = 100;
+/// Instructions of a job, at most, before a register fault.
+const JOB_STEPS: u32 = 400;
 /// SYSCALL.
 const SYSTEM_CALL: [u8; 2] = [0x0f, 0x05];
 /// A jump to itself.
@@ -85,7 +86,7 @@ pub fn inject(machine: &Machine, aim: &Aim<'_>, random: &mut fastrand::Rng) -> R
                 .entries
                 .get(sandbox)
                 .map_or(0, |entry| entry.apic_id) as u32;
-            let what = flip_register(&mut debugger, core, replica_pages.root, random)?;
+            let what = flip_register(machine, &mut debugger, core, &replica_pages, random)?;
             (what, Vec::new())
         }
         Target::Silent | Target::Endless => patch(machine, &mut debugger, target, pages)?,
@@ -165,56 +166,88 @@ fn patch(
         _ => (INVALID, "an invalid instruction"),
     };
     let mut changes = Vec::new();
-    for page in pages.iter().filter(|page| page.executable) {
-        let bytes = machine.memory.bytes(page.frame, PAGE_SIZE)?;
-        for at in (0..PAGE_SIZE - 3).filter(|at| bytes[*at..at + 2] == SYSTEM_CALL) {
-            for (offset, after) in (at + 2..).zip(code) {
-                let frame = HostPhysical::new(page.frame.as_u64() + offset as u64);
-                let address = page.address + offset as u64;
-                changes.push(Change {
-                    address,
-                    frame,
-                    before: bytes[offset],
-                    after,
-                });
-            }
+    for (address, frame) in system_calls(machine, pages)? {
+        for (offset, after) in (SYSTEM_CALL.len() as u64..).zip(code) {
+            let frame = HostPhysical::new(frame.as_u64() + offset);
+            let before = machine.memory.bytes(frame, 1)?[0];
+            changes.push(Change {
+                address: address + offset,
+                frame,
+                before,
+                after,
+            });
         }
     }
     for change in &changes {
         debugger.write(change.frame, &[change.after])?;
     }
-    match changes.first() {
-        Some(first) => Ok((format!("{effect} at {:#x} (text)", first.address), changes)),
-        None => Err(Error::failure("the program makes no system call")),
-    }
+    let first = changes.first().map_or(0, |change| change.address);
+    Ok((format!("{effect} at {first:#x} (text)"), changes))
 }
 
-/// Stops the machine at random moments until the replica is running, and flips a bit of
-/// one of its registers then.
+/// Where a program's code makes system calls: its address and the machine's.
+fn system_calls(machine: &Machine, pages: &[UserPage]) -> Result<Vec<(u64, HostPhysical)>> {
+    let mut calls = Vec::new();
+    for page in pages.iter().filter(|page| page.executable) {
+        let bytes = machine.memory.bytes(page.frame, PAGE_SIZE)?;
+        // What follows a call must be in the same page to be changed with it.
+        for at in (0..PAGE_SIZE - 3).filter(|at| bytes[*at..at + 2] == SYSTEM_CALL) {
+            let frame = HostPhysical::new(page.frame.as_u64() + at as u64);
+            calls.push((page.address + at as u64, frame));
+        }
+    }
+    if calls.is_empty() {
+        return Err(Error::failure("the program makes no system call"));
+    }
+    Ok(calls)
+}
+
+/// Waits until the replica begins a job, lets it execute some instructions of it, and
+/// flips a bit of one of its registers then.
 fn flip_register(
+    machine: &Machine,
     debugger: &mut Debugger,
     core: u32,
-    root: u64,
+    replica: &ReplicaPages,
     random: &mut fastrand::Rng,
 ) -> Result<String> {
     const USER: u32 = 3;
     const FRAME: u64 = 0x000f_ffff_ffff_f000;
     let (number, bit) = (random.usize(..Registers::NAMES.len()), random.u32(..64));
-    let deadline = Instant::now() + REGISTER_BOUND;
-    while Instant::now() < deadline {
-        let registers = debugger.registers(core)?;
-        if registers.code_segment & USER == USER && registers.root & FRAME == root {
-            let before = registers.general[number];
-            let after = before ^ 1 << bit;
-            debugger.set_register(core, number, after)?;
-            let name = Registers::NAMES[number];
-            return Ok(format!(
-                "bit {bit} of register {name}, {before:#x} to {after:#x}"
-            ));
+    let steps = random.u32(..JOB_STEPS);
+    let calls = system_calls(machine, &replica.pages)?;
+    let begins: Vec<u64> = calls.iter().map(|(address, _)| address + 2).collect();
+    let breakpoints = |debugger: &mut Debugger, set| {
+        begins
+            .iter()
+            .try_for_each(|address| debugger.breakpoint(*address, set))
+    };
+    breakpoints(debugger, true)?;
+    for _ in 0..BREAKPOINTS {
+        let stopped = debugger.run_to_breakpoint()?;
+        breakpoints(debugger, false)?;
+        let registers = debugger.registers(stopped)?;
+        if stopped == core && registers.root & FRAME == replica.root {
+            for _ in 0..steps {
+                debugger.step(core)?;
+            }
+            let registers = debugger.registers(core)?;
+            if registers.code_segment & USER == USER {
+                let before = registers.general[number];
+                let after = before ^ 1 << bit;
+                debugger.set_register(core, number, after)?;
+                let name = Registers::NAMES[number];
+                return Ok(format!(
+                    "bit {bit} of register {name}, {before:#x} to {after:#x}, {steps} instructions into a job"
+                ));
+            }
         }
-        debugger.let_run(Duration::from_micros(random.u64(100..1_500)))?;
+        // Some other core: past the breakpoint, and on.
+        debugger.step(stopped)?;
+        breakpoints(debugger, true)?;
     }
+    breakpoints(debugger, false)?;
     Err(Error::failure(
-        "the replica was never caught running: no register was changed",
+        "the replica was never seen to begin a job: no register was changed",
     ))
 }
