@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Status {
     let costs = match description.costs() {
         Ok(costs) => cost_table(&costs),
         Err(problems) => {
-            eprintln!("{problems}");
+            complain(&problems);
             return Status::BadInput;
         }
     };
@@ -52,11 +52,20 @@ pub fn run(arguments: &Arguments) -> Status {
 /// sound but probably not meant.
 pub(super) fn describe(file: &Path) -> Option<Description> {
     let description = Description::read(file)
-        .map_err(|problems| eprintln!("{problems}"))
+        .map_err(|problems| complain(&problems))
         .ok()?;
     for warning in &description.warnings {
         let (line, key, reason) = (warning.line, &warning.key, &warning.reason);
-        eprintln!("{}:{line}: warning: {key}: {reason}", description.file);
+        complain(&format!(
+            "{}:{line}: warning: {key}: {reason}",
+            description.file
+        ));
     }
     Some(description)
+}
+
+/// Prints a line on standard error; a reader that closes the pipe early is no error.
+pub(super) fn complain(message: &dyn std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use tern_config::description::parse_duration;
 use tern_units::Instant;
 
+use super::check::{complain, describe};
 use crate::check::{check, cost_table};
 use crate::simulate::{Schedule, SimulationJson};
 use crate::status::Status;
@@ -29,13 +30,13 @@ pub struct Arguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: &Arguments) -> Status {
-    let Some(description) = super::check::describe(&arguments.file) else {
+    let Some(description) = describe(&arguments.file) else {
         return Status::BadInput;
     };
     let costs = match description.costs() {
         Ok(costs) => cost_table(&costs),
         Err(problems) => {
-            eprintln!("{problems}");
+            complain(&problems);
             return Status::BadInput;
         }
     };
@@ -43,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Status {
     let simulation = match tern_sim::simulate(&description.system, until) {
         Ok(simulation) => simulation,
         Err(error) => {
-            eprintln!("tern: {}: {error}", arguments.file.display());
+            complain(&format!("tern: {}: {error}", arguments.file.display()));
             return Status::Usage;
         }
     };
@@ -56,12 +57,12 @@ pub fn run(arguments: &Arguments) -> Status {
     };
     if arguments.json {
         if refused {
-            eprintln!("tern: not schedulable: `tern check` says why");
+            complain(&"tern: not schedulable: `tern check` says why");
         }
         // Compact: there may be millions of runs.
         match serde_json::to_string(&SimulationJson::from(&schedule)) {
             Ok(text) => super::print(&(text + "\n")),
-            Err(error) => eprintln!("tern: no JSON: {error}"),
+            Err(error) => complain(&format!("tern: no JSON: {error}")),
         }
     } else {
         super::print(&schedule.to_string());
