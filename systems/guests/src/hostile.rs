@@ -141,6 +141,16 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                 )
             }),
             "vmrun" => instruction(|| asm!("vmrun rax", in("rax") 0x10_0000)),
+            "vmxon" => {
+                let region = 0x10_0000_u64;
+                instruction(|| asm!("vmxon [{}]", in(reg) &raw const region))
+            }
+            "vmclear" => {
+                let region = 0x10_0000_u64;
+                instruction(|| asm!("vmclear [{}]", in(reg) &raw const region))
+            }
+            "rdrand" => instruction(|| asm!("rdrand rax", out("rax") _)),
+            "rdseed" => instruction(|| asm!("rdseed rax", out("rax") _)),
             "stgi" => instruction(|| asm!("stgi")),
             "clgi" => instruction(|| asm!("clgi")),
             "invd" => instruction(|| asm!("invd")),

@@ -15,7 +15,7 @@ use tern_abi::hypercall::Hypercall;
 use tern_abi::layout::{CHANNEL_BASE, DOORBELL_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
 use tern_guests::Guest;
 use tern_machine::apic::{DIVIDE_BY_1, Register, SOFTWARE_ENABLE};
-use tern_machine::cpu::{halt, halt_forever, write_msr};
+use tern_machine::cpu::{halt, halt_forever, timestamp, write_msr};
 use tern_machine::descriptors::{Gate, InterruptTable, SegmentTable, TaskState};
 use tern_machine::interrupts::{Frame, STUB_BYTES};
 
@@ -116,6 +116,13 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
             guest.exits(ExitReason::InterruptCommand)
         );
     }
+    let trips = (0..100).map(|_| {
+        let start = timestamp();
+        guest.call(Hypercall::Null as u64, 0, 0);
+        timestamp() - start
+    });
+    let least = trips.min().unwrap_or(0);
+    let _ = writeln!(guest, "smallest hypercall round trip: {least} ticks");
     let channel = CHANNEL_BASE.as_u64() as *mut u64;
     if guest.command_line == "writer" {
         guest.wait_until(200);
