@@ -28,6 +28,7 @@ enum Command {
     Explain(commands::explain::Arguments),
     Dump(commands::dump::Arguments),
     Report(commands::report::Arguments),
+    Export(commands::export::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Dump(arguments) => commands::dump::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
     }
     .into()
 }

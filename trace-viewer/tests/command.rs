@@ -200,8 +200,48 @@ fn a_report_is_written_and_its_status_is_the_summarys() {
         let (code, text, _) = tern(&["report", file.path(), "--output", page.path()]);
         assert_eq!(code, status, "{name}");
         assert!(text.starts_with(page.path()), "{text}");
-        assert!(std::fs::read_to_string(&page.0).unwrap().contains("<canvas"));
+        assert!(
+            std::fs::read_to_string(&page.0)
+                .unwrap()
+                .contains("<canvas")
+        );
     }
     let file = File::trace("unwritable", &healthy());
-    assert_eq!(tern(&["report", file.path(), "-o", "/nowhere/page.html"]).0, 65);
+    assert_eq!(
+        tern(&["report", file.path(), "-o", "/nowhere/page.html"]).0,
+        65
+    );
+}
+
+#[test]
+fn exports_are_written_beside_the_trace_unless_told_otherwise() {
+    let file = File::trace("export", &healthy());
+    for (format, extension, begins) in [
+        ("csv", "csv", "time_ns,"),
+        ("json", "jsonl", "{\"argument\":"),
+        ("perfetto", "pftrace", "\n"),
+    ] {
+        assert_eq!(
+            tern(&["export", file.path(), "--format", format]).0,
+            0,
+            "{format}"
+        );
+        let written = File(file.0.with_extension(extension));
+        let bytes = std::fs::read(&written.0).unwrap();
+        assert!(bytes.starts_with(begins.as_bytes()), "{format}");
+    }
+    assert_eq!(tern(&["export", file.path(), "--format", "xml"]).0, 64);
+    let lossy = File::trace("export-lossy", &lossy());
+    let page = File::of("export-page", b"");
+    let arguments = [
+        "export",
+        lossy.path(),
+        "--format",
+        "csv",
+        "--output",
+        page.path(),
+    ];
+    let (code, _, stderr) = tern(&arguments);
+    assert_eq!(code, 3);
+    assert!(stderr.contains("sandbox alpha"), "{stderr}");
 }

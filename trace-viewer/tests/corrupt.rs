@@ -5,11 +5,13 @@ use common::{repaired, system, trace_of};
 use tern_trace::{Core, Kind, Mode, Note, Record, Trace};
 use tern_units::TscFrequency;
 use trace_viewer::conformance::Conformance;
+use trace_viewer::export::{csv, json_lines};
+use trace_viewer::perfetto::perfetto;
 use trace_viewer::report::html;
 use trace_viewer::story::Story;
 use trace_viewer::summary::Summary;
 
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 60;
 
 struct Random(u64);
 
@@ -56,6 +58,7 @@ fn read_everything(trace: &Trace) {
     let _ = serde_json::to_string(&summary).unwrap();
     let _ = Conformance::of(trace);
     let _ = html(trace);
+    let _ = (csv(trace), json_lines(trace), perfetto(trace));
     for core in 0..trace.cores.len() {
         for (thread, job) in [(0, 0), (1, 3), (u16::MAX, u32::MAX)] {
             let _ = Story::of(trace, core, thread, job);

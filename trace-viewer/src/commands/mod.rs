@@ -4,6 +4,7 @@ pub mod check;
 pub mod conformance;
 pub mod dump;
 pub mod explain;
+pub mod export;
 pub mod report;
 pub mod simulate;
 pub mod summary;

@@ -1,14 +1,11 @@
 //! The report: one HTML file that needs nothing else, with the run's numbers, a Gantt
 //! chart with each server's budget, and every job's story.
-mod budget;
-mod collect;
-
 use serde::Serialize;
 use tern_trace::Trace;
 
 use crate::conformance::Conformance;
 use crate::summary::Summary;
-use collect::CoreTracks;
+use crate::tracks::{self, CoreTracks};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -37,7 +34,7 @@ pub fn html(trace: &Trace) -> String {
         conformance: Conformance::of(trace),
         verdict: summary.verdict(),
         status: summary.status() as u8,
-        cores: collect::cores(trace, summary.to_ns),
+        cores: tracks::cores(trace, summary.to_ns),
         summary,
     };
     let title = contents

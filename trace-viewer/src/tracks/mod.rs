@@ -1,62 +1,64 @@
-//! What the chart draws, collected in one pass over each core's records: who ran when,
+//! What charts draw, collected in one pass over each core's records: who ran when,
 //! jobs, budgets, and the marks of redundancy.
+mod budget;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tern_trace::{Core, Event, Trace, VoteOutcome};
 
-use super::budget::BudgetLog;
 use crate::describe::describe;
 use crate::layout::{CoreLayout, Layout};
 use crate::summary::JobLog;
+use budget::BudgetLog;
 
 /// One core.
 #[derive(Serialize)]
-pub(super) struct CoreTracks {
-    name: String,
+pub(crate) struct CoreTracks {
+    pub(crate) name: String,
     /// Where records are missing: from, to.
-    lost: Vec<[i64; 2]>,
-    threads: Vec<ThreadTrack>,
-    servers: Vec<ServerTrack>,
-    marks: Vec<Mark>,
+    pub(crate) lost: Vec<[i64; 2]>,
+    pub(crate) threads: Vec<ThreadTrack>,
+    pub(crate) servers: Vec<ServerTrack>,
+    pub(crate) marks: Vec<Mark>,
     /// When a unanimous vote was decided.
-    votes: Floats,
+    pub(crate) votes: Floats,
 }
 
 #[derive(Serialize)]
-struct ThreadTrack {
-    name: String,
-    server: Option<usize>,
-    deadline: Option<u64>,
-    bound: Option<u64>,
+pub(crate) struct ThreadTrack {
+    pub(crate) name: String,
+    pub(crate) server: Option<usize>,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) bound: Option<u64>,
     /// From, to; from, to; …
-    runs: Floats,
+    pub(crate) runs: Floats,
     /// Five a job: number, release, noticed, complete, whether missed. NaN for unknown.
-    jobs: Floats,
+    pub(crate) jobs: Floats,
 }
 
 #[derive(Serialize)]
-struct ServerTrack {
-    name: String,
-    budget: u64,
-    period: u64,
+pub(crate) struct ServerTrack {
+    pub(crate) name: String,
+    pub(crate) budget: u64,
+    pub(crate) period: u64,
     /// Time, level; time, level; … with straight lines between.
-    level: Floats,
+    pub(crate) level: Floats,
     /// When the budget was exhausted.
-    exhausted: Floats,
+    pub(crate) exhausted: Floats,
 }
 
 /// Something worth a mark of its own.
 #[derive(Serialize)]
-struct Mark {
-    at: i64,
-    kind: &'static str,
-    text: String,
+pub(crate) struct Mark {
+    pub(crate) at: i64,
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
 }
 
 /// Numbers as base64 of little-endian doubles: exact up to 2^53, half the size of
 /// decimal digits.
-struct Floats(Vec<f64>);
+pub(crate) struct Floats(pub(crate) Vec<f64>);
 
 impl Serialize for Floats {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -83,7 +85,7 @@ impl Serialize for Floats {
 }
 
 /// All cores of a trace that ends at `end`.
-pub(super) fn cores(trace: &Trace, end: i64) -> Vec<CoreTracks> {
+pub(crate) fn cores(trace: &Trace, end: i64) -> Vec<CoreTracks> {
     let layout = Layout::of(trace);
     let cores = trace.cores.iter().enumerate();
     cores

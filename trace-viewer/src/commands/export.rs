@@ -1,0 +1,66 @@
+//! `tern export FILE`: the trace in another format.
+use std::path::PathBuf;
+
+use crate::status::Status;
+use crate::{export, perfetto};
+
+/// Writes a trace in a format of other tools.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// The format: `csv`, `json` (one object a line), or `perfetto` (a protobuf for
+    /// ui.perfetto.dev).
+    #[arg(short, long)]
+    format: Format,
+    /// Where to write; by default beside the trace, with the format's extension.
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Csv,
+    Json,
+    Perfetto,
+}
+
+/// Runs the command. A trace with losses is exported, and the losses are told.
+#[must_use]
+pub fn run(arguments: &Arguments) -> Status {
+    let trace = match super::load(&arguments.file) {
+        Ok(trace) => trace,
+        Err(status) => return status,
+    };
+    let (extension, bytes) = match arguments.format {
+        Format::Csv => ("csv", export::csv(&trace).into_bytes()),
+        Format::Json => ("jsonl", export::json_lines(&trace).into_bytes()),
+        Format::Perfetto => ("pftrace", perfetto::perfetto(&trace)),
+    };
+    let output = match &arguments.output {
+        Some(output) => output.clone(),
+        None => arguments.file.with_extension(extension),
+    };
+    if let Err(error) = std::fs::write(&output, &bytes) {
+        eprintln!("tern: {}: cannot be written: {error}", output.display());
+        return Status::BadInput;
+    }
+    super::print(&format!(
+        "{} ({} KiB)\n",
+        output.display(),
+        bytes.len() / 1024
+    ));
+    let mut status = Status::Well;
+    for core in &trace.cores {
+        if core.losses() > 0 || !core.damage.is_empty() {
+            eprintln!(
+                "tern: sandbox {}: {} lost {}",
+                core.sandbox,
+                core.losses(),
+                core.damage
+            );
+            status = Status::Unsound;
+        }
+    }
+    status
+}
