@@ -13,6 +13,7 @@ pub mod description;
 pub mod image;
 pub mod layout;
 mod program;
+mod references;
 pub mod system;
 
 #[cfg(feature = "std")]

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 mod bootable;
 mod load;
+mod nearest;
 mod placement;
 mod platform;
 mod problem;

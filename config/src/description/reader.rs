@@ -9,6 +9,7 @@ use core::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::nearest::nearest;
 use super::problem::{Place, Places, Problem};
 use super::quantity::{parse_duration, parse_size};
 
@@ -381,29 +382,4 @@ impl<'t> Keys<'t> {
 /// The keys of a whole document.
 pub(super) fn root<'t>(reader: &mut Reader, document: &'t Spanned<DeTable<'t>>) -> Keys<'t> {
     reader.keys(Place::root(), 0, String::new(), document.get_ref())
-}
-
-/// The known word that differs from `word` in the fewest letters, if in no more than a
-/// third of them.
-fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let distance = |other: &str| {
-        let other: Vec<char> = other.chars().collect();
-        let mut row: Vec<usize> = (0..=other.len()).collect();
-        for (i, a) in word.chars().enumerate() {
-            let mut diagonal = row[0];
-            row[0] = i + 1;
-            for (j, b) in other.iter().enumerate() {
-                let replaced = diagonal + usize::from(a != *b);
-                diagonal = row[j + 1];
-                row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-            }
-        }
-        row[other.len()]
-    };
-    // Long words are nobody's typing mistake, and would take long to compare.
-    if word.len() > 48 {
-        return None;
-    }
-    let best = known.iter().min_by_key(|other| distance(other))?;
-    (distance(best) * 3 <= best.chars().count().max(3)).then_some(*best)
 }

@@ -1,0 +1,56 @@
+//! What a description refers to: files of its image, and its own items by index.
+use crate::system::{Runs, System, ThreadRef, Voting};
+
+impl System {
+    /// The names of the image's files that the description needs: every sandbox's
+    /// kernel and every program. A name may come more than once.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let kernels = self.sandboxes.iter().map(|sandbox| sandbox.kernel.as_str());
+        let threads = self.sandboxes.iter().flat_map(|sandbox| &sandbox.servers);
+        let programs =
+            threads
+                .flat_map(|server| &server.threads)
+                .filter_map(|thread| match &thread.runs {
+                    Runs::Program { file, .. } => Some(file.as_str()),
+                    _ => None,
+                });
+        let replicated = self.replica_sets.iter().map(|set| set.program.as_str());
+        kernels.chain(programs).chain(replicated)
+    }
+
+    /// Whether every index refers to something that exists, so that following one
+    /// cannot panic, and every voted set has its voter and its channels.
+    #[must_use]
+    pub fn references_hold(&self) -> bool {
+        let sandbox = |index: u32| (index as usize) < self.sandboxes.len();
+        let device = |index: u32| (index as usize) < self.devices.len();
+        let channel = |index: u32| (index as usize) < self.channels.len();
+        let set = |index: u32| (index as usize) < self.replica_sets.len();
+        let thread = |place: &ThreadRef| self.thread(place).is_some();
+        let threads_hold = self.sandboxes.iter().all(|owner| {
+            owner.devices.iter().all(|index| device(*index))
+                && owner.servers.iter().flat_map(|server| &server.threads).all(
+                    |thread| match thread.runs {
+                        Runs::Replica(index) | Runs::Voter(index) => set(index),
+                        Runs::Driver(index) => device(index),
+                        Runs::Nothing | Runs::Program { .. } => true,
+                    },
+                )
+        });
+        let channels_hold = self.channels.iter().all(|channel| {
+            sandbox(channel.writer) && channel.readers.iter().all(|index| sandbox(*index))
+        });
+        let sets_hold = self.replica_sets.iter().all(|set| {
+            set.replicas.iter().all(thread)
+                && set.voter.iter().all(thread)
+                && set.device.is_none_or(device)
+                && set.voter_channel.is_none_or(channel)
+                && set.replica_channels.iter().all(|index| channel(*index))
+                && (set.voting == Voting::Unprotected
+                    || (set.voter.is_some()
+                        && set.voter_channel.is_some()
+                        && set.replica_channels.len() == set.replicas.len()))
+        });
+        threads_hold && channels_hold && sets_hold
+    }
+}
