@@ -272,6 +272,22 @@ fn a_suspension_counts_by_the_least_of_three_forms() {
     );
 }
 
+/// It would give up the rest of its budget whenever it blocks.
+#[test]
+fn a_thread_that_suspends_itself_has_no_bound_in_an_io_server() {
+    let servers = [ServerModel::io(span(10), span(30))];
+    let plain = ThreadModel::periodic(span(4), span(100));
+    let waits = ThreadModel {
+        suspension: span(1),
+        ..plain
+    };
+    let table = thread_table(&servers, 0, &[waits, plain]);
+    assert_eq!(
+        table,
+        [(None, Bound::Supply), (Some(20 + 4 + 5), Bound::DavisBurns)]
+    );
+}
+
 #[test]
 fn overheads_are_taken_from_what_a_server_gives_its_threads() {
     let costs = CostTable {

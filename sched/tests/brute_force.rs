@@ -162,7 +162,14 @@ fn threads_respond_within_bounds(first_seed: u64, longest_suspension: u64) {
     for seed in 0..SYSTEMS {
         let mut random = Random(seed + first_seed);
         let servers = random_servers(&mut random, 3);
-        let models = models(&servers);
+        let mut models = models(&servers);
+        let mut parameters = parameters(&servers);
+        for (model, parameters) in models.iter_mut().zip(&mut parameters) {
+            if random.within(0, 3) == 0 {
+                model.kind = ServerKind::Io;
+                parameters.kind = ServerKind::Io;
+            }
+        }
         let mut threads = Vec::new();
         let mut pauses = Vec::new();
         let mut bounds = Vec::new();
@@ -209,7 +216,7 @@ fn threads_respond_within_bounds(first_seed: u64, longest_suspension: u64) {
                 });
             }
         }
-        let outcome = simulate_with_pauses(&parameters(&servers), &threads, &pauses, 4_000);
+        let outcome = simulate_with_pauses(&parameters, &threads, &pauses, 4_000);
         for (index, bound) in bounds.iter().enumerate() {
             let Some(limit) = nanos(bound.response) else {
                 continue;

@@ -5,6 +5,7 @@
 use super::{
     CostTable, HORIZON, ServerModel, Steps, Supply, least_fixed_point, servers, utilization,
 };
+use crate::ServerKind;
 use tern_units::Duration;
 
 /// A thread, as the analysis sees it.
@@ -110,7 +111,9 @@ impl ServerContext<'_> {
 /// threads of lower precedence is taken as the least of three bounds, all of them valid
 /// (Chen et al., "Many suspensions, many problems", Real-Time Systems 2019): S as execution
 /// there too; release jitter R − e (section 4.2.2: the form with jitter S is *wrong*);
-/// or blocking min(e, S), once (section 4.2.3). The last two need R ≤ T.
+/// or blocking min(e, S), once (section 4.2.3). The last two need R ≤ T. In an I/O server a
+/// thread that suspends itself has no bound: each time the server may block, and then
+/// it gives up what is left of its budget.
 pub fn thread_responses(
     context: &ServerContext<'_>,
     threads: &[ThreadModel],
@@ -178,6 +181,9 @@ impl Analysis<'_> {
         let server_period = server.period.as_nanos();
         let period = own.period.as_nanos();
         if period == 0 || (bound == Bound::DavisBurns && self.context.response? > server.period) {
+            return None;
+        }
+        if server.kind == ServerKind::Io && !own.suspension.is_zero() {
             return None;
         }
         if form != Suspension::Execution && !self.suspensions_are_short(index) {
