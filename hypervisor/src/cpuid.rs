@@ -26,7 +26,7 @@ fn hide(leaf: u32, subleaf: u32, owns_apic: bool, real: Cpuid) -> Cpuid {
     let mut seen = real;
     match (leaf, subleaf) {
         (1, _) => {
-            // MONITOR, VMX, SMX, FMA, PDCM, XSAVE, OSXSAVE, AVX, F16C.
+            // MONITOR, VMX, SMX, FMA, PDCM, XSAVE, OSXSAVE, AVX, F16C, RDRAND.
             seen.ecx &= !(1 << 3
                 | 1 << 5
                 | 1 << 6
@@ -35,7 +35,8 @@ fn hide(leaf: u32, subleaf: u32, owns_apic: bool, real: Cpuid) -> Cpuid {
                 | 1 << 26
                 | 1 << 27
                 | 1 << 28
-                | 1 << 29);
+                | 1 << 29
+                | 1 << 30);
             if !owns_apic {
                 seen.ecx &= !(1 << 21 | 1 << 24); // x2APIC, TSC deadline
             }
@@ -44,22 +45,24 @@ fn hide(leaf: u32, subleaf: u32, owns_apic: bool, real: Cpuid) -> Cpuid {
         }
         (7, 0) => {
             // AVX2, INVPCID stays, RTM, PQM, PQE, AVX-512 (F, DQ, IFMA, PF, ER, CD, BW,
-            // VL), processor trace.
+            // VL), RDSEED, processor trace.
             seen.ebx &= !(1 << 5
                 | 1 << 11
                 | 1 << 12
                 | 1 << 15
                 | 1 << 16
                 | 1 << 17
+                | 1 << 18
                 | 1 << 21
                 | 1 << 25
                 | 0xf << 26 & !(1 << 29)
                 | 1 << 30
                 | 1 << 31);
-            // AVX-512 VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ; VAES, VPCLMULQDQ; keys.
+            // AVX-512 VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ; VAES, VPCLMULQDQ; keys; TPAUSE.
             seen.ecx &= !(1 << 1
                 | 1 << 3
                 | 1 << 4
+                | 1 << 5
                 | 1 << 6
                 | 1 << 9
                 | 1 << 10
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn virtualization_and_extended_state_are_hidden() {
         let features = hide(1, 0, true, ALL).ecx;
-        for bit in [3, 5, 26, 27, 28] {
+        for bit in [3, 5, 26, 27, 28, 30] {
             assert_eq!(features & 1 << bit, 0, "leaf 1 ECX bit {bit}");
         }
         assert_eq!(hide(0x8000_0001, 0, true, ALL).ecx & (1 << 2 | 1 << 12), 0);

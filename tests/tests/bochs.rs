@@ -149,11 +149,16 @@ const STOPPED: &[(&str, &str)] = &[
     ("rdpmc", "RDPMC executed"),
 ];
 
-/// What Bochs 2.7 does not intercept under AMD-V: a triple fault ends its machine, and
-/// MONITOR on memory that no firmware made write-back does nothing.
+/// What only VT-x knows or intercepts, and what Bochs 2.7 does not under AMD-V: there a
+/// triple fault ends its machine, and MONITOR on memory that no firmware made write-back
+/// does nothing.
 const STOPPED_BY_VT_X: &[(&str, &str)] = &[
     ("triple-fault", "triple fault"),
     ("monitor", "MONITOR executed"),
+    ("vmxon", "an instruction of VT-x executed"),
+    ("vmclear", "an instruction of VT-x executed"),
+    ("rdrand", "RDRAND executed"),
+    ("rdseed", "RDSEED executed"),
 ];
 
 /// Attacks that need an x2APIC to be more than a foreign register.

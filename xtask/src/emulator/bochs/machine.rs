@@ -311,7 +311,7 @@ impl Folder {
         let lines = log.lines().chain(said.lines());
         lines
             .filter(complaint)
-            .last()
+            .next_back()
             .map_or(String::new(), |line| format!(": {line}"))
     }
 }
