@@ -68,7 +68,7 @@ pub struct Repair {
     pub duration_ns: Option<u64>,
     /// Rounds.
     pub rounds: u64,
-    /// Pages that differed when it began.
+    /// Pages that differed, over all rounds; one that a round left over counts once.
     pub differing: u64,
     /// Pages copied, over all rounds.
     pub copied: u64,
@@ -139,7 +139,10 @@ struct RepairLog {
     set: u16,
     core: usize,
     repair: Repair,
+    /// Whether a round is under way or announced.
     open: bool,
+    /// Pages that differed at the start of the round under way.
+    round: u64,
 }
 
 /// Collected over all cores, one core after the other.
@@ -200,6 +203,13 @@ impl RedundancyLog {
                 if let Some(log) = self.repair_of(set, core) {
                     log.repair.copied += u64::from(copied);
                     log.open = result == RepairResult::MoreRounds;
+                    // What a round leaves over is among the next round's pages.
+                    let left_over = match log.open {
+                        true => log.round.saturating_sub(copied.into()),
+                        false => 0,
+                    };
+                    log.repair.differing -= left_over;
+                    log.round = 0;
                     if !log.open {
                         log.repair.result = result_name(result);
                         log.repair.ended_ns = Some(at);
@@ -236,6 +246,8 @@ impl RedundancyLog {
             && log.open
         {
             log.repair.rounds += 1;
+            log.repair.differing += u64::from(differing);
+            log.round = differing.into();
             return;
         }
         let repair = Repair {
@@ -259,6 +271,7 @@ impl RedundancyLog {
             core,
             repair,
             open: true,
+            round: differing.into(),
         });
     }
 
