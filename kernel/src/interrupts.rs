@@ -1,7 +1,7 @@
 //! What each vector means: the timer, a device, a thread giving up the core, or an
 //! exception of a program or of the kernel.
 use crate::cpu::apic;
-use crate::cpu::context::{Context, Left};
+use crate::cpu::context::{Context, Left, system_call_entry};
 use crate::cpu::descriptors::YIELD_VECTOR;
 use crate::hypercall::{StopReason, stop};
 use crate::memory::paging::Stack;
@@ -11,6 +11,7 @@ use tern_machine::cpu::page_fault_address;
 use tern_machine::interrupts::Frame;
 use tern_trace::Event;
 
+const DEBUG: u64 = 1;
 /// The page fault's vector.
 pub const PAGE_FAULT: u64 = 14;
 const LAST_EXCEPTION: u64 = 31;
@@ -121,6 +122,9 @@ pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Contex
             };
             thread::leave_program(Left::Exception, Some(fault))
         }
+        // A program that single-steps into SYSCALL: some processors deliver the trap
+        // at the entry, with the trap flag already masked there.
+        DEBUG if context.frame.rip == system_call_entry as *const () as u64 => context,
         0..=LAST_EXCEPTION => kernel_exception(&context.frame),
         _ => {
             // Vectors that nothing is routed to. The spurious one takes no

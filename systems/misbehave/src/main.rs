@@ -71,6 +71,7 @@ unsafe fn misbehave(number: u64) {
             30 => masked_float_exceptions(),
             31 => cpuid(),
             32 => asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "nop", "nop"),
+            33 => shadowed_trap(),
             _ => {}
         }
     }
@@ -136,6 +137,14 @@ unsafe fn trap_flag_into_system_call() {
     // SAFETY: see `misbehave`.
     unsafe {
         asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "syscall", inlateout("rax") 3_u64 => _, lateout("rcx") _, lateout("r11") _);
+    }
+}
+
+/// The same with the trap held back by a load of SS until SYSCALL (CVE-2018-8897).
+unsafe fn shadowed_trap() {
+    // SAFETY: see `misbehave`.
+    unsafe {
+        asm!("mov ecx, ss", "pushfq", "or qword ptr [rsp], 0x100", "popfq", "mov ss, ecx", "syscall", inlateout("rax") 3_u64 => _, lateout("rcx") _, lateout("r11") _);
     }
 }
 
