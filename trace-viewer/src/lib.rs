@@ -7,6 +7,7 @@ pub mod check;
 pub mod commands;
 pub mod conformance;
 pub mod describe;
+pub mod difference;
 pub mod export;
 pub mod layout;
 pub mod perfetto;

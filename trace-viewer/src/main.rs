@@ -27,6 +27,7 @@ enum Command {
     Conformance(commands::conformance::Arguments),
     Explain(commands::explain::Arguments),
     Dump(commands::dump::Arguments),
+    Diff(commands::diff::Arguments),
     Report(commands::report::Arguments),
     Export(commands::export::Arguments),
 }
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Dump(arguments) => commands::dump::run(&arguments),
+        Command::Diff(arguments) => commands::diff::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
     }

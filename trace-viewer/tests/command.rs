@@ -245,3 +245,51 @@ fn exports_are_written_beside_the_trace_unless_told_otherwise() {
     assert_eq!(code, 3);
     assert!(stderr.contains("sandbox alpha"), "{stderr}");
 }
+
+#[test]
+fn a_run_that_got_worse_is_a_regression() {
+    let good = File::trace("diff-good", &healthy());
+    let repaired = File::trace("diff-repaired", &repaired());
+    let lossy = File::trace("diff-lossy", &lossy());
+    // Attitude's job 3 takes 4 ms instead of 1, everywhere else nothing changes.
+    let mut events = replica(10);
+    events.retain(|(_, event)| *event != Event::Complete { thread: 1, job: 3 });
+    events.push((64_000, Event::Complete { thread: 1, job: 3 }));
+    let mut trace = healthy();
+    trace.cores[0] = core("alpha", events, &[40]);
+    let slow = File::trace("diff-slow", &trace);
+    let diff = |before: &File, after: &File| tern(&["diff", before.path(), after.path()]);
+
+    assert_eq!(diff(&good, &good).0, 0);
+    assert_eq!(diff(&good, &repaired).0, 0, "a repair is no regression");
+    let (code, text, _) = diff(&good, &slow);
+    assert_eq!(code, 2);
+    let worse: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("worse"))
+        .collect();
+    assert_eq!(
+        worse,
+        ["worse: alpha attitude: maximum response 4000000 ns, before 1000000 ns"]
+    );
+    assert_eq!(diff(&slow, &good).0, 0);
+    let tolerant = ["diff", good.path(), slow.path(), "--micros", "3000"];
+    assert_eq!(tern(&tolerant).0, 0);
+    assert_eq!(diff(&good, &lossy).0, 3);
+    let (_, json, _) = tern(&["diff", "--json", good.path(), slow.path()]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        json["threads"][1]["max_ns"],
+        serde_json::json!([1_000_000, 4_000_000])
+    );
+
+    let mut gone = healthy();
+    gone.cores.truncate(3);
+    let gone = File::trace("diff-gone", &gone);
+    let (code, text, _) = diff(&good, &gone);
+    assert_eq!(code, 2);
+    assert!(
+        text.contains("arbiter voter: not in the second run"),
+        "{text}"
+    );
+}

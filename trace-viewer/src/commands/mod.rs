@@ -2,6 +2,7 @@
 //! returns how it went.
 pub mod check;
 pub mod conformance;
+pub mod diff;
 pub mod dump;
 pub mod explain;
 pub mod export;

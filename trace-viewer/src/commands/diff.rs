@@ -1,0 +1,96 @@
+//! `tern diff BEFORE AFTER`: did a run get worse?
+use std::path::{Path, PathBuf};
+
+use crate::describe::signed_span;
+use crate::difference::{Difference, Tolerance};
+use crate::status::Status;
+use crate::summary::Summary;
+use crate::table::Table;
+
+/// Compares two traces and ends with 2 if the second is worse.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The run to compare with.
+    before: PathBuf,
+    /// The run to judge.
+    after: PathBuf,
+    /// By how many per cent a response may be longer.
+    #[arg(long, default_value_t = 10)]
+    per_cent: u32,
+    /// By how many microseconds a response may be longer, whatever the share.
+    #[arg(long, default_value_t = 100)]
+    micros: u32,
+    /// Prints one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &Arguments) -> Status {
+    let (before, after) = match (sound(&arguments.before), sound(&arguments.after)) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(status), _) | (_, Err(status)) => return status,
+    };
+    let tolerance = Tolerance {
+        per_cent: arguments.per_cent,
+        nanos: i64::from(arguments.micros) * 1_000,
+    };
+    let difference = Difference::between(&before, &after, tolerance);
+    if arguments.json {
+        super::print_json(&difference);
+    } else {
+        super::print(&text(&difference));
+    }
+    match difference.regressions.is_empty() {
+        true => Status::Well,
+        false => Status::Regression,
+    }
+}
+
+/// A trace's summary; a trace with losses is not compared.
+fn sound(path: &Path) -> Result<Summary, Status> {
+    let summary = Summary::from_trace(&super::load(path)?);
+    for reason in &summary.unsound {
+        eprintln!("tern: {}: {reason}", path.display());
+    }
+    if summary.unsound.is_empty() {
+        Ok(summary)
+    } else {
+        Err(Status::Unsound)
+    }
+}
+
+fn text(difference: &Difference) -> String {
+    let mut table = Table::new(&[
+        "sandbox",
+        "thread",
+        "median before",
+        "after",
+        "max before",
+        "after",
+        "misses before",
+        "after",
+    ]);
+    let time = |nanos: Option<i64>| nanos.map_or_else(|| "-".to_string(), signed_span);
+    for thread in &difference.threads {
+        table.line(vec![
+            thread.sandbox.clone(),
+            thread.thread.clone(),
+            time(thread.median_ns[0]),
+            time(thread.median_ns[1]),
+            time(thread.max_ns[0]),
+            time(thread.max_ns[1]),
+            thread.misses[0].to_string(),
+            thread.misses[1].to_string(),
+        ]);
+    }
+    let mut text = table.render();
+    for regression in &difference.regressions {
+        text += &format!("worse: {regression}\n");
+    }
+    text + match difference.regressions.is_empty() {
+        true => "verdict: no worse\n",
+        false => "verdict: worse\n",
+    }
+}
