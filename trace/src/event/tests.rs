@@ -1,0 +1,157 @@
+//! Events survive their encoding; what has no meaning is an error.
+use super::*;
+use std::vec::Vec;
+
+pub(crate) fn one_of_each() -> Vec<Event> {
+    let parties = VoteParties {
+        faulty: 0b10,
+        donor: 0,
+        witness: 2,
+    };
+    let amount = Duration::from_millis(10_000);
+    std::vec![
+        Event::Release {
+            thread: 1,
+            job: u32::MAX
+        },
+        Event::Switch { thread: Some(3) },
+        Event::Switch { thread: None },
+        Event::Block { thread: 3 },
+        Event::Complete { thread: 1, job: 2 },
+        Event::Miss { thread: 1, job: 2 },
+        Event::Exhaust { server: 4 },
+        Event::ReplenishPosted {
+            server: 4,
+            amount,
+            at: Instant::from_nanos(u64::MAX)
+        },
+        Event::ReplenishApplied { server: 4, amount },
+        Event::InterruptIn { vector: 255 },
+        Event::InterruptOut { vector: 32 },
+        Event::SystemCall {
+            thread: 2,
+            number: 9
+        },
+        Event::Hypercall { number: 3 },
+        Event::Exit {
+            reason: 14,
+            count: 77
+        },
+        Event::Hash {
+            set: 0,
+            page: PageNumber(65)
+        },
+        Event::Ballot { set: 0, epoch: 12 },
+        Event::Vote {
+            set: 0,
+            epoch: 12,
+            outcome: VoteOutcome::Minority,
+            parties
+        },
+        Event::RepairStart {
+            set: 0,
+            differing: 1
+        },
+        Event::RepairPage {
+            set: 0,
+            page: PageNumber(65)
+        },
+        Event::RepairEnd {
+            set: 0,
+            copied: 1,
+            result: RepairResult::MoreRounds
+        },
+        Event::Scrub {
+            set: 0,
+            first: PageNumber(8)
+        },
+        Event::Input {
+            set: 0,
+            epoch: 12,
+            fresh: true
+        },
+        Event::Fault {
+            class: 14,
+            detail: 6,
+            address: 0xdead_beef_0000
+        },
+        Event::ClockSync {
+            now: Instant::from_nanos(1 << 40)
+        },
+        Event::Process {
+            thread: 1,
+            root_frame: 0x1234
+        },
+        Event::Rejoin { set: 0, epoch: 14 },
+        Event::Stop { set: 0, epoch: 15 },
+        Event::Lost { count: 9 },
+    ]
+}
+
+#[test]
+fn each_event_is_decoded_as_it_was_encoded() {
+    let events = one_of_each();
+    let mut records = Vec::new();
+    for (tsc, event) in (0..).zip(&events) {
+        let (record, wide) = event.encode(tsc);
+        assert_eq!(wide.is_some(), record.kind.is_wide(), "{event:?}");
+        records.push(record);
+        records.extend(wide.map(Record::continuation));
+    }
+    let decoded: Result<Vec<_>, _> = Events::new(records.into_iter()).collect();
+    assert_eq!(decoded.unwrap(), (0..).zip(events).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_amount_beyond_the_fields_is_recorded_as_the_longest() {
+    let event = Event::ReplenishApplied {
+        server: 0,
+        amount: Duration::MAX,
+    };
+    let longest = Event::ReplenishApplied {
+        server: 0,
+        amount: Event::MAX_AMOUNT,
+    };
+    assert_eq!(Event::decode(event.encode(0).0, None), Ok(longest));
+}
+
+#[test]
+fn a_continuation_out_of_place_is_an_error_at_its_place() {
+    let release = Record::new(1, Kind::Release, 0, 0);
+    let vote = Record::new(2, Kind::Vote, 0, 0);
+    let records = [
+        release,
+        Record::continuation(9),
+        release,
+        vote,
+        release,
+        vote,
+    ];
+    let decoded: Vec<_> = Events::new(records.into_iter()).map(Result::err).collect();
+    assert_eq!(
+        decoded,
+        [
+            None,
+            Some(DecodeError::ContinuationAlone),
+            None,
+            Some(DecodeError::ContinuationMissing(Kind::Vote)),
+            None,
+            Some(DecodeError::ContinuationMissing(Kind::Vote)),
+        ]
+    );
+}
+
+#[test]
+fn flags_and_objects_without_meaning_are_errors() {
+    for (record, wide) in [
+        (Record::new(0, Kind::Vote, 0, 0).with_flags(4), Some(0)),
+        (Record::new(0, Kind::RepairEnd, 0, 0).with_flags(3), None),
+        (Record::new(0, Kind::Input, 0, 0).with_flags(2), None),
+        (Record::new(0, Kind::InterruptIn, 256, 0), None),
+    ] {
+        assert_eq!(
+            Event::decode(record, wide),
+            Err(DecodeError::Meaning(record))
+        );
+    }
+}
