@@ -116,12 +116,17 @@ fn derail(rip: u64, rsp: u64) -> (Machine, Directory) {
         machine.check().unwrap();
         std::thread::sleep(Duration::from_millis(50));
     }
-    let mut debugger = machine.debugger().unwrap();
     let idle = IDLE_STACK + GUARD..IDLE_STACK + 2 * GUARD;
-    while !idle.contains(&debugger.registers(0).unwrap().general[RSP]) {
+    // The machine stands still while a debugger is attached.
+    let mut debugger = loop {
+        let mut debugger = machine.debugger().unwrap();
+        if idle.contains(&debugger.registers(0).unwrap().general[RSP]) {
+            break debugger;
+        }
+        debugger.detach().unwrap();
         machine.check().unwrap();
-        debugger.let_run(Duration::from_millis(3)).unwrap();
-    }
+        std::thread::sleep(Duration::from_millis(3));
+    };
     debugger.set_register(0, RSP, rsp).unwrap();
     debugger.set_register(0, RIP, rip).unwrap();
     debugger.detach().unwrap();
