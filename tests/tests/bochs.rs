@@ -1,11 +1,12 @@
 //! The machines of Bochs, with VT-x and with AMD-V: the same system boots on both, time
 //! is the same in every run, and attacks end as they do everywhere.
+use std::sync::Once;
 use std::time::{Duration, Instant};
 use tern_abi::directory::ExitReason;
 use tern_tests::Built;
 use xtask::emulator::bochs::{Machine, Model, Options};
 use xtask::emulator::{Directory, ExitCounts, directory};
-use xtask::setup;
+use xtask::{build, setup};
 
 /// The target for the time from start to the first job, on a host that is not
 /// busy. Tests share the host with other tests.
@@ -33,6 +34,8 @@ fn four(guests: [(&str, &str); 4]) -> Built {
 }
 
 fn start(built: &Built, model: Model) -> Machine {
+    static ROM: Once = Once::new();
+    ROM.call_once(|| build::build(&[build::ROM.into()], true).unwrap());
     let options = Options {
         emulator: setup::ensure_bochs().unwrap_or_else(|error| panic!("{error}")),
         ..Options::for_system(&built.system, built.module.clone(), model)

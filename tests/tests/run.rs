@@ -1,0 +1,109 @@
+//! The demo system under faults: what `cargo xtask run` judges has to hold, one test
+//! for each kind of fault and each emulator.
+use tern_tests::Emulator;
+use xtask::fault::Spec;
+use xtask::run::{Outcome, RunOptions, run};
+
+/// Runs the demo system, and expects everything that a verdict requires.
+#[track_caller]
+fn passes(fault: &str, seed: u64, emulator: Emulator) -> Outcome {
+    let outcome = execute(fault, seed, emulator, false);
+    assert!(
+        outcome.verdict.passed(),
+        "--fault {fault} --seed {seed}:\n{}",
+        outcome.verdict
+    );
+    outcome
+}
+
+fn execute(fault: &str, seed: u64, emulator: Emulator, unprotected: bool) -> Outcome {
+    let name = format!(
+        "test-{}-{seed}-{emulator:?}-{unprotected}.trace",
+        fault.replace(['=', '@'], "-")
+    );
+    let options = RunOptions {
+        fault: fault.parse::<Spec>().unwrap(),
+        seed,
+        unprotected,
+        emulator: Some(emulator.program().display().to_string()),
+        trace: Some(std::env::temp_dir().join(name)),
+        ..RunOptions::default()
+    };
+    let outcome =
+        run(&options).unwrap_or_else(|error| panic!("--fault {fault} --seed {seed}: {error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    outcome
+}
+
+/// What the verdict's line `name` says.
+#[track_caller]
+fn line<'a>(outcome: &'a Outcome, name: &str) -> &'a str {
+    let line = outcome
+        .verdict
+        .lines()
+        .iter()
+        .find(|line| line.name == name);
+    &line
+        .unwrap_or_else(|| panic!("no line '{name}':\n{}", outcome.verdict))
+        .seen
+}
+
+#[test]
+fn nothing_is_voted_out_where_nothing_is_wrong() {
+    let outcome = passes("none", 1, Emulator::Installed);
+    assert!(line(&outcome, "votes").contains("from epoch 0"));
+}
+
+#[test]
+fn a_flipped_bit_in_the_heap_is_voted_out_and_repaired() {
+    let outcome = passes("heap", 2, Emulator::Installed);
+    assert!(line(&outcome, "detected").contains("summary differs"));
+    assert_eq!(line(&outcome, "pages copied"), "1");
+}
+
+#[test]
+fn a_flipped_bit_in_the_code_is_voted_out_and_repaired() {
+    let outcome = passes("text@alpha", 3, Emulator::Installed);
+    assert!(line(&outcome, "detected").starts_with("epoch"));
+}
+
+#[test]
+fn a_flipped_bit_below_the_stack_is_voted_out_and_repaired() {
+    passes("stack", 4, Emulator::Installed);
+}
+
+#[test]
+fn a_flipped_bit_in_a_register_is_voted_out_or_masked() {
+    // Seed 7 hits the stack pointer: its program cannot go on.
+    let outcome = passes("register", 7, Emulator::Installed);
+    assert!(line(&outcome, "fault injected").contains("rsp"));
+    assert!(line(&outcome, "detected").starts_with("epoch"));
+}
+
+#[test]
+fn a_replica_that_stops_is_repaired() {
+    let outcome = passes("silent", 5, Emulator::Installed);
+    assert!(line(&outcome, "detected").starts_with("epoch"));
+}
+
+#[test]
+fn a_replica_that_never_ends_its_job_misses_its_ballot_and_is_repaired() {
+    let outcome = passes("endless", 6, Emulator::Installed);
+    assert!(line(&outcome, "detected").contains("no ballot in time"));
+}
+
+#[test]
+fn with_x2apic_nothing_exits_between_the_first_and_the_last_epoch() {
+    let outcome = passes("random", 8, Emulator::Qemu10);
+    assert!(line(&outcome, "exits").starts_with("0 in every sandbox"));
+}
+
+#[test]
+fn without_a_vote_a_wrong_output_gets_through() {
+    // Flips that come out of the filter bank: in some run, the output is wrong.
+    let wrong = (0..4).find(|seed| {
+        let outcome = execute("heap", *seed, Emulator::Installed, true);
+        line(&outcome, "outputs").contains("wrong")
+    });
+    assert!(wrong.is_some(), "no seed of 0 to 3 gives a wrong output");
+}
