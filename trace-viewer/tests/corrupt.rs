@@ -11,7 +11,7 @@ use trace_viewer::report::html;
 use trace_viewer::story::Story;
 use trace_viewer::summary::Summary;
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 30;
 
 struct Random(u64);
 
