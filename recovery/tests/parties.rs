@@ -2,7 +2,11 @@
 mod bench;
 
 use bench::{Bench, EPOCH, Party, SET, words};
-use tern_recovery::{Commit, CommitStep, Opening, RepairEnd, RepairStep, Replica};
+use std::cell::Cell;
+use std::rc::Rc;
+use tern_recovery::{
+    Closing, Commit, CommitStep, Duty, Opening, Published, RepairEnd, RepairStep, Replica,
+};
 use tern_units::PageNumber;
 use tern_vote::{
     LeafKind, MAX_REPLICAS, Members, Outcome, Reader, Release, ReplicaLayout, SLOTS, Standing,
@@ -46,7 +50,7 @@ fn only_the_pages_that_differ_travel_and_then_all_is_equal() {
 fn nothing_reaches_the_targets_memory_that_majority_and_witness_do_not_confirm() {
     let layout = |bench: &Bench| ReplicaLayout::new(bench.donor.channel.len()).unwrap();
     type Damage = fn(&Bench, ReplicaLayout);
-    let cases: [(&str, Damage); 3] = [
+    let cases: [(&str, Damage); 5] = [
         ("a bit of the page on its way", |bench, layout| {
             bench.donor.flip(layout.slot_page(0) + 17, 40);
         }),
@@ -57,8 +61,33 @@ fn nothing_reaches_the_targets_memory_that_majority_and_witness_do_not_confirm()
                 .hash(0)
                 .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
         }),
-        ("the donor gives another page", |bench, layout| {
-            let leaf = bench.donor.table.recorded(PageNumber(0)).0;
+        (
+            "donor and witness agree on a page that the majority does not have",
+            |bench, layout| {
+                let content = [7; 4096];
+                for word in 0..512 {
+                    let at = layout.slot_page(0) + word;
+                    Writer::new(&bench.donor.channel).store(at, 0x0707_0707_0707_0707);
+                }
+                let [a, b, c, d] = tern_vote::sha256(&content).0;
+                let entry = [EPOCH, 0, 1, a, b, c, d];
+                layout
+                    .hash(0)
+                    .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
+            },
+        ),
+        (
+            "the witness confirms it as another page",
+            |bench, layout| {
+                let [a, b, c, d] = tern_vote::sha256(&[2; 4096]).0;
+                let entry = [EPOCH, 0, 2, a, b, c, d];
+                layout
+                    .hash(0)
+                    .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
+            },
+        ),
+        ("the donor gives it as another page", |bench, layout| {
+            let leaf = bench.donor.table.recorded(PageNumber(1)).0;
             let head = [EPOCH, 0, 0, leaf];
             layout
                 .slot(0)
@@ -236,10 +265,32 @@ fn a_replica_runs_only_with_the_last_verdict_and_the_input_at_hand() {
     };
     release.publish(&SET, &layout, writer);
     assert_eq!(replica.open(1, reader, false), Opening::Run(release));
+    let next_release = Release {
+        epoch: 2,
+        ..Release::default()
+    };
+    next_release.publish(&SET, &layout, writer);
+    assert_eq!(
+        replica.open(2, reader, false),
+        Opening::NotYet,
+        "the verdict is the last one's"
+    );
+    release.publish(&SET, &layout, writer);
+    let next_verdict = Verdict {
+        epoch: 1,
+        ..verdict
+    };
+    next_verdict.publish(&SET, &layout, writer);
+    assert_eq!(
+        replica.open(2, reader, false),
+        Opening::NotYet,
+        "the input is the last one's"
+    );
+    assert!(replica.is_member());
     assert_eq!(
         replica.open(2, reader, true),
         Opening::Recover,
-        "nothing, and no time left"
+        "and no time is left"
     );
     assert!(!replica.is_member());
 
@@ -250,4 +301,121 @@ fn a_replica_runs_only_with_the_last_verdict_and_the_input_at_hand() {
     };
     stopped.publish(&SET, &layout, writer);
     assert_eq!(replica.open(3, reader, true), Opening::Stopped);
+}
+
+/// The verdict that a set of three gives on an epoch in which replica 1 stood so.
+fn verdict_on(epoch: u64, standing: Standing) -> Verdict {
+    let mut standings = [Standing::Absent; MAX_REPLICAS];
+    standings[..3].copy_from_slice(&[Standing::Agreed, standing, Standing::Agreed]);
+    Verdict {
+        epoch,
+        outcome: Outcome::Majority,
+        standings,
+        rehash: if standing.has_ballot() {
+            Members::NONE
+        } else {
+            Members(0b010)
+        },
+        abandoned: Members::NONE,
+        plan: None,
+        pages: 4,
+        summary: Summary(0),
+    }
+}
+
+#[test]
+fn who_was_cancelled_hashes_all_of_its_pages_once_and_then_asks() {
+    let voter = words(voter_channel_bytes(4));
+    let layout = VoterLayout::new(voter.len()).unwrap();
+    let (reader, writer) = (Reader::new(&voter), Writer::new(&voter));
+    let hasher = LeafKind::ahash(&SET.key);
+    let mut replica = Replica::new(SET, 1, hasher, vec![0; 4], 1);
+    let mut party = Party::new(&[0; 4]);
+    let own = Writer::new(&party.channel);
+    let mut hash_all = |replica: &mut Replica<Vec<u64>>| {
+        let mut hashed = 0;
+        while replica.hash_step(&mut party.memory, own).is_some() {
+            hashed += 1;
+        }
+        hashed
+    };
+    assert_eq!(hash_all(&mut replica), 4, "at the start");
+
+    assert_eq!(
+        replica.open(0, reader, true),
+        Opening::Run(Release::default())
+    );
+    replica.cancel();
+    assert_eq!(
+        replica.cast_recovering(own),
+        None,
+        "its leaves say nothing yet"
+    );
+    // Even a verdict that counts it in does not let it run before its leaves are true.
+    verdict_on(0, Standing::Agreed).publish(&SET, &layout, writer);
+    assert_eq!(replica.close(0, reader), Closing::Work(Duty::Rehash));
+    assert!(!replica.is_member());
+
+    assert_eq!(replica.open(1, reader, true), Opening::Recover);
+    assert_eq!(hash_all(&mut replica), 4);
+    // The ballot deadline came first. The verdict asks for what has just been done.
+    verdict_on(1, Standing::Timeout).publish(&SET, &layout, writer);
+    assert_eq!(replica.close(1, reader), Closing::Idle);
+    assert_eq!(replica.open(2, reader, true), Opening::Recover);
+    assert!(replica.cast_recovering(own).is_some());
+
+    // A verdict that asks for it later, such as for a damaged ballot, is followed.
+    verdict_on(2, Standing::Malformed).publish(&SET, &layout, writer);
+    assert_eq!(replica.close(2, reader), Closing::Work(Duty::Rehash));
+    assert_eq!(hash_all(&mut replica), 4);
+}
+
+/// Leaves that a fault changes behind the table's back.
+struct Faulty {
+    leaves: Vec<u64>,
+    damaged: Vec<u64>,
+    hit: Rc<Cell<bool>>,
+}
+
+impl AsRef<[u64]> for Faulty {
+    fn as_ref(&self) -> &[u64] {
+        if self.hit.get() {
+            &self.damaged
+        } else {
+            &self.leaves
+        }
+    }
+}
+
+impl AsMut<[u64]> for Faulty {
+    fn as_mut(&mut self) -> &mut [u64] {
+        &mut self.leaves
+    }
+}
+
+#[test]
+fn the_summary_is_made_anew_once_a_round_of_the_scrub() {
+    let hit = Rc::new(Cell::new(false));
+    let storage = Faulty {
+        leaves: vec![0; 4],
+        damaged: vec![9; 4],
+        hit: hit.clone(),
+    };
+    let mut table = Published::new(SET, LeafKind::ahash(&SET.key), storage);
+    let mut party = Party::new(&[0; 4]);
+    let own = Writer::new(&party.channel);
+    let mut commit = Commit::new(4);
+    let mut rounds = Vec::new();
+    for is_hit in [false, true] {
+        commit.begin();
+        loop {
+            match commit.step(&mut party.memory, &mut table, own) {
+                CommitStep::Scrubbed { page, .. } if page.0 == 3 => hit.set(is_hit),
+                CommitStep::Round { sound } => rounds.push(sound),
+                CommitStep::Done => break,
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(rounds, [true, false]);
 }
