@@ -5,6 +5,8 @@
 //! Each filter is one page. Its weights and its history enter the output each time
 //! the filter's turn comes, so a flipped bit anywhere in them has consequences.
 
+use crate::log;
+
 /// Weights of a filter: the longest window.
 pub const TAPS: usize = 255;
 /// Epochs between two turns of a filter.
@@ -60,6 +62,18 @@ impl Filter {
         self.output = ages
             .zip(&self.weights)
             .fold(0.0, |sum, (input, weight)| sum + input * weight);
+    }
+
+    /// Folds all that the filter remembers into a running check.
+    #[must_use]
+    pub fn fold_into(&self, check: u64) -> u64 {
+        let values = self
+            .weights
+            .iter()
+            .chain(&self.history)
+            .chain([&self.output]);
+        let check = values.fold(check, |check, value| log::fold(check, value.to_bits()));
+        log::fold(check, self.newest)
     }
 
     /// The output of the last turn.

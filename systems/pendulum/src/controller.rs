@@ -37,7 +37,7 @@ pub struct Input {
 pub struct Output {
     /// Force on the cart (N).
     pub force: f64,
-    /// The running check over the log.
+    /// The running check over the log and the bank.
     pub check: u64,
 }
 
@@ -119,10 +119,13 @@ impl Controller<'_> {
             force,
             check: state.check,
         };
-        state.check = log::write(log, entry, state.check);
-        Output {
-            force,
-            check: state.check,
+        log::write(log, entry);
+        let mut check = log::review(log, input.epoch, entry.fold_into(state.check));
+        let filters = bank.len().max(1) as u64;
+        if let Some(filter) = bank.get((input.epoch % filters) as usize) {
+            check = filter.fold_into(check);
         }
+        state.check = check;
+        Output { force, check }
     }
 }

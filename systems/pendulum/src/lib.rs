@@ -39,7 +39,7 @@ pub mod sample {
 pub mod command {
     /// Force on the cart in newtons, the bits of an `f64`.
     pub const FORCE: usize = 0;
-    /// Running check over the log: see [`crate::log`].
+    /// Running check over the log and the bank: see [`crate::log`].
     pub const CHECK: usize = 1;
     /// Number of words.
     pub const WORDS: usize = 2;

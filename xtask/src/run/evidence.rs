@@ -81,8 +81,12 @@ pub struct Outputs {
     pub released: u64,
     /// Those that differ from the reference in any bit.
     pub wrong: u64,
-    /// The first of those: epoch, force released, force expected.
-    pub first: Option<(u64, f64, f64)>,
+    /// The epoch of the first of those.
+    pub first: Option<u64>,
+    /// Those whose force is wrong, not only the check over the controller's memory.
+    pub wrong_forces: u64,
+    /// The worst of those: epoch, force released, force expected.
+    pub worst: Option<(u64, f64, f64)>,
 }
 
 impl Evidence<'_> {
@@ -293,11 +297,24 @@ impl Evidence<'_> {
                 continue;
             }
             outputs.released += 1;
-            let expected_words = [expected.force.to_bits(), expected.check];
-            if [words[command::FORCE], words[command::CHECK]] != expected_words {
-                outputs.wrong += 1;
-                let released = f64::from_bits(words[command::FORCE]);
-                outputs.first = outputs.first.or(Some((epoch, released, expected.force)));
+            if [words[command::FORCE], words[command::CHECK]]
+                == [expected.force.to_bits(), expected.check]
+            {
+                continue;
+            }
+            outputs.wrong += 1;
+            outputs.first = outputs.first.or(Some(epoch));
+            let released = f64::from_bits(words[command::FORCE]);
+            let error = (released - expected.force).abs();
+            if error != 0.0 {
+                outputs.wrong_forces += 1;
+                let worst = outputs
+                    .worst
+                    .map_or(0.0, |(_, wrong, right)| (wrong - right).abs());
+                // What is no number is worse than any.
+                if error > worst || error.is_nan() {
+                    outputs.worst = Some((epoch, released, expected.force));
+                }
             }
         }
         outputs

@@ -50,7 +50,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
             .context(|| "catching signals".into())?;
     }
     let file = description_file(options);
-    let system = image::describe(&file)?;
+    let system = image::admit(&file, options.force)?;
     let set = watched_set(&system)?;
     let emulator = setup::emulator(options.emulator.as_deref())?;
     println!("building {}", system.name);

@@ -23,6 +23,8 @@ pub struct RunOptions {
     pub clock: Clock,
     /// Where to write the trace.
     pub trace: Option<PathBuf>,
+    /// Whether to boot a system whose deadlines need not hold.
+    pub force: bool,
     /// Whether to print the machine's console.
     pub verbose: bool,
 }
@@ -44,6 +46,7 @@ impl Default for RunOptions {
             emulator: None,
             clock: Clock::Instructions { shift: 1 },
             trace: None,
+            force: false,
             verbose: false,
         }
     }
@@ -61,6 +64,7 @@ pub const HELP: &str = "\
       --clock counted|host      the emulated machine's time: counted instructions (the
                                 default), or the host's
       --trace FILE              where to write the trace (target/run/NAME.trace)
+      --force                   boot it even if the analysis finds it not schedulable
       --verbose                 print the machine's console
 ";
 
@@ -90,6 +94,7 @@ impl RunOptions {
                 "--qemu" => options.emulator = Some(value()?.to_string()),
                 "--clock" => options.clock = clock(value()?)?,
                 "--trace" => options.trace = Some(value()?.into()),
+                "--force" => options.force = true,
                 "--verbose" => options.verbose = true,
                 flag if flag.starts_with('-') => {
                     return Err(Error::usage(format!("run has no option '{flag}'\n{HELP}")));
@@ -139,7 +144,9 @@ mod tests {
 
     #[test]
     fn options_come_in_any_order() {
-        let options = parse("--seed 7 a.toml --fault heap@beta --unprotected --epochs 90").unwrap();
+        let options =
+            parse("--seed 7 a.toml --force --fault heap@beta --unprotected --epochs 90").unwrap();
+        assert!(options.force && !parse("a.toml").unwrap().force);
         assert_eq!(
             (options.seed, options.epochs, options.unprotected),
             (7, 90, true)

@@ -176,15 +176,22 @@ impl Verdict {
     fn outputs(&mut self, evidence: &Evidence<'_>) {
         let outputs = evidence.outputs();
         let expected = evidence.exchanges.len() as u64;
+        let released = outputs.released;
         let seen = match outputs.first {
-            None => format!(
-                "{} of {expected} released, all as computed on the host",
-                outputs.released
-            ),
-            Some((epoch, released, right)) => format!(
-                "{} of {} wrong, the first in epoch {epoch}: {released:.3} N where {right:.3} N is right",
-                outputs.wrong, outputs.released
-            ),
+            None => format!("{released} of {expected} released, all as computed on the host"),
+            Some(first) => {
+                let forces = match outputs.worst {
+                    None => "only in the check over the controller's memory".into(),
+                    Some((epoch, wrong, right)) => format!(
+                        "{} in the force, the worst in epoch {epoch}: {wrong:.4} N for {right:.4} N",
+                        outputs.wrong_forces
+                    ),
+                };
+                format!(
+                    "{} of {released} wrong from epoch {first} on, {forces}",
+                    outputs.wrong
+                )
+            }
         };
         let holds = outputs.wrong == 0 && outputs.released == expected && expected > 0;
         self.require("outputs", holds, seen);
