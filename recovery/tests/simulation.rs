@@ -73,6 +73,25 @@ fn every_flip_in_the_channel_of_one_replica_is_survived() {
 }
 
 #[test]
+fn every_flip_in_the_voters_channel_is_survived() {
+    for seed in seeds(1000) {
+        let mut world = World::new(seed);
+        let fault = world.random_voter_flip();
+        world.schedule(fault);
+        // Something to repair meanwhile.
+        let flip = world.random_memory_flip();
+        world.schedule(flip);
+        world.run(world.epochs_to_detect_and_repair());
+        assert!(!world.has_stopped(), "seed {seed:#x} {fault:?} {flip:?}");
+        assert!(world.is_unanimous(), "seed {seed:#x} {fault:?} {flip:?}");
+        assert!(
+            world.memories_are_equal(),
+            "seed {seed:#x} {fault:?} {flip:?}"
+        );
+    }
+}
+
+#[test]
 fn a_replica_that_is_silent_or_endless_for_a_while_comes_back() {
     for seed in seeds(600) {
         let mut world = World::new(seed);

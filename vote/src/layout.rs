@@ -6,7 +6,7 @@
 //! donor. Both sides derive the layout from the channel's size alone.
 use crate::ballot::Ballot;
 use crate::release::Release;
-use crate::seal::Record;
+use crate::seal::{Record, Twice};
 use crate::verdict::Verdict;
 use tern_units::PAGE_SIZE;
 
@@ -26,8 +26,8 @@ const HEAD_WORDS: usize = 128;
 const SECOND: usize = 64;
 
 const _: () = assert!(Record::<{ Ballot::WORDS }>::WORDS <= SECOND);
-const _: () = assert!(Record::<{ Release::WORDS }>::WORDS <= SECOND);
-const _: () = assert!(SECOND + Record::<{ Verdict::WORDS }>::WORDS <= HEAD_WORDS);
+const _: () = assert!(Twice::<{ Release::WORDS }>::WORDS <= SECOND);
+const _: () = assert!(SECOND + Twice::<{ Verdict::WORDS }>::WORDS <= HEAD_WORDS);
 const _: () = assert!(Record::<4>::WORDS <= SLOT_WORDS - PAGE_WORDS);
 
 /// Purposes of records and digests, one each.
@@ -148,16 +148,16 @@ impl VoterLayout {
         self.pages as u32
     }
 
-    /// The input of the next epoch.
+    /// The input of the next epoch, twice.
     #[must_use]
-    pub const fn release(&self) -> Record<{ Release::WORDS }> {
-        Record::new(0, purpose::RELEASE)
+    pub const fn release(&self) -> Twice<{ Release::WORDS }> {
+        Twice::new(0, purpose::RELEASE)
     }
 
-    /// The verdict on the last epoch.
+    /// The verdict on the last epoch, twice.
     #[must_use]
-    pub const fn verdict(&self) -> Record<{ Verdict::WORDS }> {
-        Record::new(SECOND, purpose::VERDICT)
+    pub const fn verdict(&self) -> Twice<{ Verdict::WORDS }> {
+        Twice::new(SECOND, purpose::VERDICT)
     }
 
     /// The first of the three words of a differing page.

@@ -29,7 +29,7 @@ pub use key::Key;
 pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter_channel_bytes};
 pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, page_of_words, sha256};
 pub use release::Release;
-pub use seal::{Record, SealError};
+pub use seal::{Record, SealError, Twice};
 pub use summary::{LeafTable, Summary};
 pub use verdict::{Members, Outcome, Plan, Verdict};
 pub use voter::{Voter, VoterStep};

@@ -44,7 +44,7 @@ impl Release {
     /// # Errors
     /// If there is no whole record of this set.
     pub fn read(set: &Set, layout: &VoterLayout, voter: Reader<'_>) -> Result<Self, SealError> {
-        let (words, _) = layout.release().read(voter, &set.key)?;
+        let words = layout.release().read(voter, &set.key)?;
         if words[0] != u64::from(set.number) {
             return Err(SealError::Checksum);
         }

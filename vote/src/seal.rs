@@ -97,6 +97,46 @@ impl<const N: usize> Record<N> {
     }
 }
 
+/// Two copies of a record: a fault in one of them hurts nobody. While the writer is at
+/// the first, readers find the second as it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Twice<const N: usize> {
+    copies: [Record<N>; 2],
+}
+
+impl<const N: usize> Twice<N> {
+    /// Words that both take in the channel.
+    pub const WORDS: usize = 2 * Record::<N>::WORDS;
+
+    /// Two records of a purpose, one behind the other from a word offset on.
+    #[must_use]
+    pub const fn new(at: usize, purpose: u64) -> Self {
+        let second = at + Record::<N>::WORDS;
+        Self {
+            copies: [Record::new(at, purpose), Record::new(second, purpose)],
+        }
+    }
+
+    /// Writes the payload into both.
+    pub fn write(&self, channel: Writer<'_>, key: &Key, payload: &[u64; N]) {
+        for copy in &self.copies {
+            copy.write(channel, key, payload);
+        }
+    }
+
+    /// Reads the first that is whole.
+    ///
+    /// # Errors
+    /// If neither is: what is wrong with the first.
+    pub fn read(&self, channel: Reader<'_>, key: &Key) -> Result<[u64; N], SealError> {
+        let [first, second] = self.copies.map(|copy| copy.read(channel, key));
+        match (first, second) {
+            (Ok((payload, _)), _) | (Err(_), Ok((payload, _))) => Ok(payload),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,5 +241,23 @@ mod tests {
         words[2].store(u64::MAX, Ordering::Relaxed);
         let generation = RECORD.write(Writer::new(&words), &KEY, &[0; 5]);
         assert_eq!(read(&words), Ok(([0; 5], generation)));
+    }
+
+    #[test]
+    fn of_two_copies_any_one_is_enough() {
+        const TWICE: Twice<2> = Twice::new(1, 7);
+        let words = channel();
+        let read = || TWICE.read(Reader::new(&words), &KEY);
+        assert_eq!(read(), Err(SealError::Empty));
+        TWICE.write(Writer::new(&words), &KEY, &[1, 2]);
+        for bit in 0..64 * Twice::<2>::WORDS {
+            words[1 + bit / 64].fetch_xor(1 << (bit % 64), Ordering::Relaxed);
+            assert_eq!(read(), Ok([1, 2]), "bit {bit}");
+            words[1 + bit / 64].fetch_xor(1 << (bit % 64), Ordering::Relaxed);
+        }
+        TWICE.copies[0].open(Writer::new(&words));
+        assert_eq!(read(), Ok([1, 2]), "while the first is being written");
+        TWICE.copies[1].open(Writer::new(&words));
+        assert_eq!(read(), Err(SealError::Torn));
     }
 }

@@ -154,7 +154,7 @@ impl Verdict {
     /// # Errors
     /// If there is no whole record of this set.
     pub fn read(set: &Set, layout: &VoterLayout, voter: Reader<'_>) -> Result<Self, SealError> {
-        let (words, _) = layout.verdict().read(voter, &set.key)?;
+        let words = layout.verdict().read(voter, &set.key)?;
         Self::decode(set, layout, &words).ok_or(SealError::Checksum)
     }
 

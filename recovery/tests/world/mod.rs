@@ -433,17 +433,25 @@ impl World {
             3..5 => self.random_channel_flip(),
             5 => self.random_timing_fault(),
             6 => self.random_forgery(),
-            _ => {
-                let (epoch, moment) = self.a_time();
-                let word = self.random(0..self.voter_channel.len() as u64) as usize;
-                let bit = self.random(0..64) as u32;
-                Fault::VoterChannel {
-                    word,
-                    bit,
-                    epoch,
-                    moment,
-                }
-            }
+            _ => self.random_voter_flip(),
+        }
+    }
+
+    pub fn random_voter_flip(&mut self) -> Fault {
+        let (epoch, moment) = self.a_time();
+        // Half of them in the records, the rest also in the list.
+        let end = if self.random(0..2) == 0 {
+            128
+        } else {
+            self.voter_channel.len() as u64
+        };
+        let word = self.random(0..end) as usize;
+        let bit = self.random(0..64) as u32;
+        Fault::VoterChannel {
+            word,
+            bit,
+            epoch,
+            moment,
         }
     }
 }
