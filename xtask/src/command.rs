@@ -12,6 +12,7 @@ cargo xtask COMMAND
   check                         formatting and lints
   test                          every test, on the host and in emulators
   image SYSTEM.toml -o FILE     build, and write the system's boot module
+      --force                   even if the analysis finds the system not schedulable
 ";
 
 /// Executes a command line, without the program's own name.
@@ -46,15 +47,17 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
 }
 
 fn write_image(arguments: &[String]) -> Result<ExitCode> {
-    let [system, flag, output] = arguments else {
-        return Err(Error::usage("image takes SYSTEM.toml -o FILE"));
+    let force = arguments.iter().any(|word| word == "--force");
+    let words: Vec<_> = arguments.iter().filter(|word| *word != "--force").collect();
+    let [system, flag, output] = words[..] else {
+        return Err(Error::usage("image takes SYSTEM.toml -o FILE [--force]"));
     };
     if flag != "-o" {
         return Err(Error::usage(format!(
-            "image takes SYSTEM.toml -o FILE, not '{flag}'"
+            "image takes SYSTEM.toml -o FILE [--force], not '{flag}'"
         )));
     }
-    let system = image::describe(Path::new(system))?;
+    let system = image::admit(Path::new(system), force)?;
     build::build_for(&system)?;
     image::write(&system, Path::new(output))?;
     Ok(ExitCode::SUCCESS)
