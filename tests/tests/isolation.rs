@@ -7,7 +7,7 @@ use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_config::channel_address;
 use tern_tests::{Built, Emulator, directory};
 use tern_trace::{Core, Event};
-use xtask::emulator::{Directory, Machine, directory::violation};
+use xtask::emulator::{Directory, Machine, Options, directory::violation};
 use xtask::record;
 
 const ATTACKER_BYTES: u64 = 4 << 20;
@@ -73,8 +73,16 @@ fn channel(index: usize) -> u64 {
 }
 
 fn start(emulator: Emulator, attack: &str) -> (Machine, Directory) {
-    let mut machine = Built::parse(&system(attack)).start(emulator);
+    let built = Built::parse(&system(attack));
+    // An endless attack makes counted time slow.
+    let options = Options {
+        bound: Duration::from_secs(180),
+        ..built.options(emulator)
+    };
+    let mut machine = tern_tests::start(options, &built.module);
     let directory = directory(&mut machine);
+    // A core that waits without rest, as the attacker does, would hold up the others.
+    machine.take_short_turns().unwrap();
     wait_for(&mut machine, "[bystander] kernel: ");
     (machine, directory)
 }

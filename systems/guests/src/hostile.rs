@@ -125,7 +125,8 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "shut-down" => guest.call(Hypercall::ShutDown as u64, 1, 0),
             "doorbell" => guest.call(Hypercall::Doorbell as u64, address.unwrap_or(0), 0),
             "spin" => loop {
-                core::hint::spin_loop();
+                // Not PAUSE, which yields to the other cores of an emulator.
+                asm!("nop");
             },
             // With CR4.OSXSAVE set, so that it is not an invalid opcode.
             "xsetbv" => instruction(|| {
