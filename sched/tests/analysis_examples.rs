@@ -471,13 +471,86 @@ fn a_circle_of_releases_has_no_fixed_point() {
         &[edge(0, 1), edge(1, 0)],
         span(10_000)
     ));
-    let mut wrong = Threads {
-        servers: &[0],
-        own: &own,
-        models: &mut models,
-        responses: &mut responses,
+}
+
+#[test]
+fn a_limit_is_the_last_response_allowed() {
+    let servers = [sporadic(10, 20)];
+    let costs = CostTable::NONE;
+    let context = ServerContext {
+        servers: &servers,
+        index: 0,
+        response: Some(span(10)),
+        costs: &costs,
     };
-    assert!(!fixed_point(&[context], &mut wrong, &[], span(10_000)));
+    let own = [ThreadModel::periodic(span(4), span(200))];
+    for (limit, within) in [(13, false), (14, true), (15, true)] {
+        let (mut models, mut responses) = (own, [ThreadResponse::default()]);
+        let mut threads = Threads {
+            servers: &[0],
+            own: &own,
+            models: &mut models,
+            responses: &mut responses,
+        };
+        assert_eq!(
+            fixed_point(&[context], &mut threads, &[], span(limit)),
+            within
+        );
+    }
+}
+
+#[test]
+fn slices_and_dependencies_that_do_not_fit_are_no_fixed_point() {
+    let servers = [sporadic(10, 20)];
+    let costs = CostTable::NONE;
+    let context = ServerContext {
+        servers: &servers,
+        index: 0,
+        response: Some(span(10)),
+        costs: &costs,
+    };
+    let own = [ThreadModel::periodic(span(1), span(100)); 2];
+    let fits = |placement: &[usize], models: usize, responses: usize, waits, on| {
+        let (mut models, mut responses) = (
+            vec![own[0]; models],
+            vec![ThreadResponse::default(); responses],
+        );
+        let mut threads = Threads {
+            servers: placement,
+            own: &own,
+            models: &mut models,
+            responses: &mut responses,
+        };
+        let edge = Dependency {
+            waits,
+            on,
+            kind: DependencyKind::Release,
+            latency: Duration::ZERO,
+        };
+        fixed_point(&[context], &mut threads, &[edge], span(10_000))
+    };
+    assert!(fits(&[0, 0], 2, 2, 1, 0));
+    assert!(!fits(&[0], 2, 2, 1, 0));
+    assert!(!fits(&[0, 0], 1, 2, 1, 0));
+    assert!(!fits(&[0, 0], 3, 2, 1, 0));
+    assert!(!fits(&[0, 0], 2, 1, 1, 0));
+    assert!(!fits(&[0, 0], 2, 3, 1, 0));
+    assert!(!fits(&[0, 0], 2, 2, 2, 0));
+    assert!(!fits(&[0, 0], 2, 2, 1, 2));
+    assert!(!fits(&[0, 1], 2, 2, 1, 0), "there is no second server");
+}
+
+/// At full load a server with jitter never catches up: no number of jobs shows an end.
+#[test]
+fn a_busy_window_without_end_is_given_up_in_bounded_time() {
+    let late = ServerModel {
+        jitter: span(1),
+        ..sporadic(1, 2)
+    };
+    assert_eq!(
+        responses(&[sporadic(1, 2), late], &CostTable::NONE),
+        [Some(1), None]
+    );
 }
 
 fn copying() -> Copying {

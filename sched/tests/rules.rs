@@ -1,0 +1,128 @@
+//! The rules of the sporadic server one by one, as tables: what is done, and the list of
+//! replenishments (time, amount) after it.
+mod common;
+use common::{at, span};
+use tern_sched::{ServerParameters, SporadicServer};
+
+enum Step {
+    Unblock(u64),
+    Charge(u64),
+}
+use Step::{Charge, Unblock};
+
+fn play<const CHUNKS: usize>(minimum: u64, steps: &[(Step, &[(u64, u64)])]) {
+    let parameters =
+        ServerParameters::sporadic(span(10), span(100), 0).with_minimum_budget(span(minimum));
+    let mut server = SporadicServer::<CHUNKS>::new(parameters, at(0)).unwrap();
+    for (number, (step, expected)) in steps.iter().enumerate() {
+        match step {
+            Unblock(now) => server.unblock(at(*now)),
+            Charge(used) => server.charge(span(*used), |_| ()),
+        }
+        let list: Vec<_> = server
+            .replenishments()
+            .map(|chunk| (chunk.time.as_nanos(), chunk.amount.as_nanos()))
+            .collect();
+        assert_eq!(&list, expected, "after step {number}");
+    }
+    assert_eq!((server.budget(), server.period()), (span(10), span(100)));
+}
+
+#[test]
+fn rule_3_each_chunk_returns_a_period_after_its_own_activation() {
+    play::<8>(
+        0,
+        &[
+            (Charge(3), &[(3, 7), (100, 3)]),
+            (Unblock(6), &[(6, 7), (100, 3)]),
+            (Charge(7), &[(100, 3), (106, 7)]),
+            // An overrun: 3 from 100, and one of those from 106.
+            (Charge(4), &[(107, 6), (200, 3), (206, 1)]),
+            // Exactly the budget, and then one more.
+            (Charge(10), &[(207, 6), (300, 3), (306, 1)]),
+            (Charge(11), &[(308, 5), (400, 3), (406, 2)]),
+            // Several budgets and a part of the first chunk.
+            (Charge(42), &[(710, 3), (800, 3), (806, 4)]),
+        ],
+    );
+}
+
+#[test]
+fn rule_4_budget_that_waited_starts_now_and_takes_in_what_it_touches() {
+    play::<8>(
+        0,
+        &[
+            (Charge(2), &[(2, 8), (100, 2)]),
+            (Unblock(1), &[(2, 8), (100, 2)]),
+            (Unblock(2), &[(2, 8), (100, 2)]),
+            (Unblock(91), &[(91, 8), (100, 2)]),
+            (Unblock(92), &[(92, 10)]),
+        ],
+    );
+}
+
+#[test]
+fn rule_5_a_full_list_delays_its_last_entry() {
+    play::<2>(
+        0,
+        &[
+            (Charge(2), &[(2, 8), (100, 2)]),
+            (Unblock(20), &[(20, 8), (100, 2)]),
+            (Charge(3), &[(23, 5), (120, 5)]),
+            (Unblock(40), &[(40, 5), (120, 5)]),
+            // The whole first chunk: that makes room.
+            (Charge(5), &[(120, 5), (140, 5)]),
+        ],
+    );
+    play::<1>(0, &[(Charge(2), &[(100, 10)]), (Charge(10), &[(200, 10)])]);
+}
+
+#[test]
+fn rule_6_a_chunk_below_the_minimum_waits_for_the_next() {
+    play::<8>(3, &[(Charge(7), &[(7, 3), (100, 7)])]);
+    play::<8>(3, &[(Charge(8), &[(100, 10)])]);
+    play::<8>(
+        3,
+        &[
+            (Charge(1), &[(1, 9), (100, 1)]),
+            (Unblock(20), &[(20, 9), (100, 1)]),
+            (Charge(2), &[(22, 7), (120, 3)]),
+            (Unblock(40), &[(40, 7), (120, 3)]),
+            (Charge(4), &[(44, 3), (120, 3), (140, 4)]),
+            // What is delayed reaches what comes after, and takes it in.
+            (Charge(1), &[(120, 5), (140, 5)]),
+            (Charge(4), &[(140, 6), (220, 4)]),
+        ],
+    );
+    play::<8>(
+        2,
+        &[
+            (Charge(5), &[(5, 5), (100, 5)]),
+            (Unblock(12), &[(12, 5), (100, 5)]),
+            (Charge(4), &[(100, 6), (112, 4)]),
+        ],
+    );
+    play::<8>(
+        2,
+        &[
+            (Charge(5), &[(5, 5), (100, 5)]),
+            (Unblock(7), &[(7, 5), (100, 5)]),
+            // The rest of 1 makes the entry at 100 reach the one at 107 only at 106.
+            (Charge(4), &[(100, 6), (107, 4)]),
+            (Charge(5), &[(107, 5), (200, 5)]),
+        ],
+    );
+}
+
+#[test]
+fn rule_6_holds_in_an_overrun_of_several_budgets() {
+    play::<8>(
+        3,
+        &[
+            (Charge(1), &[(1, 9), (100, 1)]),
+            (Unblock(50), &[(50, 9), (100, 1)]),
+            // 9 from 50 delay the 1 of 100 to 150; then twice all ten, from 150 on.
+            (Charge(29), &[(350, 10)]),
+        ],
+    );
+}
