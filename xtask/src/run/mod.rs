@@ -52,6 +52,9 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     let file = description_file(options);
     let system = image::admit(&file, options.force)?;
     let set = watched_set(&system)?;
+    if let Some(name) = &options.fault.replica {
+        session::replica_named(&system, &system.replica_sets[set], name)?;
+    }
     let emulator = setup::emulator(options.emulator.as_deref())?;
     println!("building {}", system.name);
     build::build_for(&system)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tern_abi::plant::Outcome;
-use tern_config::{ReplicaSet, System};
+use tern_config::{ReplicaSet, System, ThreadRef};
 use tern_trace::{Note, Trace};
 use tern_units::PAGE_SIZE;
 
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         let (luck, epochs) = (random.u64(..), self.options.epochs);
         let replica = match &self.options.fault.replica {
             None => (luck % set.replicas.len() as u64) as usize,
-            Some(name) => self.replica_named(name)?,
+            Some(name) => replica_named(self.system, set, name)?,
         };
         let after = random.u64(epochs / 8..epochs / 2);
         let delay = Duration::from_nanos(random.u64(..set.period));
@@ -131,26 +131,6 @@ impl<'a> Session<'a> {
             .fault(&format!("{name}, after epoch {epoch}: {}", injected.what));
         self.injected = Some((epoch, injected));
         Ok(())
-    }
-
-    fn replica_named(&self, name: &str) -> Result<usize> {
-        let sandbox =
-            |place: &tern_config::ThreadRef| &self.system.sandboxes[place.sandbox as usize];
-        let set = self.replica_set();
-        set.replicas
-            .iter()
-            .position(|place| sandbox(place).name == *name)
-            .ok_or_else(|| {
-                let names: Vec<_> = set
-                    .replicas
-                    .iter()
-                    .map(|place| sandbox(place).name.as_str())
-                    .collect();
-                Error::usage(format!(
-                    "no replica is in '{name}': they are in {}",
-                    names.join(", ")
-                ))
-            })
     }
 
     fn next_exchange(&mut self) -> Result<Exchange> {
@@ -306,4 +286,19 @@ fn boot(machine: &mut Machine) -> Result<String> {
         Some((_, reason)) => Err(Error::input(format!("the machine cannot start: {reason}"))),
         None => Ok(line),
     }
+}
+
+/// The number of the replica of `set` in the sandbox `name`.
+///
+/// # Errors
+/// If none is there.
+pub(super) fn replica_named(system: &System, set: &ReplicaSet, name: &str) -> Result<usize> {
+    let sandbox = |place: &ThreadRef| system.sandboxes[place.sandbox as usize].name.as_str();
+    set.replicas
+        .iter()
+        .position(|place| sandbox(place) == name)
+        .ok_or_else(|| {
+            let names = Vec::from_iter(set.replicas.iter().map(sandbox)).join(", ");
+            Error::usage(format!("no replica is in '{name}': they are in {names}"))
+        })
 }
