@@ -98,10 +98,8 @@ global_asm!(
     "movl $rom_damaged_text_end - rom_damaged_text, %ecx",
     "movw $0xe9, %dx",
     "rep outsb",
-    // Bochs's debugger port: stop here, with whoever started the machine watching.
-    "movb $'D', %al",
-    "movw $0x8900, %dx",
-    "outb %al, %dx",
+    // Bochs's breakpoint: stop here, with whoever started the machine watching.
+    "xchgw %bx, %bx",
     "3:",
     "hlt",
     "jmp 3b",

@@ -40,9 +40,7 @@ fn start(built: &Built, model: Model) -> Machine {
         emulator: setup::ensure_bochs().unwrap_or_else(|error| panic!("{error}")),
         ..Options::for_system(&built.system, built.module.clone(), model)
     };
-    let mut machine = Machine::start(&options).unwrap_or_else(|error| panic!("{error}"));
-    machine.resume().unwrap();
-    machine
+    Machine::start(&options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn directory_of(machine: &mut Machine) -> Directory {
@@ -67,6 +65,7 @@ fn four_cores_run_the_same_instructions_every_time(model: Model, vendor: &str) {
     ]);
     let run = || {
         let mut machine = start(&built, model);
+        machine.resume().unwrap();
         let ticks = end(&mut machine);
         let lines = machine.console.lines().to_vec();
         (ticks, lines)
@@ -96,18 +95,16 @@ fn the_first_job_comes_soon_and_no_job_makes_an_exit_under_vt_x() {
     let built = Built::new("systems/load/system.toml");
     let begin = Instant::now();
     let mut machine = start(&built, Model::Intel);
-    let directory = directory_of(&mut machine);
-    machine.wait_for("[alpha] kernel:").unwrap();
-    let entry = &directory.entries[0];
-    let counts = |machine: &Machine| ExitCounts::read(&machine.memory, entry).unwrap();
     // The time epoch is half a second after the start of the guests.
-    machine.interrupt().unwrap();
-    machine.run_for(55_000_000).unwrap();
+    machine.run_for(70_000_000).unwrap();
     assert!(
         begin.elapsed() < PATIENCE * FIRST_JOB,
         "{:?}",
         begin.elapsed()
     );
+    let directory = directory_of(&mut machine);
+    let entry = &directory.entries[0];
+    let counts = |machine: &Machine| ExitCounts::read(&machine.memory, entry).unwrap();
     let before = counts(&machine);
     machine.run_for(100_000_000).unwrap();
     let exits: Vec<(ExitReason, u64)> = counts(&machine).since(before).collect();
@@ -204,6 +201,7 @@ fn attacks_end_as_they_should(model: Model, attacks: &[(&str, &str)]) {
         };
         let built = four([("guest-hello", "60"), attack(0), attack(1), attack(2)]);
         let mut machine = start(&built, model);
+        machine.resume().unwrap();
         let directory = directory_of(&mut machine);
         end(&mut machine);
         let lines = machine.console.lines().to_vec();

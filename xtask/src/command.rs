@@ -1,6 +1,6 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{build, image, run, setup, test};
+use crate::{boot, build, image, run, setup, test};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,8 +36,9 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "check" => test::check().map(|()| ExitCode::SUCCESS),
         "test" => test::test(rest).map(|()| ExitCode::SUCCESS),
         "run" => run_system(rest),
+        "boot" => boot::execute(rest),
         "help" | "--help" | "-h" => {
-            print!("{USAGE}{}", run::HELP);
+            print!("{USAGE}{}{}", run::HELP, boot::HELP);
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(Error::usage(format!(

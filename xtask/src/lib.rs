@@ -2,6 +2,7 @@
 //! emulator, plant, fault injection and verdict. The `xtask` command and the tests
 //! that boot use the same library.
 
+pub mod boot;
 pub mod build;
 pub mod command;
 pub mod emulator;

@@ -14,6 +14,16 @@ pub enum Model {
 }
 
 impl Model {
+    /// The one that a user calls so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "bochs-intel" => Some(Self::Intel),
+            "bochs-amd" => Some(Self::Amd),
+            _ => None,
+        }
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -82,9 +92,13 @@ impl Configuration<'_> {
         ));
         line(format_args!("display_library: term"));
         line(format_args!("port_e9_hack: enabled=1"));
+        line(format_args!("magic_break: enabled=1"));
         line(format_args!(
-            "plugin_ctrl: unmapped=1, biosdev=0, speaker=0, extfpuirq=0, parallel=0, gameport=0, serial=0, iodebug=0"
+            "plugin_ctrl: unmapped=1, biosdev=0, speaker=0, extfpuirq=0, parallel=0, gameport=0, iodebug=0"
         ));
+        // The console is port 0xE9 alone; who talks to the second serial port is not heard.
+        line(format_args!("com1: enabled=0"));
+        line(format_args!("com2: enabled=1, mode=null"));
         for number in 0..4 {
             line(format_args!("ata{number}: enabled=0"));
         }

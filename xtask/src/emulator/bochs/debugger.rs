@@ -1,8 +1,9 @@
 //! Bochs's debugger on the emulator's standard input and output: run, stop, ask.
 //!
-//! Debian's Bochs is a debugger build. It stops where the guest writes `D` to port
-//! 0x8900, at a time breakpoint, or at SIGINT, and then takes commands; port 0xE9 comes
-//! out between them, on the same stream. A line that starts with `Next at t=` marks a stop.
+//! Debian's Bochs is a debugger build. It runs on (`c`) or a number of ticks (`s all N`), one
+//! instruction a tick on every core; it stops at the guest's breakpoint instruction, and
+//! while it runs on, at SIGINT. It then takes commands; port 0xE9 comes out between them,
+//! on the same stream. A line that starts with `Next at t=` marks a stop.
 use crate::error::{Context, Error, Result};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -88,6 +89,21 @@ impl Debugger {
             self.command("c")?;
         }
         Ok(())
+    }
+
+    /// Lets the machine, which has `cores` cores, run for `ticks` ticks.
+    ///
+    /// Bochs 2.7 forgets time breakpoints when there are several cores, and steps through
+    /// all of them only then.
+    pub(super) fn step(&mut self, ticks: u32, cores: u8) -> Result<()> {
+        if cores == 1 {
+            self.ask(&format!("sb {ticks}"))?;
+            return self.resume();
+        }
+        match self.stopped.take() {
+            Some(_) => self.command(&format!("s all {ticks}")),
+            None => Err(Error::failure("the machine runs already")),
+        }
     }
 
     /// Asks the machine to stop where it is.
@@ -215,7 +231,10 @@ fn separate(output: impl Read, mut console: impl Write, replies: &Sender<Reply>)
             replies.send(Reply::Stop(Stop { ticks })).is_ok()
         } else if line.starts_with("<bochs:") {
             // The prompt with the command's echo.
-            stopped = stopped && !line.ends_with("> c");
+            stopped = stopped && !line.ends_with("> c") && !line.contains("> s all ");
+            true
+        } else if line.starts_with('(') {
+            // Where a core stands, at a stop.
             true
         } else if stopped {
             replies.send(Reply::Line(line)).is_ok()
@@ -235,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_machines_lines_and_the_debuggers_are_kept_apart() {
-        let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\nNext at t=42\n\
+        let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\n(1) Magic breakpoint\nNext at t=42\n\
                       (0) hlt\n<bochs:2> xp /2gx 0x8\n0x8 <bogus+ 0>:\t0x1\t0x00000002\n";
         let mut console = Vec::new();
         let (sender, replies) = channel();

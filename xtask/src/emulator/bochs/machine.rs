@@ -70,6 +70,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Machine {
     debugger: Debugger,
+    cores: u8,
     folder: Folder,
     deadline: Instant,
     bound: Duration,
@@ -104,6 +105,7 @@ impl Machine {
         )?;
         Ok(Self {
             debugger,
+            cores: options.cores,
             folder,
             deadline: Instant::now() + options.bound,
             bound: options.bound,
@@ -121,20 +123,27 @@ impl Machine {
         self.explain(result)
     }
 
-    /// Lets the stopped machine run for about `ticks` and stops it: at the first
-    /// instruction of the boot core after that time, so that it is the same instruction
-    /// in every run.
+    /// Lets the stopped machine run for `ticks`, or until it stops by itself, and waits
+    /// for that.
     ///
     /// # Errors
-    /// If the machine's time is up before, or the emulator ends.
-    pub fn run_for(&mut self, ticks: u64) -> Result<Stop> {
-        let result = self.debugger.ask(&format!("sb {ticks}"));
-        self.explain(result)?;
-        self.resume()?;
+    /// As [`Machine::step`], or if the machine's time is up before.
+    pub fn run_for(&mut self, ticks: u32) -> Result<Stop> {
+        self.step(ticks)?;
         self.wait_for_stop()
     }
 
-    /// Stops the machine where it is.
+    /// Lets the stopped machine run for `ticks`, or until it stops by itself: at the
+    /// same instruction of every core in every run.
+    ///
+    /// # Errors
+    /// If the machine runs already, or the emulator has ended.
+    pub fn step(&mut self, ticks: u32) -> Result<()> {
+        let result = self.debugger.step(ticks, self.cores);
+        self.explain(result)
+    }
+
+    /// Stops the machine, which [`Machine::resume`] let run, where it is.
     ///
     /// # Errors
     /// If it does not stop.
