@@ -1,5 +1,5 @@
 //! What a description refers to: files of its image, and its own items by index.
-use crate::system::{Runs, System, ThreadRef, Voting};
+use crate::system::{Runs, ServerKind, System, Thread, ThreadRef, Voting};
 
 impl System {
     /// The names of the image's files that the description needs: every sandbox's
@@ -16,6 +16,34 @@ impl System {
                 });
         let replicated = self.replica_sets.iter().map(|set| set.program.as_str());
         kernels.chain(programs).chain(replicated)
+    }
+
+    /// Indices of the servers whose threads ask the I/O server at index `server` of a
+    /// sandbox for work: the voters' that send through a device it drives. None for a
+    /// sporadic server.
+    pub fn requesters(&self, sandbox: usize, server: usize) -> impl Iterator<Item = usize> {
+        let servers = self
+            .sandboxes
+            .get(sandbox)
+            .map_or(&[][..], |owner| &owner.servers);
+        let own = servers.get(server).filter(|own| own.kind == ServerKind::Io);
+        let drives = move |device: u32| {
+            own.is_some_and(|own| {
+                let mut threads = own.threads.iter();
+                threads.any(|thread| thread.runs == Runs::Driver(device))
+            })
+        };
+        let asks = move |thread: &Thread| match thread.runs {
+            Runs::Voter(set) => {
+                let set = self.replica_sets.get(set as usize);
+                set.and_then(|set| set.device).is_some_and(drives)
+            }
+            _ => false,
+        };
+        (0..)
+            .zip(servers)
+            .filter(move |(index, other)| *index != server && other.threads.iter().any(asks))
+            .map(|(index, _)| index)
     }
 
     /// Whether every index refers to something that exists, so that following one

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::load;
 use super::problem::{Place, Problem};
 use super::quantity::show_size;
-use super::read::WINDOW;
+use super::read::{WINDOW, show};
 use super::reader::Reader;
 use crate::layout::{LARGE_PAGE, Machine};
 use crate::system::{Device, Runs, Sandbox, System, ThreadRef, Voting};
@@ -47,6 +47,7 @@ pub(super) fn check(
     cores_and_memory(reader, system, machine);
     devices(reader, system);
     drivers(reader, system);
+    requesters(reader, system);
     for set in 0..system.replica_sets.len() {
         replica_set(reader, system, set);
     }
@@ -281,6 +282,27 @@ fn drivers(reader: &mut Reader, system: &System) {
             reader.problem(&thread_place(&place), "driver", reason);
         }
         driven.push(*device);
+    }
+}
+
+/// An I/O server takes over a requester's period while it works for it, and a shorter one
+/// shrinks its capacity: the bounds on its own threads would not hold.
+fn requesters(reader: &mut Reader, system: &System) {
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        for (server, own) in sandbox.servers.iter().enumerate() {
+            for requester in system.requesters(index, server) {
+                let requester = &sandbox.servers[requester];
+                if own.period > requester.period && requester.period > 0 {
+                    let reason = format!(
+                        "{} is above {}, the period of server \"{}\", whose voter sends through it",
+                        show(own.period),
+                        show(requester.period),
+                        requester.name
+                    );
+                    reader.problem(&server_place(index, server), "period", reason);
+                }
+            }
+        }
     }
 }
 
