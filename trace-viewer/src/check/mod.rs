@@ -1,6 +1,6 @@
 //! Whether every deadline of a system holds, by analysis of the servers and threads
 //! that its description gives to the kernel.
-use tern_config::{Sandbox, Server, ServerKind, System};
+use tern_config::{Server, ServerKind, System};
 use tern_sched::analysis::{
     Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_responses,
     thread_responses,
@@ -14,6 +14,10 @@ mod text;
 
 pub use json::CheckJson;
 pub use recovery::RecoveryReport;
+
+/// Where sandboxes have more servers than this (the kernel takes no more), responses in
+/// step are only computed where a deadline needs them: each takes an analysis of its own.
+const REFINED_SERVERS: usize = 64;
 
 /// What the analysis says of a system.
 #[derive(Clone, Debug)]
@@ -72,9 +76,11 @@ pub struct ThreadReport {
     pub response: Option<Duration>,
     /// The theorem that gave the response.
     pub bound: Bound,
-    /// Whether the thread was taken to be in step with its server: see
-    /// `docs/check-and-simulate.md`.
+    /// Whether the response is that of a thread in step with its server, which it is
+    /// only where the deadline needs it: see `docs/check-and-simulate.md`.
     pub in_step: bool,
+    /// The response in step with its server, where that is known and tighter.
+    pub tighter: Option<Duration>,
     /// Its deadline.
     pub deadline: Duration,
     /// Why it fails, and the smallest change that would help.
@@ -132,12 +138,12 @@ pub fn check_and_advise(system: &System, costs: &CostTable) -> Report {
 }
 
 fn report(system: &System, costs: &CostTable, advise: bool) -> Report {
-    let sandboxes = system.sandboxes.iter();
+    let sandboxes = 0..system.sandboxes.len();
     Report {
         system: system.name.clone(),
         platform: system.platform.clone(),
         sandboxes: sandboxes
-            .map(|sandbox| sandbox_report(sandbox, costs, advise))
+            .map(|sandbox| sandbox_report(system, sandbox, costs, advise))
             .collect(),
         recovery: recovery::bounds(system, costs),
     }
@@ -170,18 +176,23 @@ struct Core<'a> {
 
 impl<'a> Core<'a> {
     /// The core of a sandbox, and for each server of the description its position here.
-    fn new(sandbox: &Sandbox, costs: &'a CostTable) -> (Self, Vec<usize>) {
-        let mut order: Vec<&Server> = sandbox.servers.iter().collect();
-        order.sort_by_key(|server| server.priority);
-        let positions = sandbox
-            .servers
-            .iter()
-            .map(|server| server.priority as usize)
-            .collect();
-        let servers = order.iter().map(|server| server_model(server)).collect();
+    fn new(system: &System, sandbox: usize, costs: &'a CostTable) -> (Self, Vec<usize>) {
+        let all = &system.sandboxes[sandbox].servers;
+        let positions: Vec<usize> = all.iter().map(|it| it.priority as usize).collect();
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by_key(|index| positions[*index]);
+        let model = |index: &usize| {
+            let requesters = system.requesters(sandbox, *index);
+            let raised_to = requesters.map(|requester| positions[requester]).min();
+            ServerModel {
+                raised_to: raised_to.filter(|to| *to < positions[*index]),
+                ..server_model(&all[*index])
+            }
+        };
+        let servers = order.iter().map(model).collect();
         let threads = order
             .iter()
-            .map(|server| server.threads.iter().map(thread_model).collect());
+            .map(|index| all[*index].threads.iter().map(thread_model).collect());
         (
             Self {
                 servers,
@@ -271,8 +282,9 @@ fn thread_model(thread: &tern_config::Thread) -> ThreadModel {
     ThreadModel::periodic(nanos(thread.wcet), nanos(thread.period))
 }
 
-fn sandbox_report(sandbox: &Sandbox, costs: &CostTable, advise: bool) -> SandboxReport {
-    let (core, positions) = Core::new(sandbox, costs);
+fn sandbox_report(system: &System, index: usize, costs: &CostTable, advise: bool) -> SandboxReport {
+    let sandbox = &system.sandboxes[index];
+    let (core, positions) = Core::new(system, index, costs);
     let responses = core.responses();
     let mut advisor = advice::Advisor::new(&core, sandbox, &positions, advise);
     let servers = sandbox
@@ -303,14 +315,17 @@ fn sandbox_report(sandbox: &Sandbox, costs: &CostTable, advise: bool) -> Sandbox
                     response: bound.response,
                     bound: bound.bound,
                     in_step: false,
+                    tighter: None,
                     deadline: Duration::from_nanos(thread.deadline),
                     failure: None,
                 };
-                if !it.schedulable()
-                    && let Some(tighter) = core.in_step(*position, response)
-                {
-                    it.response = Some(it.response.map_or(tighter, |general| general.min(tighter)));
-                    (it.bound, it.in_step) = (Bound::DavisBurns, true);
+                if !it.schedulable() || positions.len() <= REFINED_SERVERS {
+                    it.tighter = core
+                        .in_step(*position, response)
+                        .filter(|tighter| it.response.is_none_or(|general| *tighter < general));
+                }
+                if !it.schedulable() && it.tighter.is_some() {
+                    (it.response, it.bound, it.in_step) = (it.tighter, Bound::DavisBurns, true);
                 }
                 if !it.schedulable() {
                     let bounded = response.is_some();

@@ -1,6 +1,7 @@
 //! The report of a check for people.
 use std::fmt;
 
+use tern_sched::analysis::Bound;
 use tern_units::Duration;
 
 use super::json::bound_name;
@@ -74,14 +75,14 @@ fn table(sandbox: &SandboxReport) -> Table {
             line.extend(times(
                 thread.wcet,
                 thread.period,
-                thread.response,
+                thread.tighter.or(thread.response),
                 thread.deadline,
             ));
-            let step = if thread.in_step { ", in step" } else { "" };
-            let by = thread
-                .response
-                .map(|_| format!("{}{step}", bound_name(thread.bound)));
-            line.push(by.unwrap_or_default());
+            line.push(match (thread.tighter, thread.response) {
+                (Some(_), _) => format!("{}, in step", bound_name(Bound::DavisBurns)),
+                (None, Some(_)) => bound_name(thread.bound).to_string(),
+                (None, None) => String::new(),
+            });
             table.line(line);
         }
     }
