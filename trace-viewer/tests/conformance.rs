@@ -2,9 +2,10 @@
 //! broken on purpose is named.
 mod common;
 
-use common::{Events, core, healthy, repaired, trace_of};
+use common::{Events, core, healthy, repaired, system, trace_of, trace_of_system};
+use tern_config::ServerKind;
 use tern_sched::{Observer, Posted, Scheduler, ServerId, ServerParameters, ThreadId};
-use tern_trace::Event;
+use tern_trace::{Event, Trace};
 use tern_units::{Duration, Instant};
 use trace_viewer::conformance::{Conformance, ServerConformance};
 
@@ -160,6 +161,81 @@ fn running_that_is_not_charged_is_named() {
     assert_eq!((server.ran_ns, server.charged_ns), (18_000_000, 10_000_000));
 }
 
+/// The same system with attitude an I/O server.
+fn trace_with_io(events: Events) -> Trace {
+    let mut system = system();
+    system.sandboxes[0].servers[1].kind = ServerKind::Io;
+    trace_of_system(&system, vec![core("alpha", events, &[])])
+}
+
+fn io_attitude(events: Events) -> ServerConformance {
+    let found = Conformance::of(&trace_with_io(events));
+    found.servers.into_iter().nth(1).unwrap()
+}
+
+#[test]
+fn what_an_io_server_used_returns_after_used_by_utilization_and_not_earlier() {
+    // U = 2/20: 0.5 ms used from 0 on return at 5 ms.
+    for (returns, expected) in [(5_000, vec![]), (4_999, vec!["premature"])] {
+        let server = io_attitude(vec![
+            (0, Event::Switch { thread: Some(1) }),
+            (500, Event::Block { thread: 1 }),
+            (500, posted(1, 500, returns)),
+            (500, Event::Switch { thread: None }),
+        ]);
+        assert!(server.checked);
+        assert_eq!(rules(&server), expected, "returns at {returns}");
+    }
+}
+
+#[test]
+fn an_io_server_that_slept_counts_from_its_waking() {
+    // Blocked with the next budget at 5 ms, idle until work comes at 9 ms: 0.1 ms used
+    // then return 1 ms later, not 1 ms after the 5.
+    for (returns, expected) in [(10_000, vec![]), (6_000, vec!["premature"])] {
+        let server = io_attitude(vec![
+            (0, Event::Switch { thread: Some(1) }),
+            (500, Event::Block { thread: 1 }),
+            (500, posted(1, 500, 5_000)),
+            (500, Event::Switch { thread: Some(0) }),
+            (8_000, Event::Switch { thread: Some(1) }),
+            (8_000, Event::Block { thread: 1 }),
+            (8_000, Event::Switch { thread: None }),
+            (9_000, Event::Switch { thread: Some(1) }),
+            (9_100, posted(1, 100, returns)),
+            (9_100, Event::Block { thread: 1 }),
+            (9_100, Event::Switch { thread: None }),
+        ]);
+        assert_eq!(rules(&server), expected, "returns at {returns}");
+    }
+}
+
+#[test]
+fn an_io_server_that_gets_the_core_before_its_budget_is_named() {
+    let server = io_attitude(vec![
+        (0, Event::Switch { thread: Some(1) }),
+        (2_000, posted(1, 2_000, 20_000)),
+        (2_000, Event::Exhaust { server: 1 }),
+        (2_000, Event::Switch { thread: None }),
+        (19_000, Event::Switch { thread: Some(1) }),
+        (19_001, Event::Switch { thread: None }),
+    ]);
+    assert_eq!(rules(&server), ["without-budget"]);
+}
+
+#[test]
+fn an_overrun_of_an_io_server_moves_its_budget_by_as_much_more() {
+    for (returns, expected) in [(23_000, vec![]), (20_000, vec!["premature"])] {
+        let server = io_attitude(vec![
+            (0, Event::Switch { thread: Some(1) }),
+            (2_300, posted(1, 2_300, returns)),
+            (2_300, Event::Exhaust { server: 1 }),
+            (2_300, Event::Switch { thread: None }),
+        ]);
+        assert_eq!(rules(&server), expected, "returns at {returns}");
+    }
+}
+
 /// Records like the kernel, at the scheduler's own times.
 struct Recorder {
     now: i64,
@@ -212,6 +288,11 @@ impl Observer for Recorder {
 /// sleeps, with the servers of the hand-made system: control below attitude. Threads
 /// sleep until one of their periodic releases; with `polls` also for any while.
 fn history(seed: u64, polls: bool) -> Events {
+    history_of(ServerKind::Sporadic, seed, polls)
+}
+
+/// The same with attitude of this kind.
+fn history_of(attitude: ServerKind, seed: u64, polls: bool) -> Events {
     let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut pick = |limit: u64| {
         random ^= random << 13;
@@ -223,8 +304,11 @@ fn history(seed: u64, polls: bool) -> Events {
     let mut scheduler: Scheduler<4, 4> = Scheduler::new();
     for (budget, period, priority) in [(10, 50, 1), (2, 20, 0)] {
         let (budget, period) = (Duration::from_millis(budget), Duration::from_millis(period));
-        let parameters = ServerParameters::sporadic(budget, period, priority)
-            .with_minimum_budget(Duration::from_micros(pick(2) * 50));
+        let parameters = match attitude {
+            ServerKind::Io if priority == 0 => ServerParameters::io(budget, period, priority),
+            _ => ServerParameters::sporadic(budget, period, priority)
+                .with_minimum_budget(Duration::from_micros(pick(2) * 50)),
+        };
         let server = scheduler
             .add_server(parameters)
             .expect("there is room for two servers");
@@ -277,6 +361,40 @@ fn the_kernels_own_scheduler_conforms_whatever_the_load() {
             "seed {seed}"
         );
     }
+}
+
+#[test]
+fn the_kernels_own_io_server_conforms_whatever_the_load() {
+    for seed in 1..=200 {
+        let events = history_of(ServerKind::Io, seed, seed % 2 == 0);
+        let found = Conformance::of(&trace_with_io(events));
+        assert_eq!(found.violations(), 0, "seed {seed}: {:#?}", found.servers);
+        assert!(
+            found.servers.iter().take(2).all(|it| it.checked),
+            "seed {seed}"
+        );
+        assert!(found.servers[1].replenishments > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn nearly_every_replenishment_of_an_io_server_moved_earlier_is_noticed() {
+    let (mut moved, mut noticed) = (0, 0);
+    for seed in 1..=10 {
+        let good = history_of(ServerKind::Io, seed, false);
+        for position in 0..good.len() {
+            let mut events = good.clone();
+            if let Event::ReplenishPosted { server: 1, at, .. } = &mut events[position].1 {
+                *at = Instant::from_nanos(at.as_nanos() - 1_000);
+                moved += 1;
+                noticed += usize::from(Conformance::of(&trace_with_io(events)).violations() > 0);
+            }
+        }
+    }
+    assert!(
+        moved > 100 && noticed * 20 > moved * 19,
+        "{noticed} of {moved}"
+    );
 }
 
 /// A replenishment that was in truth delayed, by a merge, may come a little earlier

@@ -5,6 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use tern_config::ServerKind;
+
 use crate::layout::ServerLayout;
 
 pub(super) struct BudgetLog {
@@ -14,6 +16,8 @@ pub(super) struct BudgetLog {
     since: Option<i64>,
     /// Time and amount of what will come back.
     returning: BinaryHeap<Reverse<(i64, u64)>>,
+    /// The budget of an I/O server, which has all of it or none.
+    whole: Option<u64>,
     /// Time, level; time, level; …
     points: Vec<f64>,
     pub(super) exhausted: Vec<f64>,
@@ -25,6 +29,7 @@ impl BudgetLog {
             level: server.budget.cast_signed(),
             since: None,
             returning: BinaryHeap::new(),
+            whole: (server.kind == ServerKind::Io).then_some(server.budget),
             points: Vec::new(),
             exhausted: Vec::new(),
         }
@@ -40,10 +45,21 @@ impl BudgetLog {
 
     pub(super) fn posted(&mut self, at: i64, amount: u64, returns: i64) {
         self.advance(at);
-        self.level = self.level.saturating_sub(amount.cast_signed());
+        let back = match self.whole {
+            // It gives up what is left, and has its next from then on.
+            Some(whole) => {
+                self.level = 0;
+                self.returning.clear();
+                whole
+            }
+            None => {
+                self.level = self.level.saturating_sub(amount.cast_signed());
+                amount
+            }
+        };
         self.since = self.since.map(|_| at);
         self.point(at);
-        self.returning.push(Reverse((returns, amount)));
+        self.returning.push(Reverse((returns, back)));
     }
 
     /// Applies what came back until `at`.
@@ -74,7 +90,33 @@ impl BudgetLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tern_config::ServerKind;
+
+    #[test]
+    fn an_io_server_gives_up_what_is_left_until_its_next_budget() {
+        let server = ServerLayout {
+            name: String::new(),
+            kind: ServerKind::Io,
+            budget: 5,
+            period: 10,
+        };
+        let mut log = BudgetLog::new(&server);
+        log.runs(2, true);
+        log.posted(3, 1, 4);
+        log.runs(3, false);
+        let (points, _) = log.finish(6);
+        let pairs: Vec<_> = points.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+        assert_eq!(
+            pairs,
+            [
+                (2.0, 5.0),
+                (3.0, 0.0),
+                (3.0, 0.0),
+                (4.0, 0.0),
+                (4.0, 5.0),
+                (6.0, 5.0)
+            ]
+        );
+    }
 
     #[test]
     fn the_level_falls_while_running_and_rises_when_budget_returns() {

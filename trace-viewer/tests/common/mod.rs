@@ -307,11 +307,16 @@ pub fn ring(mut events: Events, mode: Mode, capacity: usize) -> Vec<u64> {
 
 /// A trace of these cores.
 pub fn trace_of(cores: Vec<Core>) -> Trace {
+    trace_of_system(&system(), cores)
+}
+
+/// A trace of these cores of another system.
+pub fn trace_of_system(system: &System, cores: Vec<Core>) -> Trace {
     Trace {
         tsc: TscFrequency::from_hertz(1_000_000_000).unwrap(),
         epoch_tsc: EPOCH,
         build: "test".to_string(),
-        system: postcard::to_allocvec(&system()).unwrap(),
+        system: postcard::to_allocvec(system).unwrap(),
         exit_reasons: ["hypercall", "apic-hypercall", "cpuid", "msr"]
             .map(String::from)
             .to_vec(),
