@@ -1,6 +1,10 @@
 //! The driver of a 16550 serial port: a thread of its own, woken by the port's
 //! interrupt, between two bounded queues.
 //!
+//! Its server should be an I/O server. A thread that sends is its requester until the
+//! queue is empty, that is, all bytes are with the port: so long the server has at least
+//! that thread's priority.
+//!
 //! Source: National Semiconductor PC16550D data sheet, §8.
 use crate::byte_queue::ByteQueue;
 use crate::masked::{BootOnce, Masked};
@@ -38,7 +42,11 @@ const BURST: usize = 64;
 struct Queues {
     received: ByteQueue<QUEUE_BYTES>,
     to_send: ByteQueue<QUEUE_BYTES>,
+    /// Threads that have sent and are not served yet, a bit each.
+    requesters: u128,
 }
+
+const _: () = assert!(thread::MAX_THREADS <= u128::BITS as usize);
 
 /// A serial port of this sandbox.
 #[derive(Debug)]
@@ -69,6 +77,7 @@ pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
             queues: Masked::new(Queues {
                 received: ByteQueue::new(),
                 to_send: ByteQueue::new(),
+                requesters: 0,
             }),
             overrun: AtomicBool::new(false),
         })
@@ -97,7 +106,10 @@ impl SerialPort {
     /// Hands bytes to the driver to be sent, and wakes it. Returns how many were taken:
     /// fewer than given if the queue is full.
     pub fn send(&self, bytes: &[u8]) -> usize {
+        let requester = 1 << thread::current().0;
+        thread::request(self.driver);
         let taken = self.queues.with(|queues| {
+            queues.requesters |= requester;
             bytes
                 .iter()
                 .take_while(|byte| queues.to_send.push(**byte))
@@ -156,6 +168,7 @@ impl SerialPort {
         loop {
             self.receive_pending();
             let rest = self.send_pending();
+            self.requesters_served();
             let transmit = if rest { ENABLE_TRANSMITTER_EMPTY } else { 0 };
             self.write(INTERRUPT_ENABLE, ENABLE_RECEIVED | transmit);
             let quiet = self.read(INTERRUPT_IDENTIFICATION) & NO_INTERRUPT_PENDING != 0;
@@ -202,6 +215,23 @@ impl SerialPort {
             }
         }
         self.queues.with(|queues| !queues.to_send.is_empty())
+    }
+
+    /// Tells whom the driver has served, if all is sent, and lets what is then of higher
+    /// priority go first.
+    fn requesters_served(&self) {
+        let mut served = self.queues.with(|queues| match queues.to_send.is_empty() {
+            true => core::mem::take(&mut queues.requesters),
+            false => 0,
+        });
+        if served == 0 {
+            return;
+        }
+        while served != 0 {
+            thread::served(ThreadNumber(served.trailing_zeros() as u16));
+            served &= served - 1;
+        }
+        thread::preempt();
     }
 
     fn read(&self, register: u16) -> u8 {

@@ -431,6 +431,28 @@ pub fn wake(thread: ThreadNumber) {
     });
 }
 
+/// The running thread asks `driver` for work: until it is [`served`], an I/O server that
+/// the driver is in has at least the priority of this thread's server.
+pub fn request(driver: ThreadNumber) {
+    let threads = THREADS.get();
+    without_interrupts(|| {
+        let thread = ThreadId::new(current().0);
+        SCHEDULER.with(|scheduler| {
+            if let Some(server) = scheduler.server_of(ThreadId::new(driver.0)) {
+                scheduler.request(thread, server, &mut Recorder { threads });
+            }
+        });
+    });
+}
+
+/// What `requester` asked for is done. What the driver's server had inherited for it is
+/// gone at the next dispatch.
+pub fn served(requester: ThreadNumber) {
+    let threads = THREADS.get();
+    let requester = ThreadId::new(requester.0);
+    SCHEDULER.with(|scheduler| scheduler.served(requester, &mut Recorder { threads }));
+}
+
 /// Lets a thread that [`wake`] made runnable preempt the running one, if it may.
 pub fn preempt() {
     without_interrupts(yield_core);
