@@ -19,6 +19,7 @@ pub const HELP: &str = "\
     --machine NAME              bochs-intel (VT-x, the default) or bochs-amd (AMD-V)
     --for DURATION              of the machine's time, from its start; default 2s
     --trace FILE                where the trace goes
+    --force                     boot it even if the analysis finds it not schedulable
 ";
 
 /// How much slower than its own time a machine may run on a busy host.
@@ -37,6 +38,8 @@ pub struct BootOptions {
     pub time: Duration,
     /// Where the trace goes, if not to the usual place.
     pub trace: Option<PathBuf>,
+    /// Whether to boot a system whose deadlines need not hold.
+    pub force: bool,
 }
 
 impl BootOptions {
@@ -50,11 +53,16 @@ impl BootOptions {
             model: Model::Intel,
             time: Duration::from_secs(2),
             trace: None,
+            force: false,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             if !word.starts_with("--") && options.system.as_os_str().is_empty() {
                 options.system = word.into();
+                continue;
+            }
+            if word == "--force" {
+                options.force = true;
                 continue;
             }
             let value = words
@@ -171,7 +179,7 @@ pub fn boot(
 /// If the system cannot be built or booted.
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let options = BootOptions::parse(arguments)?;
-    let system = image::describe(&options.system)?;
+    let system = image::admit(&options.system, options.force)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
     build::build(&[build::ROM.into()], true)?;
@@ -223,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_command_line_names_system_machine_and_time() {
-        let options = parse("a.toml --machine bochs-amd --for 1500ms --trace t").unwrap();
+        let options = parse("a.toml --machine bochs-amd --for 1500ms --force --trace t").unwrap();
+        assert!(options.force && !parse("a.toml").unwrap().force);
         assert_eq!(options.system, PathBuf::from("a.toml"));
         assert_eq!(options.model, Model::Amd);
         assert_eq!(options.time, Duration::from_millis(1500));
