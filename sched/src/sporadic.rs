@@ -257,15 +257,14 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         });
     }
 
-    /// Rule 6: a first chunk below the minimum waits for the next.
+    /// Rule 6: a first chunk below the minimum waits for the next. There is one: alone it
+    /// would hold the whole budget, which is not below the minimum.
     fn delay_head(&mut self) {
-        if self.count > 1 {
-            let amount = self.chunks[self.first].amount;
-            self.first = self.slot(1);
-            self.count -= 1;
-            self.chunks[self.first].amount += amount;
-            self.merge_touched_by_head();
-        }
+        let amount = self.chunks[self.first].amount;
+        self.first = self.slot(1);
+        self.count -= 1;
+        self.chunks[self.first].amount += amount;
+        self.merge_touched_by_head();
     }
 
     /// Restores order after the head was delayed: what it now reaches is delayed to its

@@ -84,6 +84,11 @@ fn overload_is_unbounded_for_the_server_it_reaches_and_all_below() {
         responses(&servers, &CostTable::NONE),
         [Some(10), Some(20), None, None]
     );
+    let mut iterator = server_responses(&servers, &CostTable::NONE);
+    assert_eq!(
+        (iterator.len(), iterator.nth(1).is_some(), iterator.len()),
+        (4, true, 2)
+    );
     let impossible = [sporadic(0, 10), sporadic(1, 10)];
     assert_eq!(responses(&impossible, &CostTable::NONE), [None, None]);
     assert_eq!(responses(&[sporadic(11, 10)], &CostTable::NONE), [None]);
@@ -664,4 +669,52 @@ fn a_repair_in_windows_takes_as_many_epochs_as_the_pages_need() {
             needed: span(46)
         }
     );
+}
+
+#[test]
+fn the_rest_must_fit_in_one_budget_on_both_sides() {
+    // Of the donor's budget of 10 a page takes 1, of the target's 50 or 8 it takes 2.
+    let roomy = Supply::new(span(50), span(100)).unwrap();
+    let tight = Supply::new(span(8), span(100)).unwrap();
+    let rounds = |target, dirtied| {
+        let copying = Copying {
+            target,
+            target_cost: span(2),
+            dirtied,
+            period: span(300),
+            ..copying()
+        };
+        recovery_bound(&copying, 2).map(|bound| bound.rounds)
+    };
+    assert_eq!(rounds(roomy, 8), Ok(2));
+    assert_eq!(
+        rounds(roomy, 11),
+        Err(RecoveryObstacle::Dirtied {
+            dirtied: 11,
+            copied: 11
+        })
+    );
+    assert_eq!(
+        rounds(tight, 2),
+        Err(RecoveryObstacle::Rounds { cap: 2, left: 4 })
+    );
+}
+
+#[test]
+fn what_fits_in_the_first_window_is_repaired_however_much_is_dirtied() {
+    for (pages, dirtied) in [(10, 50), (10, 10), (3, 10), (0, 50)] {
+        let copying = Copying {
+            pages,
+            dirtied,
+            ..copying()
+        };
+        let bound = recovery_epochs(&copying, span(74)).unwrap();
+        assert_eq!((bound.rounds, bound.copied), (1, pages));
+    }
+    // Nothing differs, and there is no time either.
+    let idle = Copying {
+        pages: 0,
+        ..copying()
+    };
+    assert_eq!(recovery_epochs(&idle, span(1)).unwrap().copied, 0);
 }

@@ -126,3 +126,55 @@ fn rule_6_holds_in_an_overrun_of_several_budgets() {
         ],
     );
 }
+
+/// Rounds count one after the other where entries merge: here the delayed 5 from 120 on
+/// take in the 5 of 123, and only then is a round a move by the period.
+#[test]
+fn rule_5_holds_in_an_overrun_of_several_budgets() {
+    play::<2>(
+        0,
+        &[
+            (Charge(2), &[(2, 8), (100, 2)]),
+            (Unblock(20), &[(20, 8), (100, 2)]),
+            (Charge(3), &[(23, 5), (120, 5)]),
+            (Charge(20), &[(225, 5), (320, 5)]),
+        ],
+    );
+    play::<8>(
+        3,
+        &[
+            (Charge(1), &[(1, 9), (100, 1)]),
+            (Unblock(50), &[(50, 9), (100, 1)]),
+            (Charge(20), &[(251, 9), (350, 1)]),
+        ],
+    );
+    // Four entries far apart do not merge, however often they are used.
+    play::<4>(
+        0,
+        &[
+            (Charge(1), &[(1, 9), (100, 1)]),
+            (Unblock(10), &[(10, 9), (100, 1)]),
+            (Charge(2), &[(12, 7), (100, 1), (110, 2)]),
+            (Unblock(20), &[(20, 7), (100, 1), (110, 2)]),
+            (Charge(3), &[(23, 4), (100, 1), (110, 2), (120, 3)]),
+            (
+                Charge(1_000_000_000),
+                &[
+                    (10_000_000_023, 4),
+                    (10_000_000_100, 1),
+                    (10_000_000_110, 2),
+                    (10_000_000_120, 3),
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_server_with_the_whole_core_is_charged_centuries_in_a_few_steps() {
+    let parameters = ServerParameters::sporadic(span(10), span(10), 0);
+    let mut server = SporadicServer::<4>::new(parameters, at(0)).unwrap();
+    server.charge(span(1_000_000_000_000_000_003), |_| ());
+    assert_eq!(server.head().time, at(1_000_000_000_000_000_003));
+    assert_eq!(server.replenishments().count(), 1);
+}
