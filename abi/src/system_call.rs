@@ -19,6 +19,9 @@ pub enum SystemCall {
     Exit = 2,
     /// Does nothing: the smallest round trip, for measuring.
     Null = 3,
+    /// Gives way to the other runnable threads of its server: they run first, until
+    /// they give way or end their jobs. The analysis assumes that nobody does.
+    GiveWay = 4,
 }
 
 /// The most bytes one [`SystemCall::Log`] takes.
@@ -63,9 +66,15 @@ impl TryFrom<u64> for SystemCall {
     type Error = SystemCallError;
 
     fn try_from(number: u64) -> Result<Self, SystemCallError> {
-        [Self::JobDone, Self::Log, Self::Exit, Self::Null]
-            .into_iter()
-            .find(|call| *call as u64 == number)
-            .ok_or(SystemCallError::UnknownNumber)
+        [
+            Self::JobDone,
+            Self::Log,
+            Self::Exit,
+            Self::Null,
+            Self::GiveWay,
+        ]
+        .into_iter()
+        .find(|call| *call as u64 == number)
+        .ok_or(SystemCallError::UnknownNumber)
     }
 }

@@ -58,6 +58,11 @@ pub fn null() {
     call(SystemCall::Null, 0, 0);
 }
 
+/// Lets the other runnable threads of its server run first.
+pub fn give_way() {
+    call(SystemCall::GiveWay, 0, 0);
+}
+
 /// A text of the longest that a log takes.
 #[derive(Debug)]
 pub struct Text {

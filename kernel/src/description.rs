@@ -2,7 +2,7 @@
 use crate::masked::BootOnce;
 use crate::memory::layout::DIRECT_BASE;
 use core::ptr::NonNull;
-use tern_config::{Image, Sandbox, System, channel_address};
+use tern_config::{Image, Runs, Sandbox, System, channel_address};
 
 #[derive(Debug)]
 struct Description {
@@ -51,6 +51,24 @@ pub fn sandbox_number() -> u32 {
 #[must_use]
 pub fn sandbox() -> &'static Sandbox {
     &system().sandboxes[DESCRIPTION.get().sandbox]
+}
+
+/// Whether this sandbox's programs may read the timestamp counter, because its command
+/// line has the word `timestamps`: it measures. Time differs between replicas, so a
+/// sandbox that holds one may not.
+///
+/// # Errors
+/// If it holds one.
+pub fn reads_timestamps() -> Result<bool, &'static str> {
+    let mut words = sandbox().command_line.split_whitespace();
+    if !words.any(|word| word == "timestamps") {
+        return Ok(false);
+    }
+    let is_replica = |runs: &Runs| matches!(runs, Runs::Replica(_));
+    match sandbox().threads().any(|(_, _, it)| is_replica(&it.runs)) {
+        false => Ok(true),
+        true => Err("a sandbox with `timestamps` on its command line holds no replica"),
+    }
 }
 
 /// A file of the image.

@@ -106,6 +106,9 @@ extern "C" fn start_on_stack() -> ! {
     unsafe {
         descriptors::initialize(&stacks);
         or_stop(start_services(boot, *space));
+        if or_stop(description::reads_timestamps()) {
+            descriptors::allow_timestamps();
+        }
         let starts = bodies::prepare(*space, HANDLER_STACKS);
         if let Err(error) = thread::initialize(&bodies::servers(), &starts, 0) {
             panic!("the system description's servers: {error}");

@@ -51,13 +51,24 @@ impl<T> Masked<T> {
     /// If called from inside itself.
     #[inline]
     pub fn with<R>(&self, use_it: impl FnOnce(&mut T) -> R) -> R {
-        without_interrupts(|| {
-            assert!(!self.borrowed.replace(true), "nested use of masked data");
-            // SAFETY: interrupts are off on the only core, and this is the only borrow.
-            let result = use_it(unsafe { &mut *self.value.get() });
-            self.borrowed.set(false);
-            result
-        })
+        // SAFETY: interrupts are off inside.
+        without_interrupts(|| unsafe { self.with_masked(use_it) })
+    }
+
+    /// The same where interrupts are off already.
+    ///
+    /// # Safety
+    /// Interrupts are off.
+    ///
+    /// # Panics
+    /// If called from inside itself.
+    #[inline]
+    pub unsafe fn with_masked<R>(&self, use_it: impl FnOnce(&mut T) -> R) -> R {
+        assert!(!self.borrowed.replace(true), "nested use of masked data");
+        // SAFETY: interrupts are off on the only core, and this is the only borrow.
+        let result = use_it(unsafe { &mut *self.value.get() });
+        self.borrowed.set(false);
+        result
     }
 }
 

@@ -1,4 +1,5 @@
 //! The system calls: see `tern_abi::system_call`.
+use crate::cpu::context::Context;
 use crate::process::{Outcome, Process};
 use crate::user_slice::UserSlice;
 use crate::{say, thread, trace};
@@ -17,7 +18,8 @@ pub fn serve(process: &mut Process) -> Option<Outcome> {
     let result = match SystemCall::try_from(number) {
         Ok(SystemCall::JobDone) => return Some(Outcome::JobDone),
         Ok(SystemCall::Exit) => return Some(Outcome::Exit(first)),
-        Ok(SystemCall::Null) => Ok(()),
+        // The entry serves these two itself: `serve_null`, `serve_give_way`.
+        Ok(SystemCall::Null | SystemCall::GiveWay) => Ok(()),
         Ok(SystemCall::Log) => log(process, UserSlice::alleged(first, second)),
         Err(error) => Err(error),
     };
@@ -27,6 +29,24 @@ pub fn serve(process: &mut Process) -> Option<Outcome> {
     };
     process.context_mut().set_result(value);
     None
+}
+
+/// The null call, from its entry: it leaves a record. Interrupts are off.
+pub extern "C" fn serve_null() {
+    trace::record_masked(Event::SystemCall {
+        thread: thread::current_masked().0,
+        number: SystemCall::Null as u32,
+    });
+}
+
+/// Lets the server's other threads run first, from its entry, and returns the context to
+/// go on with. Interrupts are off, and the program's state is in its thread's context.
+pub extern "C" fn serve_give_way() -> *const Context {
+    trace::record_masked(Event::SystemCall {
+        thread: thread::current_masked().0,
+        number: SystemCall::GiveWay as u32,
+    });
+    thread::give_way()
 }
 
 fn log(process: &Process, text: UserSlice) -> Result<(), SystemCallError> {

@@ -331,6 +331,33 @@ pub fn leave_program(how: Left, fault: Option<ProgramFault>) -> *const Context {
     &raw const control.entry.context
 }
 
+/// Puts the running thread behind the other runnable ones of its server, and returns
+/// the context to go on with. Interrupts are off, and its context is saved.
+pub fn give_way() -> *const Context {
+    let threads = THREADS.get();
+    let current = CURRENT.load(Ordering::Relaxed);
+    // SAFETY: interrupts are off.
+    let first = unsafe { SCHEDULER.with_masked(|scheduler| scheduler.give_way()) };
+    let next = first.and_then(|thread| threads.all.get(thread.index()));
+    let Some(next) = next else {
+        return dispatch();
+    };
+    if next.as_ptr() != current {
+        let thread = first.map(|thread| thread.index() as u16);
+        trace::record_masked(Event::Switch { thread });
+        // SAFETY: as in `dispatch`.
+        unsafe { make_current(*next) };
+    }
+    // SAFETY: interrupts are off and blocks live for good.
+    let (left, entered) = unsafe { ((*current).cancel_at, next.as_ref().cancel_at) };
+    if left.min(entered) != Instant::NEVER {
+        // The timer is armed for what concerned the other thread.
+        return dispatch();
+    }
+    // SAFETY: the block lives for good.
+    unsafe { &raw const (*next.as_ptr()).entry.context }
+}
+
 /// Gives up the core; returns when the scheduler gives it back. Interrupts are off.
 fn yield_core() {
     // SAFETY: the vector's handler restores this context later. It changes memory, as
@@ -348,6 +375,13 @@ fn with_current<R>(section: impl FnOnce(&mut Control) -> R) -> R {
 #[must_use]
 pub fn current() -> ThreadNumber {
     with_current(|control| ThreadNumber(control.number))
+}
+
+/// The running thread, where interrupts are off already.
+#[inline]
+pub fn current_masked() -> ThreadNumber {
+    // SAFETY: blocks live for good, and their numbers never change.
+    ThreadNumber(unsafe { (*CURRENT.load(Ordering::Relaxed)).number })
 }
 
 /// Sleeps until `until`; returns at once if that has passed.

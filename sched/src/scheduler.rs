@@ -179,6 +179,38 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
+    /// Puts the running thread behind the other runnable threads of its server. Returns
+    /// the thread that runs now, which is the same if there is no other, with the timer
+    /// as it was; or `None` where dispatch has to say what runs and until when.
+    ///
+    /// The server goes on without a charge: it is its threads' own affair in which order
+    /// they use its budget. A thread that becomes runnable later still goes before those
+    /// of lower precedence that have not given way.
+    pub fn give_way(&mut self) -> Option<ThreadId> {
+        let slot = self.servers.get_mut(usize::from(self.running))?;
+        let first = slot.runnable;
+        if first == NONE || first != self.running_thread {
+            return None;
+        }
+        let second = self.threads[usize::from(first)].next;
+        if second == NONE {
+            return identify(first);
+        }
+        slot.runnable = second;
+        let mut last = second;
+        while self.threads[usize::from(last)].next != NONE {
+            last = self.threads[usize::from(last)].next;
+        }
+        self.threads[usize::from(last)].next = first;
+        self.threads[usize::from(first)].next = NONE;
+        if slot.sleeping != NONE {
+            // Which sleepers may preempt depends on the thread that runs.
+            return None;
+        }
+        self.running_thread = second;
+        identify(second)
+    }
+
     /// How long the running server has run since it was last charged.
     fn uncharged(&self) -> Duration {
         self.now.saturating_since(self.since)

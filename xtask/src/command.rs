@@ -1,6 +1,6 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, image, run, setup, test};
+use crate::{boot, build, image, run, setup, test, timing};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -37,8 +37,9 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "test" => test::test(rest).map(|()| ExitCode::SUCCESS),
         "run" => run_system(rest),
         "boot" => boot::execute(rest),
+        "timing" => timing::execute(rest),
         "help" | "--help" | "-h" => {
-            print!("{USAGE}{}{}", run::HELP, boot::HELP);
+            print!("{USAGE}{}{}{}", run::HELP, boot::HELP, timing::HELP);
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(Error::usage(format!(

@@ -15,6 +15,7 @@ pub mod record;
 pub mod run;
 pub mod setup;
 pub mod test;
+pub mod timing;
 pub mod workspace;
 
 pub use error::{Error, Result};

@@ -1,0 +1,224 @@
+//! A guest that times what has no program around it: hypercalls, page hashes, the
+//! scheduler's decisions, trace records. Each is a console line
+//! `measured NAME MINIMUM MEDIAN MAXIMUM COUNT`, in ticks of the timestamp counter, from
+//! one reading of it to the next.
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use core::arch::x86_64::__cpuid;
+use core::fmt::Write;
+use core::hint::black_box;
+use core::sync::atomic::AtomicU64;
+use tern_abi::hypercall::Hypercall;
+use tern_guests::Guest;
+use tern_machine::bump::SealedBump;
+use tern_machine::cpu::halt_forever;
+use tern_sched::{Scheduler, ServerParameters, Silent, SporadicServer, ThreadId};
+use tern_trace::{Event, Mode, Ring};
+use tern_units::{Duration, Instant, PAGE_SIZE};
+use tern_vote::{Key, LeafKind, Page, PageHasher, sha256};
+
+tern_guests::guest!();
+
+/// Nothing here allocates; a crate below wants to be able to.
+#[global_allocator]
+static HEAP: SealedBump<4096> = SealedBump::new();
+
+const MOST: usize = 256;
+const KEY: Key = Key([1, 2, 3, 4]);
+
+/// Reads the timestamp counter where it stands in the program: as it may touch memory,
+/// the compiler moves no access across it.
+#[inline(always)]
+fn timestamp() -> u64 {
+    let (high, low): (u64, u64);
+    // SAFETY: reads a counter.
+    unsafe { asm!("rdtsc", out("rdx") high, out("rax") low, options(nostack)) };
+    high << 32 | low
+}
+
+/// Times of one operation.
+struct Samples {
+    ticks: [u64; MOST],
+    count: usize,
+}
+
+impl Samples {
+    const fn new() -> Self {
+        Self {
+            ticks: [0; MOST],
+            count: 0,
+        }
+    }
+
+    /// Times `operation` once.
+    #[inline(always)]
+    fn time<R>(&mut self, operation: impl FnOnce() -> R) -> R {
+        let before = timestamp();
+        let result = black_box(operation());
+        let after = timestamp();
+        if let Some(place) = self.ticks.get_mut(self.count) {
+            *place = after - before;
+            self.count += 1;
+        }
+        result
+    }
+
+    fn say(mut self, guest: &mut Guest, name: &str) {
+        let ticks = &mut self.ticks[..self.count];
+        ticks.sort_unstable();
+        let [first, .., last] = ticks else { return };
+        let (first, last) = (*first, *last);
+        let median = ticks[ticks.len() / 2];
+        // A console that fails is what the tool then sees.
+        let _ = writeln!(
+            guest,
+            "measured {name} {first} {median} {last} {}",
+            self.count
+        );
+    }
+}
+
+/// Times `operation` many times.
+fn repeat<R>(guest: &mut Guest, name: &str, times: usize, mut operation: impl FnMut() -> R) {
+    let mut samples = Samples::new();
+    for _ in 0..times.min(MOST) {
+        samples.time(&mut operation);
+    }
+    samples.say(guest, name);
+}
+
+/// Called by the entry code.
+#[unsafe(no_mangle)]
+extern "C" fn start(information: u64, _protocol: u64) -> ! {
+    // SAFETY: the entry code hands over what PVH gave it.
+    let Some(mut guest) = (unsafe { Guest::read(information) }) else {
+        halt_forever()
+    };
+    let guest = &mut guest;
+    let caller = *guest;
+    repeat(guest, "nothing", MOST, || ());
+    repeat(guest, "hypercall", MOST, || {
+        caller.call(Hypercall::Null as u64, 0, 0)
+    });
+    repeat(guest, "exit-cpuid", MOST, || __cpuid(0));
+    pages(guest);
+    traces(guest);
+    replenishments::<1>(guest, "replenishment-1");
+    replenishments::<8>(guest, "replenishment-8");
+    replenishments::<32>(guest, "replenishment-32");
+    decisions(guest, "dispatch-8-servers", 8);
+    decisions(guest, "dispatch-64-servers", 64);
+    guest.shut_down(0)
+}
+
+fn pages(guest: &mut Guest) {
+    static mut PAGES: [Page; 2] = [[0; PAGE_SIZE]; 2];
+    // SAFETY: called once, on the one core.
+    let [first, second] = unsafe { &mut *(&raw mut PAGES) };
+    first.fill(0x5a);
+    let (fast, slow) = (LeafKind::ahash(&KEY), LeafKind::sha256(&KEY));
+    // The first asks the processor what it can do, which is an exit.
+    let _ = sha256(first);
+    repeat(guest, "page-hash-ahash", 16, || fast.leaf(black_box(first)));
+    repeat(guest, "page-hash-sha256", 16, || {
+        slow.leaf(black_box(first))
+    });
+    repeat(guest, "page-confirm-sha256", 16, || {
+        sha256(black_box(first))
+    });
+    repeat(guest, "page-copy", 16, || {
+        second.copy_from_slice(black_box(&first[..]));
+    });
+}
+
+fn traces(guest: &mut Guest) {
+    const WORDS: usize = 4096;
+    static RING: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
+    let Ok(ring) = Ring::format(&RING, Mode::Stream) else {
+        return;
+    };
+    repeat(guest, "trace-record", MOST, || {
+        ring.push_event(
+            timestamp(),
+            Event::Release {
+                thread: black_box(3),
+                job: black_box(7),
+            },
+        );
+    });
+    repeat(guest, "trace-record-wide", MOST, || {
+        ring.push_event(
+            timestamp(),
+            Event::ReplenishPosted {
+                server: black_box(3),
+                amount: Duration::from_nanos(black_box(1000)),
+                at: Instant::from_nanos(black_box(5000)),
+            },
+        );
+    });
+}
+
+/// Charging a server whose list is full: of 1, 8 or 32 chunks.
+fn replenishments<const CHUNKS: usize>(guest: &mut Guest, name: &str) {
+    const PERIOD: u64 = 1_000_000;
+    let parameters = ServerParameters::sporadic(
+        Duration::from_nanos(PERIOD / 2),
+        Duration::from_nanos(PERIOD),
+        0,
+    );
+    let Ok(mut server) = SporadicServer::<CHUNKS>::new(parameters, Instant::EPOCH) else {
+        return;
+    };
+    let mut now = 0;
+    let mut samples = Samples::new();
+    for round in 0..MOST as u64 {
+        // Short runs far apart: each leaves a chunk of its own.
+        now += PERIOD / 64;
+        let used = Duration::from_nanos(1000 + round);
+        samples.time(|| {
+            server.unblock(Instant::from_nanos(black_box(now)));
+            server.charge(black_box(used), |posted| _ = black_box(posted));
+        });
+    }
+    samples.say(guest, name);
+}
+
+/// One server releases its thread over and over among others that wait.
+fn decisions(guest: &mut Guest, name: &str, servers: u32) {
+    static mut SCHEDULER: Scheduler<64, 128> = Scheduler::new();
+    const PERIOD: u64 = 1_000_000;
+    // SAFETY: called one time after another, on the one core.
+    let scheduler = unsafe { &mut *(&raw mut SCHEDULER) };
+    *scheduler = Scheduler::new();
+    for number in 0..servers {
+        let period = Duration::from_nanos(PERIOD * u64::from(number + 1));
+        let budget = Duration::from_nanos(PERIOD / 128);
+        let parameters = ServerParameters::sporadic(budget, period, number);
+        let added = scheduler.add_server(parameters);
+        let Ok(thread) = added.and_then(|server| scheduler.add_thread(server)) else {
+            return;
+        };
+        let first = Instant::from_nanos(PERIOD * u64::from(number + 1));
+        scheduler.sleep_until(thread, first);
+    }
+    let mut samples = Samples::new();
+    let mut now = 0;
+    while samples.count < MOST {
+        let released = Instant::from_nanos(now);
+        let decision = samples.time(|| scheduler.dispatch(released, &mut Silent));
+        now += 2_000;
+        if let Some(thread) = decision.thread {
+            let period = PERIOD * (thread.index() as u64 + 1);
+            let next = (now / period + 1) * period;
+            scheduler.sleep_until(
+                ThreadId::new(thread.index() as u16),
+                Instant::from_nanos(next),
+            );
+            scheduler.dispatch(Instant::from_nanos(now), &mut Silent);
+        }
+        now = now.max(decision.timer.as_nanos().min(now + PERIOD));
+    }
+    samples.say(guest, name);
+}
