@@ -145,6 +145,31 @@ fn each_activation_and_the_longest_non_preemptible_section_cost_time() {
     );
 }
 
+/// The search for one server starts where the one above was done only if it must be later.
+#[test]
+fn a_server_above_that_is_worse_off_does_not_make_the_next_one_late() {
+    let blocked = ServerModel {
+        blocking: span(50),
+        ..sporadic(10, 100)
+    };
+    assert_eq!(
+        responses(&[blocked, sporadic(5, 200)], &CostTable::NONE),
+        [Some(60), Some(15)]
+    );
+    // The I/O server holds up those above it, not itself.
+    let raised = ServerModel {
+        raised_to: Some(0),
+        ..ServerModel::io(span(30), span(100))
+    };
+    assert_eq!(
+        responses(&[sporadic(10, 100), raised], &CostTable::NONE),
+        [Some(45), Some(40)]
+    );
+    // The third job of the first responds last; the second server starts from its first.
+    let servers = [sporadic(26, 70), sporadic(62, 100), sporadic(1, 5_000)];
+    assert_eq!(responses(&servers, &CostTable::NONE)[2], Some(695));
+}
+
 /// Danish, Li, West 2011: an I/O server asks for min(t, C + U(t − C)), and U·J more.
 #[test]
 fn an_io_server_interferes_by_its_demand_bound_from_where_it_may_be_raised() {

@@ -55,6 +55,13 @@ fn a_shorter_period_shrinks_the_capacity_at_once_and_a_longer_one_later() {
     server.adopt(span(50), |_| ());
     assert_eq!((server.capacity(), server.period()), (span(10), span(50)));
     assert_eq!(head(&server), (0, 10));
+    server.adopt(span(200), |_| ());
+    assert_eq!(
+        head(&server),
+        (0, 40),
+        "at once also a longer one, while it is idle"
+    );
+    server.adopt(span(50), |_| ());
     server.unblock(at(0));
     server.charge(span(4), |_| ());
     server.adopt(span(100), |_| ());
