@@ -58,7 +58,7 @@ fn nothing_is_voted_out_where_nothing_is_wrong() {
 fn a_flipped_bit_in_the_heap_is_voted_out_and_repaired() {
     let outcome = passes("heap", 2, Emulator::Installed);
     assert!(line(&outcome, "detected").contains("summary differs"));
-    assert_eq!(line(&outcome, "pages copied"), "1");
+    assert_ne!(line(&outcome, "pages copied"), "0");
 }
 
 #[test]
