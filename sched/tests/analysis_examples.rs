@@ -260,6 +260,52 @@ fn the_supply_bound_is_used_where_davis_burns_is_not_valid() {
     );
 }
 
+/// Equal bounds are Davis and Burns'; a server that takes exactly its period is in time.
+#[test]
+fn davis_burns_is_named_where_bounds_are_equal_and_where_a_server_is_just_in_time() {
+    let threads = [ThreadModel::periodic(span(10), span(100))];
+    assert_eq!(
+        thread_table(&[sporadic(50, 50)], 0, &threads),
+        [(Some(10), Bound::DavisBurns)]
+    );
+    let servers = [sporadic(5, 20), sporadic(10, 40), sporadic(40, 80)];
+    // 40 absent, then 10 + 2 × 5 + 10.
+    let threads = [ThreadModel::periodic(span(10), span(200))];
+    assert_eq!(
+        thread_table(&servers, 2, &threads),
+        [(Some(70), Bound::DavisBurns)]
+    );
+}
+
+#[test]
+fn threads_may_ask_for_all_that_their_server_has() {
+    let server = [sporadic(10, 10)];
+    let all = [ThreadModel::periodic(span(10), span(10))];
+    assert_eq!(thread_table(&server, 0, &all)[0].0, Some(10));
+    // The first job takes 48 of its 35, the second 35.
+    let shared = [
+        ThreadModel::periodic(span(26), span(70)),
+        ThreadModel::periodic(span(22), span(35)),
+    ];
+    assert_eq!(thread_table(&server, 0, &shared)[1].0, Some(48));
+}
+
+/// A thread that is still suspended when its next job arrives breaks the assumptions of the
+/// jitter form and of the blocking form.
+#[test]
+fn a_suspension_beyond_the_next_arrival_leaves_no_bound_below() {
+    let long = ThreadModel {
+        suspension: span(20),
+        ..ThreadModel::periodic(span(5), span(10))
+    };
+    let below = ThreadModel::periodic(span(1), span(100));
+    let table = thread_table(&[sporadic(100, 100)], 0, &[long, below]);
+    assert_eq!(
+        table.iter().map(|row| row.0).collect::<Vec<_>>(),
+        [None, None]
+    );
+}
+
 #[test]
 fn a_thread_that_asks_for_more_than_its_server_has_is_unbounded() {
     let threads = [

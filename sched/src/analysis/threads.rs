@@ -190,7 +190,7 @@ impl Analysis<'_> {
             return None;
         }
         let (capacity, gap) = self.supply.capacity_and_gap();
-        let offered = utilization(capacity, server_period) + 1;
+        let offered = utilization(capacity, server_period);
         let asked = self.asked(index, form);
         let waiting = utilization(own.suspension.as_nanos(), period);
         if asked > offered {
