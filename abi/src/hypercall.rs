@@ -50,17 +50,30 @@ impl TryFrom<u64> for Hypercall {
     type Error = HypercallError;
 
     fn try_from(number: u64) -> Result<Self, HypercallError> {
-        [
-            Self::Null,
-            Self::ConsoleWrite,
-            Self::ApicRead,
-            Self::ApicWrite,
-            Self::Doorbell,
-            Self::Stop,
-            Self::ShutDown,
-        ]
-        .into_iter()
-        .find(|call| *call as u64 == number)
-        .ok_or(HypercallError::UnknownNumber)
+        Ok(match number {
+            0 => Self::Null,
+            1 => Self::ConsoleWrite,
+            2 => Self::ApicRead,
+            3 => Self::ApicWrite,
+            4 => Self::Doorbell,
+            5 => Self::Stop,
+            6 => Self::ShutDown,
+            _ => return Err(HypercallError::UnknownNumber),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_comes_back_as_its_call_and_no_other_is_one() {
+        for number in 0..=u64::from(u8::MAX) {
+            match Hypercall::try_from(number) {
+                Ok(call) => assert_eq!(call as u64, number),
+                Err(error) => assert!(number > 6 && error == HypercallError::UnknownNumber),
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ pub enum Outcome {
 }
 
 /// Serves the hypercall in `registers`.
+#[inline]
 pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
     if cores::is_ending() {
         // Nothing follows the line that tools wait for.
@@ -40,6 +41,8 @@ pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
     Outcome::Return(result.unwrap_or_else(|error| error as i64 as u64))
 }
 
+// Out of line: its buffer would make every hypercall's stack frame a large one.
+#[inline(never)]
 fn console_write(sandbox: &mut Sandbox, address: u64, bytes: u64) -> Result<u64, HypercallError> {
     let inside = address
         .checked_add(bytes)
@@ -97,6 +100,7 @@ fn apic_write(sandbox: &Sandbox, register: u64, value: u64) -> Result<u64, Hyper
     }
 }
 
+#[inline(never)]
 fn doorbell(sandbox: &Sandbox, channel: u64) -> Result<u64, HypercallError> {
     let known = sandbox
         .doorbells

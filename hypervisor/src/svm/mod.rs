@@ -276,6 +276,7 @@ impl SvmGuest {
 }
 
 impl Guest for SvmGuest {
+    #[inline(always)]
     fn run(&mut self) -> Exit {
         self.block.saved.rax = self.context.registers.rax;
         // SAFETY: `bind` made the core ready; the block is complete and its nested

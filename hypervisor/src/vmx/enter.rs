@@ -28,6 +28,13 @@ impl Context {
     }
 }
 
+core::arch::global_asm!(
+    ".pushsection .rodata.vmx, \"a\", @progbits",
+    ".balign 4",
+    "vmx_initial_mxcsr: .long 0x1f80",
+    ".popsection",
+);
+
 unsafe extern "C" {
     /// Where exits go: inside [`enter`].
     pub static vmx_exit: u8;
@@ -107,9 +114,7 @@ pub unsafe extern "sysv64" fn enter(context: *mut Context, resume: bool) -> bool
         "4:",
         // The hypervisor's compiled code expects the initial FP control words.
         "fninit",
-        "push 0x1f80",
-        "ldmxcsr [rsp]",
-        "add rsp, 8",
+        "ldmxcsr [rip + vmx_initial_mxcsr]",
         "pop r15",
         "pop r14",
         "pop r13",

@@ -193,6 +193,7 @@ impl VmxGuest {
 }
 
 impl Guest for VmxGuest {
+    #[inline(always)]
     fn run(&mut self) -> Exit {
         // SAFETY: `bind` made the VMCS current on this core, complete, and with nested
         // tables that map only the sandbox's memory.
