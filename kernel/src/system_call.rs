@@ -41,11 +41,8 @@ pub extern "C" fn serve_null() {
 
 /// Lets the server's other threads run first, from its entry, and returns the context to
 /// go on with. Interrupts are off, and the program's state is in its thread's context.
+/// What it leaves in the trace is the switch.
 pub extern "C" fn serve_give_way() -> *const Context {
-    trace::record_masked(Event::SystemCall {
-        thread: thread::current_masked().0,
-        number: SystemCall::GiveWay as u32,
-    });
     thread::give_way()
 }
 

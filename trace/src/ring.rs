@@ -31,6 +31,9 @@ pub(crate) mod word {
     pub(crate) const LOST: usize = 9;
     /// Records dropped since the last `Lost` record.
     pub(crate) const PENDING: usize = 10;
+    /// The head that the writer may come to before it must look again for room: never
+    /// beyond what the reader has freed, and zero while drops are to be reported.
+    pub(crate) const LIMIT: usize = 11;
     /// Records that a reader has taken; they may be overwritten.
     pub(crate) const TAIL: usize = 16;
     /// First of the counters by kind, which count dropped records too.
@@ -212,53 +215,83 @@ impl<'a> Ring<'a> {
     }
 
     /// At most two slots and one store of the head: `Dump` relies on both.
+    ///
+    /// Few instructions, as it is in every path of the kernel: whether there is room is
+    /// asked once for many records, and what is handed on where there is none fits
+    /// registers.
     #[inline]
     fn put(&self, record: Record, wide: Option<u64>) {
-        let length = 1 + u64::from(wide.is_some());
         self.add(word::COUNTERS + record.kind as usize, 1);
         if wide.is_some() {
             self.add(word::COUNTERS + Kind::Continuation as usize, 1);
         }
-        let mut head = self.get(word::HEAD);
-        if !self.overwrite {
-            let used = head.wrapping_sub(self.header[word::TAIL].load(Ordering::Acquire));
-            let free = (self.slots.len() as u64).saturating_sub(used);
-            let pending = self.get(word::PENDING);
-            if free < length || pending != 0 {
-                if free < length + u64::from(pending != 0) {
-                    return self.drop_records(length);
-                }
-                self.push_lost(head, record.tsc, pending);
-                head = head.wrapping_add(1);
-            }
+        let [tsc, rest] = record.to_words();
+        let head = self.get(word::HEAD);
+        let end = head.wrapping_add(1 + u64::from(wide.is_some()));
+        if end > self.get(word::LIMIT) {
+            let (wide, is_wide) = (wide.unwrap_or(0), wide.is_some());
+            return self.put_after_a_look(tsc, rest, wide, is_wide);
         }
-        self.store(head, record);
+        self.store(head, [tsc, rest]);
         if let Some(wide) = wide {
-            self.store(head.wrapping_add(1), Record::continuation(wide));
+            let continuation = Record::continuation(wide).to_words();
+            self.store(head.wrapping_add(1), continuation);
         }
-        self.header[word::HEAD].store(head.wrapping_add(length), Ordering::Release);
+        self.header[word::HEAD].store(end, Ordering::Release);
     }
 
     #[inline]
-    fn store(&self, number: u64, record: Record) {
+    fn store(&self, number: u64, words: [u64; Record::WORDS]) {
         let position = number as usize & self.slots.len().wrapping_sub(1);
         if let Some(slot) = self.slots.get(position) {
-            let words = record.to_words();
             slot[0].store(words[0], Ordering::Release);
             slot[1].store(words[1], Ordering::Release);
         }
     }
 
+    /// Looks how far the reader is, and writes the record where there is room, after one
+    /// of what was dropped before.
     #[cold]
+    #[inline(never)]
+    fn put_after_a_look(&self, tsc: u64, rest: u64, wide: u64, is_wide: bool) {
+        let length = 1 + u64::from(is_wide);
+        let mut head = self.get(word::HEAD);
+        let mut limit = u64::MAX;
+        if !self.overwrite {
+            let used = head.wrapping_sub(self.header[word::TAIL].load(Ordering::Acquire));
+            let free = (self.slots.len() as u64).saturating_sub(used);
+            let pending = self.get(word::PENDING);
+            if free < length + u64::from(pending != 0) {
+                self.set(word::LIMIT, 0);
+                return self.drop_records(length);
+            }
+            limit = head.saturating_add(free);
+            if pending != 0 {
+                self.push_lost(head, tsc, pending);
+                head = head.wrapping_add(1);
+                // More may be pending than one record can tell: look again then.
+                if self.get(word::PENDING) != 0 {
+                    limit = 0;
+                }
+            }
+        }
+        self.set(word::LIMIT, limit);
+        self.store(head, [tsc, rest]);
+        if is_wide {
+            let continuation = Record::continuation(wide).to_words();
+            self.store(head.wrapping_add(1), continuation);
+        }
+        self.header[word::HEAD].store(head.wrapping_add(length), Ordering::Release);
+    }
+
     fn drop_records(&self, count: u64) {
         self.add(word::LOST, count);
         self.add(word::PENDING, count);
     }
 
-    #[cold]
     fn push_lost(&self, number: u64, tsc: u64, pending: u64) {
         let count = u32::try_from(pending).unwrap_or(u32::MAX);
-        self.store(number, Record::new(tsc, Kind::Lost, 0, count));
+        self.store(number, Record::new(tsc, Kind::Lost, 0, count).to_words());
         self.add(word::COUNTERS + Kind::Lost as usize, 1);
         self.set(word::PENDING, pending.saturating_sub(count.into()));
         self.header[word::HEAD].store(number.wrapping_add(1), Ordering::Release);
