@@ -47,7 +47,7 @@ pub struct SandboxBoot {
     pub epoch_tsc: u64,
     /// Bytes of the sandbox's own memory, from guest-physical zero.
     pub memory_bytes: u64,
-    /// Bytes of the trace ring at [`crate::layout::TRACE_BASE`].
+    /// Bytes of the trace ring, its header included, at [`crate::layout::TRACE_BASE`].
     pub trace_bytes: u64,
     /// Bytes of the system image at [`crate::layout::IMAGE_BASE`].
     pub image_bytes: u64,

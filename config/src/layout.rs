@@ -71,12 +71,24 @@ impl System {
             .position(|channel| channel.name == name)
     }
 
+    /// Bytes of memory that a sandbox's trace ring takes: `trace_bytes` of records after a
+    /// page with the ring's header, so that a power of two holds as many. Zero without one.
+    #[must_use]
+    pub fn trace_window(&self) -> u64 {
+        let page = PAGE_SIZE as u64;
+        match self.trace_bytes.checked_next_multiple_of(page) {
+            Some(0) => 0,
+            Some(records) => records.saturating_add(page),
+            None => u64::MAX,
+        }
+    }
+
     /// Bytes of machine memory that the sandboxes, their trace rings and the channels
     /// take, each rounded up to whole 2 MiB; the hypervisor and the image come on top.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         let sandboxes = self.sandboxes.iter().map(|sandbox| sandbox.memory_bytes);
-        let traces = self.sandboxes.iter().map(|_| self.trace_bytes);
+        let traces = self.sandboxes.iter().map(|_| self.trace_window());
         let channels = self.channels.iter().map(|channel| channel.bytes);
         sandboxes
             .chain(traces)

@@ -56,3 +56,21 @@ pub fn trace(
         notes,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_trace::Ring;
+
+    #[test]
+    fn a_ring_has_room_for_all_the_records_that_its_description_pays_for() {
+        for bits in 16..=30 {
+            let system = System {
+                trace_bytes: 1 << bits,
+                ..System::default()
+            };
+            let words = system.trace_window() as usize / 8;
+            assert_eq!(Ring::capacity_of(words), (1 << bits) / 16, "2^{bits} bytes");
+        }
+    }
+}

@@ -146,7 +146,7 @@ pub fn plan(
             return Err(PartitionError::SharedCore { sandbox: name() });
         }
         let memory = frames.take(bytes, LARGE_PAGE)?;
-        let trace_bytes = system.trace_bytes.next_multiple_of(PAGE_SIZE as u64);
+        let trace_bytes = system.trace_window();
         let trace = frames.take(trace_bytes, LARGE_PAGE)?;
         // SAFETY: all zeroes is a record.
         let record = unsafe { frames.place::<Record>()? };
