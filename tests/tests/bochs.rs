@@ -1,13 +1,12 @@
 //! The machines of Bochs, with VT-x and with AMD-V: the same system boots on both, time
 //! is the same in every run, and attacks end as they do everywhere.
-use std::sync::Once;
 use std::time::Duration;
 use tern_abi::directory::ExitReason;
 use tern_tests::Built;
 use xtask::boot::boot;
 use xtask::emulator::bochs::{Machine, Model, Options};
 use xtask::emulator::{Directory, ExitCounts, directory};
-use xtask::{build, setup};
+use xtask::setup;
 
 /// The most ticks from the machine's start to the guests'. A host that is not busy does
 /// ten million of them a second with four cores.
@@ -36,8 +35,6 @@ fn four(guests: [(&str, &str); 4]) -> Built {
 }
 
 fn start(built: &Built, model: Model) -> Machine {
-    static ROM: Once = Once::new();
-    ROM.call_once(|| build::build(&[build::ROM.into()], true).unwrap());
     let options = Options {
         emulator: setup::ensure_bochs().unwrap_or_else(|error| panic!("{error}")),
         ..Options::for_system(&built.system, built.module.clone(), model)
@@ -248,7 +245,6 @@ fn attacks_that_are_not_stopped_disturb_nobody_under_amd_v() {
 fn two_runs_leave_the_same_trace(model: Model) {
     // Given the redundant system on four cores, with nobody at its serial port,
     let built = Built::new("systems/pendulum/system.toml");
-    build::build(&[build::ROM.into()], true).unwrap();
     // when it runs for 0.9 s twice,
     let run = || {
         let time = Duration::from_millis(900);

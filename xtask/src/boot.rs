@@ -182,7 +182,6 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let system = image::admit(&options.system, options.force)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
-    build::build(&[build::ROM.into()], true)?;
     let module = image::assemble(&system)?;
     let begin = Instant::now();
     let show = |line: &str| println!("{:8.3} s  {line}", begin.elapsed().as_secs_f64());

@@ -78,13 +78,14 @@ pub fn build(names: &[String], quiet: bool) -> Result<()> {
     run(&mut command)
 }
 
-/// Builds the hypervisor and the packages that make the files `system` names.
+/// Builds the hypervisor, the ROM that starts it in Bochs, and the packages that make the
+/// files `system` names.
 ///
 /// # Errors
 /// If it names a file that no package makes, or a build fails.
 pub fn build_for(system: &System) -> Result<()> {
     let available = freestanding_packages()?;
-    let mut names = BTreeSet::from([HYPERVISOR.to_string()]);
+    let mut names = BTreeSet::from([HYPERVISOR.to_string(), ROM.to_string()]);
     for file in system.files() {
         let makes = |package: &&Package| package.binaries.iter().any(|binary| binary == file);
         let package = available

@@ -29,6 +29,12 @@ impl Console {
                 }
             }
         });
+        Self::of_lines(incoming)
+    }
+
+    /// Takes lines that somebody else has read.
+    #[must_use]
+    pub fn of_lines(incoming: Receiver<String>) -> Self {
         Self {
             incoming,
             lines: Vec::new(),

@@ -4,8 +4,9 @@
 //! instruction a tick on every core; it stops at the guest's breakpoint instruction, and
 //! while it runs on, at SIGINT. It then takes commands; port 0xE9 comes out between them,
 //! on the same stream. A line that starts with `Next at t=` marks a stop.
+use crate::emulator::Console;
 use crate::error::{Context, Error, Result};
-use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -40,8 +41,9 @@ pub(super) struct Debugger {
 
 impl Debugger {
     /// Starts `command` and waits until it has stopped before the machine's first
-    /// instruction. What the machine prints comes out of the pipe.
-    pub(super) fn start(mut command: Command) -> Result<(Self, PipeReader)> {
+    /// instruction. What the machine has printed before a stop is on the console when the
+    /// stop is known.
+    pub(super) fn start(mut command: Command) -> Result<(Self, Console)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: between fork and exec only async-signal-safe functions may be called;
         // prctl and setpgid are plain system calls.
@@ -54,7 +56,6 @@ impl Debugger {
                 Ok(())
             });
         }
-        let (console, lines) = std::io::pipe().context(|| "making a pipe".into())?;
         let mut child = command
             .spawn()
             .context(|| format!("starting {}", command.get_program().display()))?;
@@ -63,7 +64,8 @@ impl Debugger {
             return Err(Error::failure("the emulator has no standard streams"));
         };
         let (sender, replies) = channel();
-        std::thread::spawn(move || separate(output, lines, &sender));
+        let (lines, console) = channel();
+        std::thread::spawn(move || separate(output, &lines, &sender));
         let mut debugger = Self {
             child,
             input,
@@ -75,7 +77,7 @@ impl Debugger {
         while debugger.stopped.is_none() {
             debugger.receive(bound)?;
         }
-        Ok((debugger, console))
+        Ok((debugger, Console::of_lines(console)))
     }
 
     /// The emulator's process.
@@ -216,7 +218,7 @@ fn end(child: &mut Child) {
 }
 
 /// Sends what the machine prints to `console` and what the debugger says to `replies`.
-fn separate(output: impl Read, mut console: impl Write, replies: &Sender<Reply>) {
+fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>) {
     let mut stopped = true; // the banner is not the machine's
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
@@ -239,7 +241,7 @@ fn separate(output: impl Read, mut console: impl Write, replies: &Sender<Reply>)
         } else if stopped {
             replies.send(Reply::Line(line)).is_ok()
         } else {
-            console.write_all(&bytes).is_ok()
+            console.send(line).is_ok()
         };
         if !sent {
             break;
@@ -256,11 +258,11 @@ mod tests {
     fn the_machines_lines_and_the_debuggers_are_kept_apart() {
         let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\n(1) Magic breakpoint\nNext at t=42\n\
                       (0) hlt\n<bochs:2> xp /2gx 0x8\n0x8 <bogus+ 0>:\t0x1\t0x00000002\n";
-        let mut console = Vec::new();
+        let (lines, console) = channel();
         let (sender, replies) = channel();
-        separate(output.as_bytes(), &mut console, &sender);
-        drop(sender);
-        assert_eq!(console, b"tern: hello\r\n");
+        separate(output.as_bytes(), &lines, &sender);
+        drop((lines, sender));
+        assert_eq!(console.iter().collect::<Vec<_>>(), ["tern: hello"]);
         let replies: Vec<_> = replies.iter().collect();
         let stops: Vec<_> = replies
             .iter()

@@ -109,7 +109,7 @@ impl Machine {
             folder,
             deadline: Instant::now() + options.bound,
             bound: options.bound,
-            console: Console::new(console),
+            console,
             memory,
         })
     }
@@ -317,10 +317,9 @@ impl Folder {
         let log = self.log();
         let said = std::fs::read_to_string(self.path.join("errors")).unwrap_or_default();
         let complaint = |line: &&str| line.contains(">>PANIC<<") || line.contains("p[");
-        let lines = log.lines().chain(said.lines());
+        let mut lines = log.lines().chain(said.lines());
         lines
-            .filter(complaint)
-            .next_back()
+            .rfind(complaint)
             .map_or(String::new(), |line| format!(": {line}"))
     }
 }
