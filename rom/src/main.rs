@@ -23,12 +23,12 @@ global_asm!(
     // What the host fills in. The layout is `xtask`'s too (emulator/bochs/image.rs).
     ".pushsection .rom.parameters, \"a\", @progbits",
     ".ascii \"TERNROM1\"",
-    "rom_image: .long 0",       // address of the memory image
+    "rom_image: .long 0",        // address of the memory image
     "rom_image_blocks: .long 0", // its size in blocks of 32 bytes
-    "rom_image_sum: .long 0",   // the sum of its 32-bit words
-    "rom_information: .long 0", // address of the PVH start information
-    "rom_entry: .long 0",       // address of the PVH entry
-    "rom_memory_end: .long 0",  // first address past memory
+    "rom_image_sum: .long 0",    // the sum of its 32-bit words
+    "rom_information: .long 0",  // address of the PVH start information
+    "rom_entry: .long 0",        // address of the PVH entry
+    "rom_memory_end: .long 0",   // first address past memory
     ".popsection",
     ".pushsection .rom.text, \"a\", @progbits",
     ".code16",
