@@ -282,12 +282,12 @@ fn threads_may_ask_for_all_that_their_server_has() {
     let server = [sporadic(10, 10)];
     let all = [ThreadModel::periodic(span(10), span(10))];
     assert_eq!(thread_table(&server, 0, &all)[0].0, Some(10));
-    // The first job takes 48 of its 35, the second 35.
+    // The first job takes 11 of its 8, the second 8.
     let shared = [
-        ThreadModel::periodic(span(26), span(70)),
-        ThreadModel::periodic(span(22), span(35)),
+        ThreadModel::periodic(span(6), span(16)),
+        ThreadModel::periodic(span(5), span(8)),
     ];
-    assert_eq!(thread_table(&server, 0, &shared)[1].0, Some(48));
+    assert_eq!(thread_table(&server, 0, &shared)[1].0, Some(11));
 }
 
 /// A thread that is still suspended when its next job arrives breaks the assumptions of the

@@ -137,7 +137,7 @@ pub struct ServerResponses<'a> {
     next: usize,
     /// Of the servers before `next`.
     utilization: u128,
-    /// First completion and blocking of the server before `next`.
+    /// End of the busy window, and blocking, of the server before `next`.
     previous: Option<(u64, u64)>,
 }
 
@@ -207,9 +207,8 @@ impl ServerResponses<'_> {
             let completion = least_fixed_point(start, &mut steps, |window| {
                 demand.saturating_add(interference(self.servers, index, window, self.activation))
             })?;
-            if arrival == 0 {
-                self.previous = Some((completion, blocking));
-            }
+            // The next server runs only when this window is over.
+            self.previous = Some((completion, blocking));
             // The completion counts from the first release, J after the first arrival.
             let done = completion.saturating_add(jitter);
             worst = worst.max(done - arrival);
