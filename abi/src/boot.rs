@@ -83,8 +83,16 @@ impl SandboxBoot {
         }
         Some(Self {
             sandbox: words[1],
-            apic: if words[2] == 0 { ApicAccess::Hypercall } else { ApicAccess::X2apic },
-            vendor: if words[3] == 0 { Vendor::Amd } else { Vendor::Intel },
+            apic: if words[2] == 0 {
+                ApicAccess::Hypercall
+            } else {
+                ApicAccess::X2apic
+            },
+            vendor: if words[3] == 0 {
+                Vendor::Amd
+            } else {
+                Vendor::Intel
+            },
             tsc_deadline: words[4] != 0,
             tsc_hertz: words[5],
             apic_timer_hertz: words[6],

@@ -28,7 +28,12 @@ impl DirectoryHeader {
     /// Its encoding, the magic first.
     #[must_use]
     pub fn to_words(&self) -> [u64; HEADER_WORDS] {
-        [DIRECTORY_MAGIC, self.tsc_hertz, self.epoch_tsc, self.entries]
+        [
+            DIRECTORY_MAGIC,
+            self.tsc_hertz,
+            self.epoch_tsc,
+            self.entries,
+        ]
     }
 
     /// Decodes what `to_words` made; `None` without the magic or with too many entries.
@@ -37,7 +42,11 @@ impl DirectoryHeader {
         if words[0] != DIRECTORY_MAGIC || words[3] > MAX_ENTRIES as u64 {
             return None;
         }
-        Some(Self { tsc_hertz: words[1], epoch_tsc: words[2], entries: words[3] })
+        Some(Self {
+            tsc_hertz: words[1],
+            epoch_tsc: words[2],
+            entries: words[3],
+        })
     }
 }
 
@@ -197,7 +206,13 @@ impl Violation {
     /// Its encoding.
     #[must_use]
     pub fn to_words(&self) -> [u64; Self::WORDS] {
-        [self.reason, self.object, self.value, self.instruction, self.tsc]
+        [
+            self.reason,
+            self.object,
+            self.value,
+            self.instruction,
+            self.tsc,
+        ]
     }
 
     /// Decodes what `to_words` made.

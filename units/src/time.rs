@@ -232,7 +232,11 @@ impl TscFrequency {
     /// A counter that runs at `hertz` ticks a second; `None` for zero.
     #[must_use]
     pub const fn from_hertz(hertz: u64) -> Option<Self> {
-        if hertz == 0 { None } else { Some(Self { hertz }) }
+        if hertz == 0 {
+            None
+        } else {
+            Some(Self { hertz })
+        }
     }
 
     /// Ticks a second.
@@ -245,14 +249,22 @@ impl TscFrequency {
     #[must_use]
     pub const fn to_duration(self, ticks: u64) -> Duration {
         let nanos = ticks as u128 * Self::NANOS_PER_SECOND / self.hertz as u128;
-        Duration(if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 })
+        Duration(if nanos > u64::MAX as u128 {
+            u64::MAX
+        } else {
+            nanos as u64
+        })
     }
 
     /// The ticks that `span` takes, rounded up: a timer set so never fires early.
     #[must_use]
     pub const fn to_ticks(self, span: Duration) -> u64 {
         let ticks = (span.0 as u128 * self.hertz as u128).div_ceil(Self::NANOS_PER_SECOND);
-        if ticks > u64::MAX as u128 { u64::MAX } else { ticks as u64 }
+        if ticks > u64::MAX as u128 {
+            u64::MAX
+        } else {
+            ticks as u64
+        }
     }
 }
 
@@ -279,11 +291,21 @@ mod tests {
 
     #[test]
     fn a_timer_set_from_a_duration_never_fires_early() {
-        for hertz in [1, 3, 999_999_937, 1_000_000_000, 2_599_998_765, 5_000_000_000] {
+        for hertz in [
+            1,
+            3,
+            999_999_937,
+            1_000_000_000,
+            2_599_998_765,
+            5_000_000_000,
+        ] {
             let tsc = TscFrequency::from_hertz(hertz).unwrap();
             for nanos in [0, 1, 7, 999, 1_000_003, 86_400_000_000_000] {
                 let span = Duration::from_nanos(nanos);
-                assert!(tsc.to_duration(tsc.to_ticks(span)) >= span, "{hertz} Hz, {span:?}");
+                assert!(
+                    tsc.to_duration(tsc.to_ticks(span)) >= span,
+                    "{hertz} Hz, {span:?}"
+                );
             }
         }
     }
