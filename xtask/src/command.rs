@@ -1,8 +1,9 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, image, run, setup, test, timing};
+use crate::{boot, build, image, iso, run, setup, test, timing};
 use std::path::Path;
 use std::process::ExitCode;
+use tern_config::System;
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -12,6 +13,7 @@ cargo xtask COMMAND
   check                         formatting and lints
   test                          every test, on the host and in emulators
   image SYSTEM.toml -o FILE     build, and write the system's boot module
+  iso SYSTEM.toml -o FILE       build, and write a disc that boots the system on a PC
       --force                   even if the analysis finds the system not schedulable
 ";
 
@@ -23,6 +25,10 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let Some((command, rest)) = arguments.split_first() else {
         return Err(Error::usage(format!("no command\n{USAGE}")));
     };
+    if rest.iter().any(|word| word == "--help" || word == "-h") {
+        print_help();
+        return Ok(ExitCode::SUCCESS);
+    }
     match command.as_str() {
         "setup" => {
             println!(
@@ -31,7 +37,8 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
             );
             Ok(ExitCode::SUCCESS)
         }
-        "image" => write_image(rest),
+        "image" => write_output(command, rest, image::write),
+        "iso" => write_output(command, rest, iso::write),
         "build" => build::build(rest, false).map(|()| ExitCode::SUCCESS),
         "check" => test::check().map(|()| ExitCode::SUCCESS),
         "test" => test::test(rest).map(|()| ExitCode::SUCCESS),
@@ -39,7 +46,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "boot" => boot::execute(rest),
         "timing" => timing::execute(rest),
         "help" | "--help" | "-h" => {
-            print!("{USAGE}{}{}{}", run::HELP, boot::HELP, timing::HELP);
+            print_help();
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(Error::usage(format!(
@@ -48,20 +55,32 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
-fn write_image(arguments: &[String]) -> Result<ExitCode> {
+fn print_help() {
+    print!("{USAGE}{}{}{}", run::HELP, boot::HELP, timing::HELP);
+}
+
+/// Builds the system that `arguments` name, and has `write` write what `command` makes of
+/// it.
+fn write_output(
+    command: &str,
+    arguments: &[String],
+    write: impl FnOnce(&System, &Path) -> Result<()>,
+) -> Result<ExitCode> {
     let force = arguments.iter().any(|word| word == "--force");
     let words: Vec<_> = arguments.iter().filter(|word| *word != "--force").collect();
     let [system, flag, output] = words[..] else {
-        return Err(Error::usage("image takes SYSTEM.toml -o FILE [--force]"));
+        return Err(Error::usage(format!(
+            "{command} takes SYSTEM.toml -o FILE [--force]"
+        )));
     };
     if flag != "-o" {
         return Err(Error::usage(format!(
-            "image takes SYSTEM.toml -o FILE [--force], not '{flag}'"
+            "{command} takes SYSTEM.toml -o FILE [--force], not '{flag}'"
         )));
     }
     let system = image::admit(Path::new(system), force)?;
     build::build_for(&system)?;
-    image::write(&system, Path::new(output))?;
+    write(&system, Path::new(output))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ pub mod emulator;
 pub mod error;
 pub mod fault;
 pub mod image;
+pub mod iso;
 pub mod plant;
 pub mod qemu10;
 pub mod record;

@@ -15,6 +15,10 @@ struct Manager {
     qemu: &'static [&'static str],
     /// None where it is not built with debugger, several processors, VT-x and AMD-V.
     bochs: &'static [&'static str],
+    /// GRUB for BIOS and UEFI, and what it makes discs with.
+    disc: &'static [&'static str],
+    /// UEFI for the emulator.
+    uefi: &'static [&'static str],
 }
 
 const MANAGERS: [Manager; 3] = [
@@ -24,6 +28,14 @@ const MANAGERS: [Manager; 3] = [
         install: &["install", "--yes", "--quiet", "--no-install-recommends"],
         qemu: &["qemu-system-x86"],
         bochs: &["bochs", "bochs-term"],
+        disc: &[
+            "grub-common",
+            "grub-pc-bin",
+            "grub-efi-amd64-bin",
+            "xorriso",
+            "mtools",
+        ],
+        uefi: &["ovmf"],
     },
     Manager {
         program: "dnf",
@@ -31,6 +43,8 @@ const MANAGERS: [Manager; 3] = [
         install: &["install", "--assumeyes", "--quiet"],
         qemu: &["qemu-system-x86-core"],
         bochs: &[],
+        disc: &[],
+        uefi: &["edk2-ovmf"],
     },
     Manager {
         program: "pacman",
@@ -38,6 +52,8 @@ const MANAGERS: [Manager; 3] = [
         install: &["--sync", "--refresh", "--needed", "--noconfirm"],
         qemu: &["qemu-system-x86"],
         bochs: &[],
+        disc: &["grub", "libisoburn", "mtools"],
+        uefi: &["edk2-ovmf"],
     },
 ];
 
@@ -99,13 +115,81 @@ pub fn ensure_bochs() -> Result<PathBuf> {
     ensure(bochs::EMULATOR, |manager| manager.bochs)
 }
 
+/// Installs the emulator's UEFI firmware if it is missing, and returns its file.
+///
+/// # Errors
+/// As [`ensure_emulator`].
+pub fn ensure_uefi() -> Result<PathBuf> {
+    let places = [
+        "/usr/share/ovmf/OVMF.fd",
+        "/usr/share/edk2/ovmf/OVMF.fd",
+        "/usr/share/edk2/x64/OVMF.4m.fd",
+    ];
+    let find = || {
+        places
+            .into_iter()
+            .map(PathBuf::from)
+            .find(|file| file.is_file())
+    };
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    install_packages("the emulator's UEFI firmware", |manager| manager.uefi)?;
+    find().ok_or_else(|| {
+        Error::failure(format!(
+            "UEFI firmware is installed, but none of {} exists",
+            places.join(", ")
+        ))
+    })
+}
+
+/// Installs what discs are made with if any of it is missing, and returns the program
+/// that makes them.
+///
+/// # Errors
+/// As [`ensure_emulator`].
+pub fn ensure_disc_tools() -> Result<PathBuf> {
+    let modules = ["/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi"];
+    let complete = modules.iter().all(|folder| Path::new(folder).is_dir())
+        && ["xorriso", "mformat"]
+            .iter()
+            .all(|name| find_program(name).is_some());
+    let program = "grub-mkrescue";
+    match find_program(program) {
+        Some(found) if complete => Ok(found),
+        _ => install_for(program, |manager| manager.disc),
+    }
+}
+
 fn ensure(
     program: &str,
     packages: impl Fn(&Manager) -> &'static [&'static str],
 ) -> Result<PathBuf> {
-    if let Some(found) = find_program(program) {
-        return Ok(found);
+    match find_program(program) {
+        Some(found) => Ok(found),
+        None => install_for(program, packages),
     }
+}
+
+/// Installs the packages that `program` comes with, and returns where it is.
+fn install_for(
+    program: &str,
+    packages: impl Fn(&Manager) -> &'static [&'static str],
+) -> Result<PathBuf> {
+    install_packages(program, packages)?;
+    find_program(program).ok_or_else(|| {
+        Error::failure(format!(
+            "its packages are installed, but {program} is not on the path"
+        ))
+    })
+}
+
+/// Installs packages by the first package manager there is that has them; messages call
+/// them `what`.
+fn install_packages(
+    what: &str,
+    packages: impl Fn(&Manager) -> &'static [&'static str],
+) -> Result<()> {
     let Some(manager) = MANAGERS
         .iter()
         .find(|manager| !packages(manager).is_empty() && find_program(manager.program).is_some())
@@ -115,18 +199,11 @@ fn ensure(
             .filter(|manager| !packages(manager).is_empty());
         let names: Vec<_> = managers.map(|manager| manager.program).collect();
         return Err(Error::input(format!(
-            "{program} is missing, and there is no {} to install it: install it by hand",
+            "{what} is missing, and there is no {} to install it: install it by hand",
             names.join(" or ")
         )));
     };
-    let packages = packages(manager);
-    install(manager, program, packages)?;
-    find_program(program).ok_or_else(|| {
-        Error::failure(format!(
-            "{} is installed, but {program} is not on the path",
-            packages.join(" ")
-        ))
-    })
+    install(manager, what, packages(manager))
 }
 
 fn install(manager: &Manager, program: &str, packages: &[&str]) -> Result<()> {

@@ -36,6 +36,9 @@ pub fn test(arguments: &[String]) -> Result<()> {
     println!("\n== set-up");
     println!("{}", setup::ensure_emulator()?.display());
     println!("{}", qemu10::ensure()?.display());
+    println!("{}", setup::ensure_bochs()?.display());
+    println!("{}", setup::ensure_disc_tools()?.display());
+    println!("{}", setup::ensure_uefi()?.display());
     let mut host = workspace::cargo();
     host.args(["test", "--release"]);
     for package in workspace::default_members()? {

@@ -16,5 +16,5 @@ pub use directory::{Directory, ExitCounts};
 pub use machine::Machine;
 pub use memory::{Memory, Piece};
 pub use monitor::Monitor;
-pub use options::{Accelerator, Clock, Options};
+pub use options::{Accelerator, Clock, Disc, Options};
 pub use tables::{UserPage, user_pages};

@@ -28,6 +28,15 @@ pub enum Clock {
     },
 }
 
+/// A disc, and the firmware that starts it.
+#[derive(Clone, Debug)]
+pub struct Disc {
+    /// The disc's image.
+    pub image: PathBuf,
+    /// A firmware other than the emulator's own BIOS.
+    pub firmware: Option<PathBuf>,
+}
+
 /// What machine to start.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -47,6 +56,8 @@ pub struct Options {
     pub hypervisor: PathBuf,
     /// The boot module, if any.
     pub module: Option<PathBuf>,
+    /// A disc to boot from by the machine's firmware, instead of hypervisor and module.
+    pub disc: Option<Disc>,
     /// Whether the second serial port is connected to [`Machine::plant`].
     pub plant: bool,
     /// How long the machine may run, in the host's time.
@@ -86,6 +97,7 @@ impl Options {
             clock: Clock::Instructions { shift: 1 },
             hypervisor,
             module: None,
+            disc: None,
             plant: false,
             bound: Duration::from_secs(60),
         }
@@ -145,6 +157,13 @@ pub(super) fn command(options: &Options, folder: &Folder) -> Result<Command> {
         socket("debugger")?
     );
     command.args(["-chardev", &chardev, "-gdb", "chardev:debugger"]);
+    if let Some(disc) = &options.disc {
+        command.arg("-cdrom").arg(&disc.image);
+        if let Some(firmware) = &disc.firmware {
+            command.arg("-bios").arg(firmware);
+        }
+        return Ok(command);
+    }
     command.arg("-kernel").arg(&options.hypervisor);
     if let Some(module) = &options.module {
         command.arg("-initrd").arg(module);

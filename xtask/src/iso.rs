@@ -1,0 +1,48 @@
+//! A bootable disc of a system, for PCs and for emulators with firmware: GRUB, the
+//! hypervisor and the boot module.
+use crate::build;
+use crate::error::{Context, Result};
+use crate::{image, setup, workspace};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tern_config::System;
+
+/// What GRUB does: no menu, no wait.
+const CONFIGURATION: &str = "\
+set timeout=0
+menuentry \"Tern\" {
+    multiboot2 /boot/tern-hypervisor
+    module2 /boot/system.img
+}
+";
+
+/// Writes a disc that boots `system` to `output`, with the hypervisor, kernels and
+/// programs as [`build::build`] has left them. It starts from a CD or a USB stick, by
+/// BIOS and, where GRUB's modules for it are installed, by UEFI.
+///
+/// # Errors
+/// If GRUB's tools cannot be installed, or fail; as [`image::assemble`].
+pub fn write(system: &System, output: &Path) -> Result<()> {
+    let tool = setup::ensure_disc_tools()?;
+    let folder = workspace::target().join(format!("iso/{}-{}", system.name, std::process::id()));
+    let boot = folder.join("boot/grub");
+    std::fs::create_dir_all(&boot).context(|| format!("creating {}", boot.display()))?;
+    let result = fill(&folder, system).and_then(|()| {
+        let mut command = Command::new(tool);
+        command.arg("-o").arg(output).arg(&folder);
+        build::run(command.stdout(Stdio::null()).stderr(Stdio::null()))
+    });
+    // What is left behind is in the build's own folder.
+    let _ = std::fs::remove_dir_all(&folder);
+    result
+}
+
+fn fill(folder: &Path, system: &System) -> Result<()> {
+    let boot = folder.join("boot");
+    let hypervisor = build::output_directory().join(build::HYPERVISOR);
+    std::fs::copy(&hypervisor, boot.join(build::HYPERVISOR))
+        .context(|| format!("copying {}", hypervisor.display()))?;
+    let file = boot.join("grub/grub.cfg");
+    std::fs::write(&file, CONFIGURATION).context(|| format!("writing {}", file.display()))?;
+    image::write(system, &boot.join("system.img"))
+}
