@@ -27,6 +27,7 @@ impl System {
             .get(sandbox)
             .map_or(&[][..], |owner| &owner.servers);
         let own = servers.get(server).filter(|own| own.kind == ServerKind::Io);
+        let others = own.map_or(&[][..], |_| servers);
         let drives = move |device: u32| {
             own.is_some_and(|own| {
                 let mut threads = own.threads.iter();
@@ -41,7 +42,7 @@ impl System {
             _ => false,
         };
         (0..)
-            .zip(servers)
+            .zip(others)
             .filter(move |(index, other)| *index != server && other.threads.iter().any(asks))
             .map(|(index, _)| index)
     }

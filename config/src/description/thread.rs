@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::problem::Place;
 use super::read::{find, show};
 use super::reader::{Keys, Reader};
-use crate::system::{Job, Runs, Server, System, Thread};
+use crate::system::{Job, Runs, Server, System, Thread, Voting};
 
 /// Reads a thread of `server`. Devices and replica sets of `system` are known already.
 ///
@@ -96,6 +96,16 @@ pub(super) fn thread(
             );
             reader.problem(&keys.place, "deadline", reason);
         }
+    }
+    // A repair stops where it would touch the next job's budget.
+    let voted = set.is_some_and(|set| set.voting != Voting::Unprotected);
+    if matches!(runs, Runs::Replica(_)) && voted && server.budget > 0 && wcet >= server.budget {
+        let reason = format!(
+            "{} leaves nothing of the server's budget, {}, to repair with: raise the budget",
+            show(wcet),
+            show(server.budget)
+        );
+        reader.problem(&keys.place, "wcet", reason);
     }
     reader.finish(keys);
     Thread {
