@@ -1,6 +1,6 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, image, iso, run, setup, test, timing};
+use crate::{boot, build, calibrate, image, iso, run, setup, test, timing};
 use std::path::Path;
 use std::process::ExitCode;
 use tern_config::System;
@@ -45,6 +45,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "run" => run_system(rest),
         "boot" => boot::execute(rest),
         "timing" => timing::execute(rest),
+        "calibrate" => calibrate::execute(rest),
         "help" | "--help" | "-h" => {
             print_help();
             Ok(ExitCode::SUCCESS)
@@ -56,7 +57,8 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
 }
 
 fn print_help() {
-    print!("{USAGE}{}{}{}", run::HELP, boot::HELP, timing::HELP);
+    print!("{USAGE}{}{}", run::HELP, boot::HELP);
+    print!("{}{}", timing::HELP, calibrate::HELP);
 }
 
 /// Builds the system that `arguments` name, and has `write` write what `command` makes of

@@ -4,6 +4,7 @@
 
 pub mod boot;
 pub mod build;
+pub mod calibrate;
 pub mod command;
 pub mod emulator;
 pub mod error;

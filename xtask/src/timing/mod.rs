@@ -1,15 +1,19 @@
 //! `cargo xtask timing`: measures the scenarios on a machine of Bochs, where a tick is
 //! an instruction on every host, and compares with the committed figures.
 pub mod baseline;
+pub mod bounds;
 pub mod figures;
 pub mod measure;
 pub mod scenarios;
 
 use crate::emulator::bochs::Model;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::workspace;
 use baseline::Table;
 use figures::Figures;
+use measure::Measured;
 use std::process::ExitCode;
+use tern_config::description::Costs;
 
 /// The options, for `cargo xtask help`.
 pub const HELP: &str = "\
@@ -50,21 +54,55 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         }
     }
     let model = model(machine)?;
-    let now = scenarios::measure_all(model, |name| eprintln!("measuring {name} on {machine}"))?;
+    let suite = scenarios::measure_all(model, |name| eprintln!("measuring {name} on {machine}"))?;
+    let now = suite.figures;
     let file = baseline::file(machine);
     let before = baseline::read(&file)?;
     let regressions = compare(&before, &now);
+    let exceeded = bounds_exceeded(machine, &suite.bounded)?;
     if bless {
         baseline::write(&file, &now)?;
         println!("written to {}", file.display());
-        return Ok(ExitCode::SUCCESS);
+    } else if !regressions.is_empty() {
+        println!("FAILED, slower or gone: {}", regressions.join(", "));
+        return Ok(ExitCode::from(REGRESSION));
     }
-    if regressions.is_empty() {
-        println!("passed");
-        return Ok(ExitCode::SUCCESS);
+    if !exceeded.is_empty() {
+        println!("FAILED, above the bound: {}", exceeded.join(", "));
+        return Ok(ExitCode::FAILURE);
     }
-    println!("FAILED: {}", regressions.join(", "));
-    Ok(ExitCode::from(REGRESSION))
+    println!("passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lays measured responses beside the bounds of the analysis with the machine's cost
+/// table; returns the threads whose bound does not hold.
+fn bounds_exceeded(machine: &str, boots: &[Measured]) -> Result<Vec<String>> {
+    let file = workspace::root().join(format!("platforms/{machine}.toml"));
+    let text = std::fs::read_to_string(&file).context(|| {
+        let file = file.display();
+        format!("reading {file} (cargo xtask calibrate --machine {machine} makes it)")
+    })?;
+    let costs = Costs::parse(&file.display().to_string(), &text)
+        .map_err(|problems| Error::input(problems.to_string()))?;
+    println!(
+        "\n{:<32}{:>15}{:>15}  tightness",
+        "worst response", "measured", "bound"
+    );
+    let mut all = Vec::new();
+    for boot in boots {
+        let system = &boot.system;
+        for mut response in bounds::responses(system, &boot.trace, &costs)? {
+            response.name = format!("{}.{}", system.name, response.name);
+            println!("{response}");
+            all.push(response);
+        }
+    }
+    if let Some(median) = bounds::median_tightness(&all) {
+        println!("median tightness {}.{:02}", median / 100, median % 100);
+    }
+    let exceeded = all.into_iter().filter(|response| !response.holds());
+    Ok(exceeded.map(|response| response.name).collect())
 }
 
 /// The machine that a user calls so.

@@ -3,13 +3,24 @@ use super::baseline::Table;
 use super::figures::Figures;
 use super::measure::{Measured, Stamp, measure};
 use crate::emulator::bochs::Model;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use tern_trace::Event;
+use tern_units::Instant;
+
+/// What the suite has measured.
+#[derive(Debug)]
+pub struct Suite {
+    /// Figures by scenario.
+    pub figures: Table,
+    /// The boots whose jobs have bounds to hold.
+    pub bounded: Vec<Measured>,
+}
 
 /// Measures every scenario on a machine; `tell` is called with each system's name.
 ///
 /// # Errors
 /// If a system does not boot, or a scenario has nothing to show.
-pub fn measure_all(model: Model, mut tell: impl FnMut(&str)) -> Result<Table> {
+pub fn measure_all(model: Model, mut tell: impl FnMut(&str)) -> Result<Suite> {
     let mut table = Table::new();
     let mut add = |name: &str, ticks: Vec<u64>| match Figures::of(ticks) {
         Some(figures) => {
@@ -32,13 +43,25 @@ pub fn measure_all(model: Model, mut tell: impl FnMut(&str)) -> Result<Table> {
 
     let exhaust = boot("exhaust", 300)?;
     let (limited, rest) = (of(&exhaust, "limited"), of(&exhaust, "rest"));
-    add("exhaustion-to-next-thread", handovers(limited, rest))?;
-    add("preemption-by-higher-server", handovers(rest, limited))?;
+    let paths = handovers(limited, rest);
+    add(
+        "exhaustion-to-next-thread",
+        with_one_switch(&exhaust, paths)?,
+    )?;
+    let paths = handovers(rest, limited);
+    add(
+        "preemption-by-higher-server",
+        with_one_switch(&exhaust, paths)?,
+    )?;
 
     let release = boot("release", 300)?;
     let (spinner, released) = (of(&release, "spinner"), of(&release, "released"));
-    add("release-to-first-instruction", releases(spinner, released))?;
-    add("release-of-8-servers", lengths(spinner))?;
+    let paths = handovers(spinner, released);
+    add(
+        "release-to-first-instruction",
+        with_one_switch(&release, paths)?,
+    )?;
+    add("latest-release-of-the-first-server", latenesses(&release)?)?;
 
     let parts = boot("parts", 1000)?;
     for line in &parts.console {
@@ -46,7 +69,51 @@ pub fn measure_all(model: Model, mut tell: impl FnMut(&str)) -> Result<Table> {
             table.push((name, figures));
         }
     }
-    Ok(table)
+    let load = boot("load", 120)?;
+    Ok(Suite {
+        figures: table,
+        bounded: vec![calls, load],
+    })
+}
+
+/// Events of the first sandbox.
+fn events(measured: &Measured) -> Result<Vec<(u64, Event)>> {
+    let core = measured.trace.cores.first();
+    let core = core.ok_or_else(|| Error::failure("the trace has no core"))?;
+    let events: std::result::Result<_, _> = core.events().collect();
+    events.context(|| "reading the trace".into())
+}
+
+/// Those of `spans` in which the core turned to another thread exactly once: nothing else
+/// ran on the way, and the core was not idle.
+fn with_one_switch(measured: &Measured, spans: Vec<Stamp>) -> Result<Vec<u64>> {
+    let events = events(measured)?;
+    let switch = |(_, event): &&(u64, Event)| matches!(event, Event::Switch { .. });
+    let switches: Vec<u64> = events.iter().filter(switch).map(|(tsc, _)| *tsc).collect();
+    let count = |span: &Stamp| {
+        switches.partition_point(|tsc| *tsc < span.after)
+            - switches.partition_point(|tsc| *tsc < span.before)
+    };
+    let single = spans.iter().filter(|span| count(span) == 1);
+    Ok(single.map(|span| span.after - span.before).collect())
+}
+
+/// From the instant of each release of the first thread, which nothing may preempt, to
+/// its record: what runs with interrupts off delays it.
+fn latenesses(measured: &Measured) -> Result<Vec<u64>> {
+    let Some((_, _, first)) = measured.system.sandboxes[0].threads().next() else {
+        return Ok(Vec::new());
+    };
+    let (trace, offset, period) = (&measured.trace, first.offset, first.period);
+    let mut found = Vec::new();
+    for (tsc, event) in events(measured)? {
+        if let Event::Release { thread: 0, job } = event {
+            let at = Instant::from_nanos(offset + u64::from(job) * period);
+            let ticks = trace.tsc.to_ticks(at.saturating_since(Instant::EPOCH));
+            found.push(tsc.saturating_sub(trace.epoch_tsc + ticks));
+        }
+    }
+    Ok(found)
 }
 
 /// The stamps of the thread called `name`.
@@ -60,40 +127,30 @@ fn lengths(stamps: &[Stamp]) -> Vec<u64> {
     stamps.iter().map(|it| it.after - it.before).collect()
 }
 
-/// From the last look at the clock of a spinning thread to the first of another that
-/// spins, wherever the core went from the one to the other.
-fn handovers(from: &[Stamp], to: &[Stamp]) -> Vec<u64> {
+/// From the last look at the clock of a spinning thread before an interruption to the
+/// first stamp of another thread in it.
+fn handovers(from: &[Stamp], to: &[Stamp]) -> Vec<Stamp> {
     let mut found = Vec::new();
-    for stop in from {
-        let position = to.partition_point(|it| it.after <= stop.before);
-        if let Some(start) = to.get(position).filter(|it| it.after < stop.after) {
-            found.push(start.after - stop.before);
+    for gap in from {
+        let position = to.partition_point(|it| it.after <= gap.before);
+        if let Some(start) = to.get(position).filter(|it| it.after < gap.after) {
+            found.push(Stamp {
+                before: gap.before,
+                after: start.after,
+            });
         }
     }
     found
 }
 
 /// From the look at the clock before one thread gives way to the one after the other
-/// did. A stamp of the other that began before is what this hand-over ends.
+/// did: a stamp of the other that began before is what this hand-over ends.
 fn switches(from: &[Stamp], to: &[Stamp]) -> Vec<u64> {
     let mut found = Vec::new();
     for gap in from {
         let position = to.partition_point(|it| it.after <= gap.before);
         if let Some(next) = to.get(position).filter(|it| it.before < gap.before) {
             found.push(next.after - gap.before);
-        }
-    }
-    found
-}
-
-/// From the last look at the clock of a spinning thread to the start of a job of
-/// another.
-fn releases(spinner: &[Stamp], released: &[Stamp]) -> Vec<u64> {
-    let mut found = Vec::new();
-    for gap in spinner {
-        let position = released.partition_point(|it| it.after <= gap.before);
-        if let Some(start) = released.get(position).filter(|it| it.after < gap.after) {
-            found.push(start.after - gap.before);
         }
     }
     found
@@ -127,8 +184,8 @@ mod tests {
     fn a_handover_is_from_the_last_look_of_the_one_to_the_first_of_the_other() {
         let limited = stamps([(100, 200), (230, 400)]);
         let rest = stamps([(10, 60), (50, 110), (190, 238), (395, 500)]);
-        assert_eq!(handovers(&limited, &rest), [10, 8]);
-        assert_eq!(handovers(&rest, &limited), [10, 5]);
+        assert_eq!(handovers(&limited, &rest), stamps([(100, 110), (230, 238)]));
+        assert_eq!(handovers(&rest, &limited), stamps([(190, 200), (395, 400)]));
     }
 
     #[test]
