@@ -217,41 +217,51 @@ impl Evidence<'_> {
         repair
     }
 
-    /// Deadline misses by server, named `sandbox/server`; servers without any included.
-    /// Those of the hit replica's own thread are left out: it is what the fault hit.
+    /// Deadline misses by server, named `sandbox/server`, servers without any included; and
+    /// apart from those, the jobs that the hit replica itself missed from the fault to its
+    /// return to the set.
     #[must_use]
-    pub fn misses(&self) -> BTreeMap<String, u64> {
+    pub fn misses(&self) -> (BTreeMap<String, u64>, u64) {
         let mut misses = BTreeMap::new();
-        let hit = self
-            .injected
-            .and_then(|(_, hit)| self.set().replicas.get(hit.replica));
+        let mut while_out = 0;
+        let out = self.injected.and_then(|(epoch, hit)| {
+            let place = self.set().replicas.get(hit.replica)?;
+            let back = self.repair().rejoined.map_or(u64::MAX, u64::from);
+            // A replica's jobs are numbered as the epochs.
+            Some((*place, epoch + 1..back))
+        });
         for (index, sandbox) in self.system.sandboxes.iter().enumerate() {
-            let names: Vec<String> = sandbox
-                .servers
-                .iter()
-                .map(|server| format!("{}/{}", sandbox.name, server.name))
-                .collect();
-            misses.extend(names.iter().map(|name| (name.clone(), 0)));
+            let name = |server: u32| {
+                let server = &sandbox.servers[server as usize].name;
+                format!("{}/{server}", sandbox.name)
+            };
+            misses.extend((0..sandbox.servers.len() as u32).map(|server| (name(server), 0)));
             let places: Vec<(u32, u32)> = sandbox
                 .threads()
                 .map(|(server, thread, _)| (server, thread))
                 .collect();
             for (core, _, event) in self.events() {
-                let Event::Miss { thread, .. } = event else {
+                let Event::Miss { thread, job } = event else {
                     continue;
                 };
-                let Some((server, thread)) = places.get(usize::from(thread)) else {
+                let Some(&(server, thread)) = places.get(usize::from(thread)) else {
                     continue;
                 };
-                let own = hit.is_some_and(|hit| {
-                    (hit.sandbox as usize, hit.server, hit.thread) == (index, *server, *thread)
+                if core != index {
+                    continue;
+                }
+                let is_out = out.as_ref().is_some_and(|(place, jobs)| {
+                    (place.sandbox as usize, place.server, place.thread) == (index, server, thread)
+                        && jobs.contains(&u64::from(job))
                 });
-                if core == index && !own {
-                    *misses.entry(names[*server as usize].clone()).or_default() += 1;
+                if is_out {
+                    while_out += 1;
+                } else {
+                    *misses.entry(name(server)).or_default() += 1;
                 }
             }
         }
-        misses
+        (misses, while_out)
     }
 
     /// Compares every released output with the reference, which gets the same inputs:

@@ -212,9 +212,9 @@ impl Verdict {
     }
 
     fn disturbance(&mut self, evidence: &Evidence<'_>) {
-        let misses = evidence.misses();
+        let (misses, while_out) = evidence.misses();
         let total: u64 = misses.values().sum();
-        let seen = if total == 0 {
+        let mut seen = if total == 0 {
             format!("0 in each of {} servers", misses.len())
         } else {
             let late = misses.iter().filter(|(_, count)| **count > 0);
@@ -223,6 +223,10 @@ impl Verdict {
                 .collect();
             late.join(", ")
         };
+        if while_out > 0 {
+            let jobs = if while_out == 1 { "job" } else { "jobs" };
+            seen += &format!("; {while_out} {jobs} of the hit replica itself, until it was back");
+        }
         self.require("deadline misses", total == 0, seen);
         let stopped: Vec<_> = evidence
             .violations
