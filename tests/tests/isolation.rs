@@ -11,7 +11,8 @@ use xtask::emulator::{Directory, Machine, Options, directory::violation};
 use xtask::record;
 
 const ATTACKER_BYTES: u64 = 4 << 20;
-const TRACE_BYTES: u64 = 64 << 10;
+/// Of the ring, its header's page included.
+const TRACE_BYTES: u64 = (64 << 10) + 4096;
 const APIC_PAGE: u64 = 0xfee0_0000;
 const INTERRUPT_COMMAND: u64 = 0x830;
 /// Indices of channels in [`system`].
