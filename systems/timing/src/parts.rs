@@ -14,10 +14,11 @@ use tern_abi::hypercall::Hypercall;
 use tern_guests::Guest;
 use tern_machine::bump::SealedBump;
 use tern_machine::cpu::halt_forever;
+use tern_recovery::{CommitStep, PageMemory, Replica};
 use tern_sched::{Scheduler, ServerParameters, Silent, SporadicServer, ThreadId};
 use tern_trace::{Event, Mode, Ring};
-use tern_units::{Duration, Instant, PAGE_SIZE};
-use tern_vote::{Key, LeafKind, Page, PageHasher, sha256};
+use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
+use tern_vote::{Key, LeafKind, Page, PageHasher, Set, Writer, sha256};
 
 tern_guests::guest!();
 
@@ -104,6 +105,14 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
     });
     repeat(guest, "exit-cpuid", MOST, || __cpuid(0));
     pages(guest);
+    for (name, dirty) in [
+        ("commit-0-dirty-pages", 0),
+        ("commit-1-dirty-page", 1),
+        ("commit-16-dirty-pages", 16),
+        ("commit-64-dirty-pages", 64),
+    ] {
+        commits(guest, name, dirty);
+    }
     traces(guest);
     replenishments::<1>(guest, "replenishment-1");
     replenishments::<8>(guest, "replenishment-8");
@@ -130,6 +139,51 @@ fn pages(guest: &mut Guest) {
     });
     repeat(guest, "page-copy", 16, || {
         second.copy_from_slice(black_box(&first[..]));
+    });
+}
+
+/// Pages of the replica whose commits are timed.
+const PAGES: usize = 64;
+
+/// A replica's memory without page tables: the first pages are dirty.
+struct Memory {
+    page: Page,
+    dirty: u32,
+}
+
+impl PageMemory for Memory {
+    fn page(&self, _: PageNumber) -> &Page {
+        &self.page
+    }
+
+    fn replace(&mut self, _: PageNumber, content: &Page) {
+        self.page = *content;
+    }
+
+    fn take_dirty(&mut self, page: PageNumber) -> bool {
+        page.0 < self.dirty
+    }
+}
+
+/// The commit of a job that wrote `dirty` pages of 64, without scrubbing, by the fast hash.
+fn commits(guest: &mut Guest, name: &str, dirty: u32) {
+    const WORDS: usize = 1 << 15;
+    static CHANNEL: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
+    let own = Writer::new(&CHANNEL);
+    let set = Set {
+        number: 0,
+        replicas: 3,
+        key: KEY,
+    };
+    let mut replica = Replica::new(set, 0, LeafKind::ahash(&KEY), [0; PAGES], 0);
+    let mut memory = Memory {
+        page: [0x5a; PAGE_SIZE],
+        dirty,
+    };
+    while replica.hash_step(&mut memory, own).is_some() {}
+    repeat(guest, name, 16, || {
+        replica.begin_commit();
+        while replica.commit_step(&mut memory, own) != CommitStep::Done {}
     });
 }
 

@@ -5,7 +5,7 @@ use super::measure::{Measured, Stamp, measure};
 use crate::emulator::bochs::Model;
 use crate::error::{Context, Error, Result};
 use tern_trace::Event;
-use tern_units::Instant;
+use tern_units::{Duration, Instant};
 
 /// What the suite has measured.
 #[derive(Debug)]
@@ -54,14 +54,17 @@ pub fn measure_all(model: Model, mut tell: impl FnMut(&str)) -> Result<Suite> {
         with_one_switch(&exhaust, paths)?,
     )?;
 
-    let release = boot("release", 300)?;
+    let release = boot("release", 1002)?;
     let (spinner, released) = (of(&release, "spinner"), of(&release, "released"));
     let paths = handovers(spinner, released);
     add(
         "release-to-first-instruction",
         with_one_switch(&release, paths)?,
     )?;
-    add("latest-release-of-the-first-server", latenesses(&release)?)?;
+    let late = latenesses(&release)?;
+    let starts = mean_period(&release, &late);
+    add("latest-release-of-the-first-server", late)?;
+    add("start-to-start-over-10000-periods", starts)?;
 
     let parts = boot("parts", 1000)?;
     for line in &parts.console {
@@ -125,6 +128,21 @@ fn of<'a>(measured: &'a Measured, name: &str) -> &'a [Stamp] {
 
 fn lengths(stamps: &[Stamp]) -> Vec<u64> {
     stamps.iter().map(|it| it.after - it.before).collect()
+}
+
+/// The mean time from one release of the first thread to the next over 10,000 periods,
+/// rounded up to ticks.
+fn mean_period(measured: &Measured, late: &[u64]) -> Vec<u64> {
+    const PERIODS: u64 = 10_000;
+    let first = measured.system.sandboxes[0].threads().next();
+    let (Some((_, _, thread)), Some(begin), Some(end)) =
+        (first, late.first(), late.get(PERIODS as usize))
+    else {
+        return Vec::new();
+    };
+    let period = Duration::from_nanos(thread.period);
+    let span = measured.trace.tsc.to_ticks(period) * PERIODS + end - begin;
+    vec![span.div_ceil(PERIODS)]
 }
 
 /// From the last look at the clock of a spinning thread before an interruption to the
