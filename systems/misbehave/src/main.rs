@@ -110,7 +110,7 @@ unsafe fn cpuid() {
 /// Every refusal must leave the program running.
 unsafe fn bad_system_calls() {
     for (number, first, second) in [
-        (4_u64, 0_u64, 0_u64),
+        (5_u64, 0_u64, 0_u64),
         (u64::MAX, 0, 0),
         (1, 0, 8),
         (1, 0xffff_8000_0020_0000, 8),
