@@ -285,6 +285,7 @@ system_call_entry:
     jmp leave_user
 
 2:  mov rsp, [rip + INTERRUPT_STACK]     // the null call
+    and r11d, {user_flags}               // no trap flag, as after every call
     push {user_data}
     push qword ptr [rip + system_call_rsp]
     push r11
@@ -314,6 +315,7 @@ system_call_entry:
 
 3:  mov rsp, [rip + CURRENT]             // giving way
     add rsp, {context_size}
+    and r11d, {user_flags}
     push {user_data}
     push qword ptr [rip + system_call_rsp]
     push r11
@@ -373,4 +375,5 @@ system_call_rsp:
     serve_give_way = sym serve_give_way,
     float_room = const size_of::<FpState>() + 8,
     context_size = const size_of::<Context>(),
+    user_flags = const USER_FLAGS | FLAG_ALWAYS_ONE | FLAG_INTERRUPTS,
 );
