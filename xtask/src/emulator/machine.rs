@@ -55,18 +55,21 @@ impl Machine {
             .stderr(said);
         // SAFETY: between fork and exec only async-signal-safe functions may be called;
         // prctl, setsid, setpriority and sched_setscheduler are plain system calls.
+        let follows_host = options.plant;
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
                 // The emulator dies with the thread that started it, however that ends,
                 // and takes no signals from the terminal: this process ends it.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 libc::setsid();
-                // Idle time of the machine is the host's: waking late makes its timers
-                // late. So it goes before everything else that the host does; who may
-                // not ask for that gets a raised priority, or the usual one.
-                let realtime = libc::sched_param { sched_priority: 1 };
-                libc::setpriority(libc::PRIO_PROCESS, 0, PRIORITY);
-                libc::sched_setscheduler(0, libc::SCHED_RR, &raw const realtime);
+                // Where idle time of the machine is the host's, waking late makes its
+                // timers late. So it goes before everything else that the host does; who
+                // may not ask for that gets a raised priority, or the usual one.
+                if follows_host {
+                    let realtime = libc::sched_param { sched_priority: 1 };
+                    libc::setpriority(libc::PRIO_PROCESS, 0, PRIORITY);
+                    libc::sched_setscheduler(0, libc::SCHED_RR, &raw const realtime);
+                }
                 Ok(())
             });
         }

@@ -20,8 +20,10 @@ pub enum Accelerator {
 pub enum Clock {
     /// The host's.
     Host,
-    /// Counted instructions, each taking 2^shift ns; an idle machine follows the host's
-    /// time. A busy host then slows the machine as a whole, its clock included.
+    /// Counted instructions, each taking 2^shift ns. Where all cores are idle, time goes on
+    /// to the next timer: at once, or with a plant, which needs time to answer, as fast as
+    /// the host's. So a busy host slows the machine as a whole, its clock included; only
+    /// with a plant, waking late from idleness is seen inside.
     Instructions {
         /// Logarithm of the time of an instruction in nanoseconds.
         shift: u8,
@@ -137,7 +139,8 @@ pub(super) fn command(options: &Options, folder: &Folder) -> Result<Command> {
         Accelerator::Tcg => command.args(["-accel", translator(options)?]),
     };
     if let Clock::Instructions { shift } = options.clock {
-        command.args(["-icount", &format!("shift={shift},sleep=on")]);
+        let sleep = if options.plant { "on" } else { "off" };
+        command.args(["-icount", &format!("shift={shift},sleep={sleep}")]);
     }
     let socket = |name: &str| text(&folder.path.join(name)).map(str::to_string);
     command.args([
