@@ -53,9 +53,9 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(said);
+        let follows_host = options.plant;
         // SAFETY: between fork and exec only async-signal-safe functions may be called;
         // prctl, setsid, setpriority and sched_setscheduler are plain system calls.
-        let follows_host = options.plant;
         unsafe {
             command.pre_exec(move || {
                 // The emulator dies with the thread that started it, however that ends,
