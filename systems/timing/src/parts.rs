@@ -125,7 +125,7 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
 fn pages(guest: &mut Guest) {
     static mut PAGES: [Page; 2] = [[0; PAGE_SIZE]; 2];
     // SAFETY: called once, on the one core.
-    let [first, second] = unsafe { &mut *(&raw mut PAGES) };
+    let [first, second] = unsafe { &mut *core::ptr::addr_of_mut!(PAGES) };
     first.fill(0x5a);
     let (fast, slow) = (LeafKind::ahash(&KEY), LeafKind::sha256(&KEY));
     // The first asks the processor what it can do, which is an exit.
@@ -244,7 +244,7 @@ fn decisions(guest: &mut Guest, name: &str, servers: u32) {
     static mut SCHEDULER: Scheduler<64, 128> = Scheduler::new();
     const PERIOD: u64 = 1_000_000;
     // SAFETY: called one time after another, on the one core.
-    let scheduler = unsafe { &mut *(&raw mut SCHEDULER) };
+    let scheduler = unsafe { &mut *core::ptr::addr_of_mut!(SCHEDULER) };
     *scheduler = Scheduler::new();
     for number in 0..servers {
         let period = Duration::from_nanos(PERIOD * u64::from(number + 1));
