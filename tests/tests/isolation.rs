@@ -82,8 +82,6 @@ fn start(emulator: Emulator, attack: &str) -> (Machine, Directory) {
     };
     let mut machine = tern_tests::start(options, &built.module);
     let directory = directory(&mut machine);
-    // A core that waits without rest, as the attacker does, would hold up the others.
-    machine.take_short_turns().unwrap();
     wait_for(&mut machine, "[bystander] kernel: ");
     (machine, directory)
 }

@@ -114,24 +114,6 @@ impl Machine {
         Debugger::attach(&self.folder.path.join("debugger"))
     }
 
-    /// Makes the cores of a machine in counted time take turns of half a millisecond.
-    ///
-    /// They share one thread of the host, and one core runs until the machine's next
-    /// timer is due: for as long as other cores wait. So a timer that nobody listens to
-    /// is left to tick: channel 0 of the 8254, in mode 2 with a period of 1 ms, whose
-    /// interrupt the hypervisor masks.
-    ///
-    /// # Errors
-    /// If the monitor refuses.
-    pub fn take_short_turns(&mut self) -> Result<()> {
-        const PERIOD: u16 = 1193;
-        let [low, high] = PERIOD.to_le_bytes();
-        for (port, value) in [(0x43, 0x34), (0x40, low), (0x40, high)] {
-            self.monitor.write_port(port, value)?;
-        }
-        Ok(())
-    }
-
     /// Fails if the machine's time is up or the emulator has ended, with its last words.
     ///
     /// # Errors

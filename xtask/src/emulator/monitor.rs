@@ -70,16 +70,6 @@ impl Monitor {
         self.execute("cont", json!({})).map(drop)
     }
 
-    /// Writes a byte to an I/O port of the machine.
-    ///
-    /// # Errors
-    /// As [`Monitor::execute`].
-    pub fn write_port(&mut self, port: u16, value: u8) -> Result<()> {
-        let line = format!("o /b {port:#x} {value:#x}");
-        self.execute("human-monitor-command", json!({ "command-line": line }))
-            .map(drop)
-    }
-
     /// Ends the emulator.
     ///
     /// # Errors

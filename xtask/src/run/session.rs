@@ -51,7 +51,6 @@ impl<'a> Session<'a> {
             .ok_or_else(|| Error::failure("no line to the plant"))?;
         let incoming = link::drive(line, options.seed);
         let ready = boot(&mut machine)?;
-        machine.take_short_turns()?;
         let address = Directory::address(&ready)
             .ok_or_else(|| Error::failure(format!("no address in '{ready}'")))?;
         let directory = Directory::read(&machine.memory, address)?;
