@@ -1,5 +1,7 @@
 //! The directory: one page that the hypervisor fills so that a tool outside the
-//! machine finds each sandbox's memory, trace ring and exit counts.
+//! machine finds each sandbox's memory, trace ring and exit counts, and the channels: after
+//! the entries comes the host-physical address of each channel, in the order of the system
+//! description, as many as the page has room for.
 //!
 //! The hypervisor prints `directory at 0x…` on the console once it is complete.
 

@@ -7,5 +7,6 @@ pub mod boot;
 pub mod directory;
 pub mod hypercall;
 pub mod layout;
+pub mod line;
 pub mod plant;
 pub mod system_call;

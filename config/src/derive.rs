@@ -1,10 +1,10 @@
-//! What a description implies: the members of replica sets, the channels between them,
-//! and the same system without its redundancy.
+//! What a description implies: the members of replica sets, the channels between them
+//! and to simulated devices, and the same system without its redundancy.
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::layout::{replica_channel_bytes, voter_channel_bytes};
-use crate::system::{Channel, ReplicaSet, Runs, System, ThreadRef, Voting};
+use crate::layout::{LINE_CHANNEL_BYTES, replica_channel_bytes, voter_channel_bytes};
+use crate::system::{Channel, DeviceChannels, ReplicaSet, Runs, System, ThreadRef, Voting};
 
 /// Pages of a program's text and data assumed until its file is at hand.
 const ASSUMED_PROGRAM_PAGES: u64 = 256;
@@ -28,14 +28,16 @@ impl ReplicaSet {
 
 impl System {
     /// Fills in the members of each replica set from what the threads run, and replaces
-    /// the channels that sets imply, which follow all others:
+    /// the channels that are implied, which follow all others:
     ///
     /// * `SET.voter`, written by the voter's sandbox, read by every replica's;
     /// * `SET.SANDBOX` for each replica, written by its sandbox, read by the other
-    ///   replicas' and the voter's.
+    ///   replicas' and the voter's;
+    /// * `DEVICE.output` and `DEVICE.input` for each simulated device, between the
+    ///   sandboxes of its driver and of its plant.
     ///
-    /// A set without a voter gets no channels.
-    pub fn derive_replica_sets(&mut self) {
+    /// A set without a voter gets no channels, nor does a device without a driver.
+    pub fn derive(&mut self) {
         self.drop_derived_channels();
         for index in 0..self.replica_sets.len() {
             let mut replicas = Vec::new();
@@ -52,6 +54,31 @@ impl System {
             set.voter = voter;
             self.derive_channels(index);
         }
+        for index in 0..self.devices.len() {
+            self.derive_device_channels(index);
+        }
+    }
+
+    /// How many of the channels, the last ones, are implied.
+    #[must_use]
+    pub fn derived_channels(&self) -> usize {
+        let sets = self.replica_sets.iter();
+        let sets = sets.map(|set| set.replica_channels.len() + set.voter_channel.iter().len());
+        let devices = self.devices.iter();
+        let devices = devices.map(|device| 2 * device.channels.iter().len());
+        sets.chain(devices).sum()
+    }
+
+    /// The thread whose program simulates what is at the other end of `device`.
+    #[must_use]
+    pub fn plant(&self, device: u32) -> Option<ThreadRef> {
+        self.running().find_map(|(place, runs)| match runs {
+            Runs::Program {
+                simulates: Some(index),
+                ..
+            } if *index == device => Some(place),
+            _ => None,
+        })
     }
 
     /// Sizes the channels of a set for a program of `pages` pages in all: context page,
@@ -111,7 +138,7 @@ impl System {
                 .any(|(_, _, thread)| needed(&thread.runs))
         });
         system.remove_sandboxes(&left_out);
-        system.derive_replica_sets();
+        system.derive();
         system
     }
 
@@ -136,20 +163,41 @@ impl System {
     }
 
     fn drop_derived_channels(&mut self) {
-        let derived = |set: &ReplicaSet| {
-            set.replica_channels
-                .iter()
-                .chain(&set.voter_channel)
-                .copied()
-                .min()
-        };
-        if let Some(first) = self.replica_sets.iter().filter_map(derived).min() {
-            self.channels.truncate(first as usize);
-        }
+        let written = self.channels.len().saturating_sub(self.derived_channels());
+        self.channels.truncate(written);
         for set in &mut self.replica_sets {
             set.voter_channel = None;
             set.replica_channels.clear();
         }
+        for device in &mut self.devices {
+            device.channels = None;
+        }
+    }
+
+    fn derive_device_channels(&mut self, index: usize) {
+        let device = index as u32;
+        let driver = self.running().find_map(|(place, runs)| match runs {
+            Runs::Driver(driven) if *driven == device => Some(place.sandbox),
+            _ => None,
+        });
+        let plant = self.plant(device).map(|place| place.sandbox);
+        let (Some(driver), Some(plant)) = (driver, plant) else {
+            return;
+        };
+        let output = self.channels.len() as u32;
+        let name = &self.devices[index].name;
+        for (direction, writer, reader) in [("output", driver, plant), ("input", plant, driver)] {
+            self.channels.push(Channel {
+                name: format!("{name}.{direction}"),
+                writer,
+                readers: Vec::from([reader]),
+                bytes: LINE_CHANNEL_BYTES,
+            });
+        }
+        self.devices[index].channels = Some(DeviceChannels {
+            output,
+            input: output + 1,
+        });
     }
 
     fn derive_channels(&mut self, index: usize) {

@@ -11,6 +11,10 @@ use crate::system::{Sandbox, System, Thread, ThreadRef};
 /// Channels begin at multiples of this, and memory of sandboxes comes in such pieces.
 pub const LARGE_PAGE: u64 = 2 << 20;
 
+/// Bytes of each of the two channels that stand for the line to a simulated device: what
+/// passes in some hundred epochs, so that a tool outside can read along at its leisure.
+pub const LINE_CHANNEL_BYTES: u64 = 64 << 10;
+
 /// The most servers of a sandbox that the sandbox kernel schedules.
 pub const MAX_SERVERS: usize = 64;
 /// The most threads of a sandbox that the sandbox kernel schedules.

@@ -62,12 +62,18 @@ impl System {
                     |thread| match thread.runs {
                         Runs::Replica(index) | Runs::Voter(index) => set(index),
                         Runs::Driver(index) => device(index),
-                        Runs::Nothing | Runs::Program { .. } => true,
+                        Runs::Program { simulates, .. } => simulates.is_none_or(device),
+                        Runs::Nothing => true,
                     },
                 )
         });
         let channels_hold = self.channels.iter().all(|channel| {
             sandbox(channel.writer) && channel.readers.iter().all(|index| sandbox(*index))
+        });
+        let devices_hold = self.devices.iter().all(|device| {
+            let channels = device.channels.iter();
+            let mut both = channels.flat_map(|it| [it.output, it.input]);
+            both.all(channel)
         });
         let sets_hold = self.replica_sets.iter().all(|set| {
             set.replicas.iter().all(thread)
@@ -80,6 +86,6 @@ impl System {
                         && set.voter_channel.is_some()
                         && set.replica_channels.len() == set.replicas.len()))
         });
-        threads_hold && channels_hold && sets_hold
+        threads_hold && channels_hold && devices_hold && sets_hold
     }
 }

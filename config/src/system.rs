@@ -127,6 +127,10 @@ pub enum Runs {
         heap_pages: u32,
         /// Pages of stack.
         stack_pages: u32,
+        /// The device that it stands for, if it is a plant: its input is the device's
+        /// next command, its output the sample that answers. Index into
+        /// [`System::devices`].
+        simulates: Option<u32>,
     },
     /// A replica of a set: index into [`System::replica_sets`].
     Replica(u32),
@@ -158,6 +162,18 @@ pub struct Device {
     pub port_count: u16,
     /// Its interrupt line of the legacy controllers, 0 to 15.
     pub interrupt: u8,
+    /// The channels that take the place of ports and line where a program simulates what
+    /// is at the device's other end.
+    pub channels: Option<DeviceChannels>,
+}
+
+/// The two directions of a simulated device: indices into [`System::channels`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceChannels {
+    /// Written by the driver's sandbox, read by the plant's.
+    pub output: u32,
+    /// Written by the plant's sandbox, read by the driver's.
+    pub input: u32,
 }
 
 /// Kinds of device that the sandbox kernel has a driver for.

@@ -41,6 +41,7 @@ fn every_key_of_a_full_description_arrives() {
         port: 0x2f8,
         port_count: 8,
         interrupt: 3,
+        channels: None,
     };
     assert_eq!(system.devices, [plant]);
 
@@ -65,6 +66,7 @@ fn every_key_of_a_full_description_arrives() {
             argument: 1,
             heap_pages: 0,
             stack_pages: 4,
+            simulates: None,
         },
         jobs: vec![],
     };
@@ -390,6 +392,37 @@ fn without_its_redundancy_a_system_keeps_one_copy_and_the_arbitrator() {
     assert_eq!(single.sandboxes[0], voted.sandboxes[0]);
     assert_eq!(single.sandboxes[1], voted.sandboxes[3]);
     assert_eq!(single.unprotected(), single);
+}
+
+#[test]
+fn a_simulated_device_gets_a_channel_for_each_direction() {
+    let plant = "simulates = \"plant\"\nargument = 1";
+    let system = read(&FULL.replace("argument = 1", plant));
+    let Runs::Program { simulates, .. } = system.sandboxes[0].servers[1].threads[0].runs else {
+        panic!("no program");
+    };
+    assert_eq!(simulates, Some(0));
+    let place = ThreadRef {
+        sandbox: 0,
+        server: 1,
+        thread: 0,
+    };
+    assert_eq!(system.plant(0), Some(place));
+    let DeviceChannels { output, input } = system.devices[0].channels.unwrap();
+    let channel = |index: u32| {
+        let channel = &system.channels[index as usize];
+        (channel.name.as_str(), channel.writer, &channel.readers[..])
+    };
+    assert_eq!(channel(output), ("plant.output", 3, &[0][..]));
+    assert_eq!(channel(input), ("plant.input", 0, &[3][..]));
+    assert!(system.references_hold());
+    // Derived anew, it is the same; without its plant, as it was without.
+    let mut again = system.clone();
+    again.derive();
+    assert_eq!(again, system);
+    assert_eq!(system.derived_channels(), 6);
+    assert_eq!(read(FULL).derived_channels(), 4);
+    assert_eq!(read(FULL).devices[0].channels, None);
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn two_sandboxes() -> System {
         argument: 7,
         heap_pages: 1,
         stack_pages: 4,
+        simulates: None,
     };
     let thread = |name: &str, runs| Thread {
         name: name.into(),
@@ -141,7 +142,7 @@ fn each_fault_of_an_image_has_its_line() {
         ),
         (
             resealed(8, IMAGE_VERSION + 1),
-            "system image of format 2, this build reads format 1: rebuild it with `cargo xtask image`",
+            "system image of format 3, this build reads format 2: rebuild it with `cargo xtask image`",
         ),
         (
             {

@@ -1,6 +1,7 @@
 //! What each thread of the sandbox runs, from the system description.
-use crate::job::Releases;
+use crate::job::{Job, Releases};
 use crate::memory::paging::{AddressSpace, Stack};
+use crate::plant::Plant;
 use crate::process::{Outcome, Parameters, Process};
 use crate::replica::ReplicaThread;
 use crate::thread::{self, First, Start, ThreadNumber};
@@ -170,6 +171,7 @@ fn parameters(thread: &'static tern_config::Thread) -> Option<(&'static str, Par
             argument,
             heap_pages,
             stack_pages,
+            simulates: _,
         } => Some((
             file,
             Parameters {
@@ -224,7 +226,7 @@ extern "C" fn begin(assignment: u64) -> ! {
     // SAFETY: `prepare` leaked the assignment for this thread alone.
     let assignment = unsafe { *Box::from_raw(assignment as *mut Assignment) };
     match assignment.thread.runs {
-        Runs::Program { .. } => run_program(assignment),
+        Runs::Program { simulates, .. } => run_program(assignment, simulates.map(Plant::of)),
         Runs::Driver(device) => match serial::serial_port(device) {
             Some(port) => port.drive(),
             None => thread::stop(),
@@ -234,34 +236,46 @@ extern "C" fn begin(assignment: u64) -> ! {
     }
 }
 
-/// A program of its own: one job a release, until it ends or faults.
-fn run_program(assignment: Assignment) -> ! {
+/// A program of its own, until it ends or faults: one job a release, or as a plant one for
+/// each command that has come by then.
+fn run_program(assignment: Assignment, mut plant: Option<Plant>) -> ! {
     let Some(mut process) = assignment.process else {
         thread::stop()
     };
     let mut releases = Releases::of(assignment.thread);
     loop {
         let job = releases.next();
-        let page = process.input_mut();
-        page[input::EPOCH] = job.number;
-        page[input::RELEASE_TIME] = job.release.as_nanos();
-        process.begin_job(job.number);
-        let outcome = process.run_until(Instant::NEVER);
-        if outcome != Outcome::JobDone {
-            if let Outcome::Fault(fault) = outcome {
-                trace::record(Event::Fault {
-                    class: fault.vector as u16,
-                    detail: u32::from(assignment.number.0),
-                    address: fault.address,
-                });
-                job.missed();
-            }
-            process.report(outcome);
-            thread::stop()
+        let run = |process: &mut Process, number| {
+            process.input_mut()[input::EPOCH] = number;
+            process.input_mut()[input::RELEASE_TIME] = job.release.as_nanos();
+            process.begin_job(number);
+            run_job(process, assignment.number, job);
+        };
+        match &mut plant {
+            None => run(&mut process, job.number),
+            Some(plant) => plant.answer(&mut process, run),
         }
         job.complete();
         if assignment.records_exits {
             trace::record_exits();
         }
     }
+}
+
+/// Has a program do a job that is prepared; stops the thread if it cannot.
+fn run_job(process: &mut Process, number: ThreadNumber, job: Job) {
+    let outcome = process.run_until(Instant::NEVER);
+    if outcome == Outcome::JobDone {
+        return;
+    }
+    if let Outcome::Fault(fault) = outcome {
+        trace::record(Event::Fault {
+            class: fault.vector as u16,
+            detail: u32::from(number.0),
+            address: fault.address,
+        });
+        job.missed();
+    }
+    process.report(outcome);
+    thread::stop()
 }

@@ -12,8 +12,14 @@ pub fn reader(index: u32) -> Option<Reader<'static>> {
 /// The words of the channel at `index`, to write; `None` if this sandbox may not.
 #[must_use]
 pub fn writer(index: u32) -> Option<Writer<'static>> {
+    own_words(index).map(Writer::new)
+}
+
+/// The words of the channel at `index`; `None` if this sandbox does not write it.
+#[must_use]
+pub fn own_words(index: u32) -> Option<&'static [AtomicU64]> {
     let (words, role) = words(index)?;
-    (role == Role::Writer).then_some(Writer::new(words))
+    (role == Role::Writer).then_some(words)
 }
 
 fn words(index: u32) -> Option<(&'static [AtomicU64], Role)> {

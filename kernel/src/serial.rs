@@ -1,40 +1,26 @@
-//! The driver of a 16550 serial port: a thread of its own, woken by the port's
-//! interrupt, between two bounded queues.
+//! The driver of a serial port: a thread of its own between bounded queues and the port,
+//! woken by the port's interrupt and by who sends.
+//!
+//! Where a plant simulates what is at the other end, a pair of channels is in the place of
+//! the port. Nothing interrupts there: who wants received bytes looks for them.
 //!
 //! Its server should be an I/O server. A thread that sends is its requester until the
 //! queue is empty, that is, all bytes are with the port: so long the server has at least
 //! that thread's priority.
-//!
-//! Source: National Semiconductor PC16550D data sheet, §8.
 use crate::byte_queue::ByteQueue;
+use crate::line::{End, Line};
 use crate::masked::{BootOnce, Masked};
 use crate::thread::{self, ThreadNumber};
+use crate::uart::{TRANSMIT_FIFO, Uart};
 use crate::{say, trace};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tern_config::Device;
-use tern_machine::port;
 use tern_trace::Event;
 
 /// Bytes that each queue holds.
 pub const QUEUE_BYTES: usize = 2048;
 
-/// Registers, as offsets from the first port.
-const DATA: u16 = 0;
-const INTERRUPT_ENABLE: u16 = 1;
-const FIFO_CONTROL: u16 = 2;
-const INTERRUPT_IDENTIFICATION: u16 = 2;
-const LINE_CONTROL: u16 = 3;
-const MODEM_CONTROL: u16 = 4;
-const LINE_STATUS: u16 = 5;
-
-const ENABLE_RECEIVED: u8 = 1 << 0;
-const ENABLE_TRANSMITTER_EMPTY: u8 = 1 << 1;
-const NO_INTERRUPT_PENDING: u8 = 1 << 0;
-const STATUS_RECEIVED: u8 = 1 << 0;
-const STATUS_TRANSMITTER_EMPTY: u8 = 1 << 5;
-/// Bytes that the transmitter's FIFO takes once it is empty.
-const TRANSMIT_FIFO: usize = 16;
 /// Bytes moved before other threads of the driver's server get a turn at the queues.
 const BURST: usize = 64;
 
@@ -52,11 +38,19 @@ const _: () = assert!(thread::MAX_THREADS <= u128::BITS as usize);
 #[derive(Debug)]
 pub struct SerialPort {
     device: u32,
-    first_port: u16,
-    interrupt: u8,
+    wire: Wire,
     driver: ThreadNumber,
     queues: Masked<Queues>,
     overrun: AtomicBool,
+}
+
+/// What the bytes go through.
+#[derive(Debug)]
+enum Wire {
+    /// A port, and its interrupt line.
+    Port(Uart, u8),
+    /// A line to a plant in another sandbox.
+    Line(Line),
 }
 
 static PORTS: BootOnce<Vec<SerialPort>> = BootOnce::new();
@@ -66,13 +60,15 @@ static PORTS: BootOnce<Vec<SerialPort>> = BootOnce::new();
 ///
 /// # Safety
 /// Only during boot, once, with interrupts off.
+///
+/// # Panics
+/// If this sandbox does not see a device's channels: the message says so.
 pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
     let ports = drivers
         .iter()
         .map(|&(device, description, driver)| SerialPort {
             device,
-            first_port: description.port,
-            interrupt: description.interrupt,
+            wire: wire(description),
             driver,
             queues: Masked::new(Queues {
                 received: ByteQueue::new(),
@@ -86,6 +82,19 @@ pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
     unsafe { PORTS.set(ports) };
 }
 
+fn wire(device: &Device) -> Wire {
+    let Some(channels) = device.channels else {
+        return Wire::Port(Uart::new(device.port), device.interrupt);
+    };
+    match Line::new(channels, End::Driver) {
+        Some(line) => Wire::Line(line),
+        None => panic!(
+            "the driver of device \"{}\" cannot see its channels",
+            device.name
+        ),
+    }
+}
+
 /// The port of device `device`, if a driver thread of this sandbox serves it.
 #[must_use]
 pub fn serial_port(device: u32) -> Option<&'static SerialPort> {
@@ -94,9 +103,10 @@ pub fn serial_port(device: u32) -> Option<&'static SerialPort> {
 
 /// The interrupt of line `line` has arrived: wakes the driver, and nothing else.
 pub fn interrupted(line: u8) {
+    let interrupts = |port: &&SerialPort| matches!(port.wire, Wire::Port(_, own) if own == line);
     if let Some(port) = PORTS
         .try_get()
-        .and_then(|ports| ports.iter().find(|it| it.interrupt == line))
+        .and_then(|ports| ports.iter().find(interrupts))
     {
         thread::wake(port.driver);
     }
@@ -122,33 +132,19 @@ impl SerialPort {
 
     /// Takes received bytes into `buffer`; returns how many there were.
     pub fn receive(&self, buffer: &mut [u8]) -> usize {
-        self.queues.with(|queues| {
-            let mut count = 0;
-            for place in buffer {
-                match queues.received.pop() {
-                    Some(byte) => *place = byte,
-                    None => break,
-                }
-                count += 1;
-            }
-            count
-        })
+        let next = || match &self.wire {
+            Wire::Port(..) => self.queues.with(|queues| queues.received.pop()),
+            Wire::Line(line) => line.receive(),
+        };
+        let bytes = core::iter::from_fn(next);
+        let places = buffer.iter_mut().zip(bytes);
+        places.map(|(place, byte)| *place = byte).count()
     }
 
     /// The driver's thread: each wake is one of its jobs.
     pub fn drive(&self) -> ! {
-        // 8N1, FIFOs on and cleared with a trigger level of 1 byte, interrupt output
-        // on (OUT2), data terminal ready, request to send.
-        for (register, value) in [
-            (INTERRUPT_ENABLE, 0),
-            (LINE_CONTROL, 0x80),
-            (DATA, 1),
-            (INTERRUPT_ENABLE, 0),
-            (LINE_CONTROL, 0x03),
-            (FIFO_CONTROL, 0x07),
-            (MODEM_CONTROL, 0x0b),
-        ] {
-            self.write(register, value);
+        if let Wire::Port(uart, _) = &self.wire {
+            uart.start();
         }
         let thread = thread::current().0;
         for job in 0.. {
@@ -156,34 +152,40 @@ impl SerialPort {
                 thread::wait();
             }
             trace::record(Event::Release { thread, job });
-            self.serve();
+            match &self.wire {
+                Wire::Port(uart, _) => self.serve(uart),
+                Wire::Line(line) => self.serve_line(line),
+            }
             trace::record(Event::Complete { thread, job });
         }
         thread::stop()
     }
 
-    /// Moves bytes until the port has nothing more to say. The line is edge-triggered:
-    /// only once no cause is pending does the next one interrupt.
-    fn serve(&self) {
+    /// Moves bytes until the port has nothing more to say.
+    fn serve(&self, uart: &Uart) {
         loop {
-            self.receive_pending();
-            let rest = self.send_pending();
+            self.receive_pending(uart);
+            let rest = self.send_pending(uart);
             self.requesters_served();
-            let transmit = if rest { ENABLE_TRANSMITTER_EMPTY } else { 0 };
-            self.write(INTERRUPT_ENABLE, ENABLE_RECEIVED | transmit);
-            let quiet = self.read(INTERRUPT_IDENTIFICATION) & NO_INTERRUPT_PENDING != 0;
-            if quiet && self.read(LINE_STATUS) & STATUS_RECEIVED == 0 {
+            if uart.listen(rest) {
                 return;
             }
         }
     }
 
-    fn receive_pending(&self) {
+    /// Moves all that is to be sent: a line always has room.
+    fn serve_line(&self, line: &Line) {
+        while let Some(byte) = self.queues.with(|queues| queues.to_send.pop()) {
+            line.send(byte);
+        }
+        self.requesters_served();
+    }
+
+    fn receive_pending(&self, uart: &Uart) {
         for _ in 0..BURST {
-            if self.read(LINE_STATUS) & STATUS_RECEIVED == 0 {
+            let Some(byte) = uart.receive() else {
                 return;
-            }
-            let byte = self.read(DATA);
+            };
             if !self.queues.with(|queues| queues.received.push(byte)) {
                 self.lose();
             }
@@ -202,14 +204,14 @@ impl SerialPort {
     }
 
     /// Whether bytes are left that the transmitter has no room for.
-    fn send_pending(&self) -> bool {
+    fn send_pending(&self, uart: &Uart) -> bool {
         for _ in 0..BURST {
-            if self.read(LINE_STATUS) & STATUS_TRANSMITTER_EMPTY == 0 {
+            if !uart.transmitter_is_empty() {
                 break;
             }
             for _ in 0..TRANSMIT_FIFO {
                 match self.queues.with(|queues| queues.to_send.pop()) {
-                    Some(byte) => self.write(DATA, byte),
+                    Some(byte) => uart.send(byte),
                     None => return false,
                 }
             }
@@ -232,16 +234,5 @@ impl SerialPort {
             served &= served - 1;
         }
         thread::preempt();
-    }
-
-    fn read(&self, register: u16) -> u8 {
-        // SAFETY: the hypervisor lets only the device's owner reach its ports; a serial
-        // port moves no memory.
-        unsafe { port::read_u8(self.first_port + register) }
-    }
-
-    fn write(&self, register: u16, value: u8) {
-        // SAFETY: as for `read`.
-        unsafe { port::write_u8(self.first_port + register, value) };
     }
 }

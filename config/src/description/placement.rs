@@ -47,6 +47,7 @@ pub(super) fn check(
     cores_and_memory(reader, system, machine);
     devices(reader, system);
     drivers(reader, system);
+    plants(reader, system);
     requesters(reader, system);
     for set in 0..system.replica_sets.len() {
         replica_set(reader, system, set);
@@ -112,15 +113,13 @@ fn names(reader: &mut Reader, system: &System) {
         }
     }
     // Derived channels follow those of the file, and have no table of their own.
-    let derived =
-        |set: &crate::ReplicaSet| set.replica_channels.len() + set.voter_channel.iter().len();
-    let derived: usize = system.replica_sets.iter().map(derived).sum();
-    let (written, derived) = system.channels.split_at(system.channels.len() - derived);
+    let count = system.channels.len() - system.derived_channels();
+    let (written, derived) = system.channels.split_at(count);
     unique(at(&root, "channel", written, |it| &it.name));
     for (index, channel) in written.iter().enumerate() {
         if derived.iter().any(|other| other.name == channel.name) {
             let reason = format!(
-                "\"{}\" is the name of a replica set's own channel",
+                "\"{}\" is the name of a replica set's or a device's own channel",
                 channel.name
             );
             reader.problem(&root.item("channel", index), "name", reason);
@@ -282,6 +281,40 @@ fn drivers(reader: &mut Reader, system: &System) {
             reader.problem(&thread_place(&place), "driver", reason);
         }
         driven.push(*device);
+    }
+}
+
+/// A plant is in a sandbox of its own, so that what controls it knows no more of it than of
+/// one outside the machine.
+fn plants(reader: &mut Reader, system: &System) {
+    for (place, runs) in running(system) {
+        let Runs::Program {
+            simulates: Some(device),
+            ..
+        } = runs
+        else {
+            continue;
+        };
+        let name = &system.devices[*device as usize].name;
+        let sandbox = &system.sandboxes[place.sandbox as usize];
+        if sandbox.devices.contains(device) {
+            let reason = format!(
+                "device \"{name}\" is sandbox \"{}\"'s own: simulate it in another sandbox",
+                sandbox.name
+            );
+            reader.problem(&thread_place(&place), "simulates", reason);
+        }
+        if system.plant(*device).is_some_and(|first| first != place) {
+            let reason = format!("device \"{name}\" is simulated already");
+            reader.problem(&thread_place(&place), "simulates", reason);
+        }
+        let driven = |runs: &Runs| *runs == Runs::Driver(*device);
+        if !running(system).into_iter().any(|(_, runs)| driven(runs)) {
+            let reason = format!(
+                "nothing drives device \"{name}\": give a thread in its sandbox `driver = \"{name}\"`"
+            );
+            reader.problem(&thread_place(&place), "simulates", reason);
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn document(
         system.channels.push(channel);
     }
     reader.finish(top);
-    system.derive_replica_sets();
+    system.derive();
     (system, machine)
 }
 
@@ -129,6 +129,7 @@ fn device(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place) -> Device {
         port,
         port_count,
         interrupt: interrupt.unwrap_or(0) as u8,
+        channels: None,
     }
 }
 

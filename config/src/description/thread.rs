@@ -136,6 +136,9 @@ fn runs(reader: &mut Reader, keys: &mut Keys<'_>, system: &System) -> Runs {
     let argument = reader.integer(keys, "argument", 0..=u64::MAX);
     let heap_pages = reader.integer(keys, "heap_pages", 0..=MOST_HEAP_PAGES);
     let stack_pages = reader.integer(keys, "stack_pages", 1..=MOST_STACK_PAGES);
+    let simulates = reader
+        .string(keys, "simulates")
+        .and_then(|name| find(reader, keys, "simulates", name, "device", &devices));
     if let Some(file) = program {
         found.push((
             "program",
@@ -144,10 +147,11 @@ fn runs(reader: &mut Reader, keys: &mut Keys<'_>, system: &System) -> Runs {
                 argument: argument.unwrap_or(0),
                 heap_pages: heap_pages.unwrap_or(0) as u32,
                 stack_pages: stack_pages.unwrap_or(4) as u32,
+                simulates,
             },
         ));
     } else {
-        for key in ["argument", "heap_pages", "stack_pages"] {
+        for key in ["argument", "heap_pages", "stack_pages", "simulates"] {
             if keys.has(key) && !keys.has("program") {
                 reader.problem(&keys.place, key, "only a thread with a `program` has this");
             }

@@ -115,7 +115,8 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
         local,
     };
     say_facts(&facts, &available);
-    let mut partitions = partition::plan(system, module, &facts, &mut frames).or_refuse();
+    let plan = partition::plan(system, module, &facts, &mut frames);
+    let (mut partitions, channels) = plan.or_refuse();
     for partition in &mut partitions {
         let launch = partition.prepare(&image, &facts, &mut frames).or_refuse();
         if let Some(core) = cores.iter().find(|core| core.apic_id == partition.apic_id) {
@@ -137,7 +138,7 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     for partition in &mut partitions {
         partition.hand_over(&image, &facts, epoch);
     }
-    write_directory(page, &partitions, &facts, epoch);
+    write_directory(page, &partitions, &channels, &facts, epoch);
     RUNNING.store(partitions.len(), Ordering::Relaxed);
     seal();
     for core in &cores[1..] {
@@ -222,6 +223,9 @@ unsafe fn route_devices(system: &System, partitions: &[Partition], facts: &Machi
     for (sandbox, partition) in system.sandboxes.iter().zip(partitions) {
         for &device in &sandbox.devices {
             let device = &system.devices[device as usize];
+            if device.channels.is_some() {
+                continue;
+            }
             // SAFETY: as the caller vouches.
             let routed =
                 unsafe { io_apic::route(&facts.tables, device.interrupt, Some(partition.apic_id)) };
@@ -236,7 +240,13 @@ unsafe fn route_devices(system: &System, partitions: &[Partition], facts: &Machi
 }
 
 /// Fills the directory page and prints where it is.
-fn write_directory(page: HostPhysical, partitions: &[Partition], facts: &Facts, epoch: u64) {
+fn write_directory(
+    page: HostPhysical,
+    partitions: &[Partition],
+    channels: &[HostPhysical],
+    facts: &Facts,
+    epoch: u64,
+) {
     let header = DirectoryHeader {
         tsc_hertz: facts.timing.tsc.hertz(),
         epoch_tsc: epoch,
@@ -247,6 +257,9 @@ fn write_directory(page: HostPhysical, partitions: &[Partition], facts: &Facts, 
     for partition in partitions {
         words.extend(partition.entry().to_words());
     }
+    let room = words.remaining_capacity();
+    let addresses = channels.iter().map(|channel| channel.as_u64());
+    words.extend(addresses.take(room));
     for (i, word) in words.iter().enumerate() {
         // SAFETY: a fresh page, which `words` fits; read from outside alone.
         unsafe { (page.as_u64() as *mut u64).add(i).write_volatile(*word) };

@@ -131,7 +131,7 @@ pub fn plan(
     module: &'static [u8],
     facts: &Facts,
     frames: &mut Frames,
-) -> Result<Vec<Partition>, PartitionError> {
+) -> Result<(Vec<Partition>, Vec<HostPhysical>), PartitionError> {
     let image = image_pages(module, frames)?;
     let mut partitions: Vec<Partition> = Vec::new();
     // The large pieces first, so that small ones do not break them up.
@@ -153,6 +153,10 @@ pub fn plan(
         let mut reach = reach_of_registers(facts);
         for device in &sandbox.devices {
             let device = &system.devices[*device as usize];
+            // Channels are in the place of the ports of a simulated device.
+            if device.channels.is_some() {
+                continue;
+            }
             if reaches_kept_ports(device) {
                 return Err(PartitionError::Ports {
                     device: device.name.clone(),
@@ -192,8 +196,8 @@ pub fn plan(
             reach,
         });
     }
-    map_channels(system, &mut partitions, frames)?;
-    Ok(partitions)
+    let channels = map_channels(system, &mut partitions, frames)?;
+    Ok((partitions, channels))
 }
 
 /// Ports with which a sandbox could reach what is not its own: legacy interrupt
@@ -216,12 +220,13 @@ fn reaches_kept_ports(device: &Device) -> bool {
 }
 
 /// Gives each channel memory, seen by its writer read-write and by its readers
-/// read-only, and by nobody else.
+/// read-only, and by nobody else. Returns where each one is.
 fn map_channels(
     system: &System,
     partitions: &mut [Partition],
     frames: &mut Frames,
-) -> Result<(), PartitionError> {
+) -> Result<Vec<HostPhysical>, PartitionError> {
+    let mut channels = Vec::with_capacity(system.channels.len());
     for (index, channel) in system.channels.iter().enumerate() {
         let guest = channel_address(system, index).ok_or(PartitionError::Channels)?;
         let bytes = channel.bytes.next_multiple_of(PAGE_SIZE as u64);
@@ -230,6 +235,7 @@ fn map_channels(
             return Err(PartitionError::Channels);
         }
         let host = frames.take(bytes, LARGE_PAGE)?;
+        channels.push(host);
         let map = |access| Mapping {
             guest,
             host,
@@ -251,7 +257,7 @@ fn map_channels(
                 .push(map(Access::ReadOnly));
         }
     }
-    Ok(())
+    Ok(channels)
 }
 
 /// The image as whole pages that can be mapped: where the loader put it if that is at
@@ -357,7 +363,9 @@ impl Partition {
             apic_id: self.apic_id,
             doorbells: doorbells(system, self.index as u32, facts),
             lines: lines
-                .map(|device| system.devices[*device as usize].interrupt)
+                .map(|device| &system.devices[*device as usize])
+                .filter(|device| device.channels.is_none())
+                .map(|device| device.interrupt)
                 .collect(),
             may_shut_down: description.may_shut_down,
             console: LineBuffer::new(name),

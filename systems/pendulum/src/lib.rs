@@ -1,8 +1,9 @@
 //! The pendulum's controller as a pure computation: the replicated program runs it in
 //! the machine, and the host runs it again to know what should have come out.
 //!
-//! Only additions, multiplications and divisions of `f64` are used, which IEEE 754
-//! defines to the last bit: equal inputs give equal outputs everywhere.
+//! It uses only additions, multiplications and divisions of `f64`, which IEEE 754 defines
+//! to the last bit: equal inputs give equal outputs everywhere. The same holds of the plant,
+//! the pendulum itself, which moves on the host or in a sandbox of its own.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -11,10 +12,12 @@ pub mod controller;
 pub mod design;
 pub mod log;
 mod matrix;
+pub mod plant;
 
 pub use bank::Filter;
 pub use controller::{Controller, Input, Output, State};
 pub use log::Entry;
+pub use plant::Pendulum;
 
 /// Filters in the bank, a page each.
 pub const FILTERS: usize = 64;

@@ -15,6 +15,7 @@ const ANSWER_BOUND: Duration = Duration::from_secs(10);
 
 /// First character of a packet that says why the machine has stopped.
 const STOPPED: char = 'T';
+
 /// A core's registers, as far as fault injection needs them. They are those of the
 /// guest while the core is in one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

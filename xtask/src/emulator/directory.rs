@@ -3,7 +3,7 @@
 use super::Memory;
 use crate::error::{Error, Result};
 use tern_abi::directory::{DirectoryEntry, DirectoryHeader, ExitReason, HEADER_WORDS, Violation};
-use tern_units::HostPhysical;
+use tern_units::{HostPhysical, PAGE_SIZE};
 
 /// The hypervisor's directory, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Directory {
     pub header: DirectoryHeader,
     /// One entry a sandbox, in the order of the system description.
     pub entries: Vec<DirectoryEntry>,
+    /// Where the channels are, in the order of the system description; zeros follow.
+    pub channels: Vec<HostPhysical>,
 }
 
 impl Directory {
@@ -29,7 +31,17 @@ impl Directory {
             .map(|index| memory.words(HostPhysical::new(first + index * size)))
             .map(|words| words.map(|words| DirectoryEntry::from_words(&words)))
             .collect::<Result<_>>()?;
-        Ok(Self { header, entries })
+        let page = memory.words::<{ PAGE_SIZE / 8 }>(address)?;
+        let used = HEADER_WORDS + header.entries as usize * DirectoryEntry::WORDS;
+        Ok(Self {
+            header,
+            entries,
+            channels: page[used..]
+                .iter()
+                .copied()
+                .map(HostPhysical::new)
+                .collect(),
+        })
     }
 
     /// The address in a console line `… directory at 0x…`.

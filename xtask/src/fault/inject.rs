@@ -1,14 +1,13 @@
-//! How a fault is put into a machine: from outside, through the emulator's debugger
-//! stub, unannounced to anything inside.
+//! How a fault is put into a machine: from outside, through the emulator's debugger,
+//! unannounced to anything inside.
+use super::tool::{Stub, Tool};
 use super::{Region, ReplicaPages, Target};
-use crate::emulator::{Debugger, Directory, Machine, Registers, UserPage};
+use crate::emulator::{Directory, Machine, Memory, Registers, UserPage, bochs};
 use crate::error::{Error, Result};
 use crate::record;
 use tern_config::{ReplicaSet, System};
 use tern_units::{HostPhysical, PAGE_SIZE};
 
-/// Breakpoints that a register fault may wait for the right core.
-const BREAKPOINTS: u32 = 100;
 /// Instructions of a job, at most, before a register fault.
 const JOB_STEPS: u32 = 400;
 /// SYSCALL.
@@ -62,13 +61,32 @@ pub struct Aim<'a> {
     pub target: Target,
 }
 
-/// Puts a fault into a running machine; `random` decides what the aim leaves open.
-/// The machine's time stands still meanwhile.
+/// Puts a fault into a machine that runs in QEMU; `random` decides what the aim leaves
+/// open. The machine's time stands still meanwhile.
 ///
 /// # Errors
 /// If there is nothing to hit where the fault is aimed.
 pub fn inject(machine: &Machine, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
-    let mut debugger = machine.debugger()?;
+    let mut stub = Stub::attach(machine)?;
+    let injected = put(&mut stub, aim, random)?;
+    stub.detach()?;
+    Ok(injected)
+}
+
+/// The same in Bochs, where the machine stands still. It does afterwards; for a register
+/// it runs on meanwhile, to the replica's next job.
+///
+/// # Errors
+/// As [`inject`].
+pub fn inject_in_bochs(
+    machine: &mut bochs::Machine,
+    aim: &Aim<'_>,
+    random: &mut fastrand::Rng,
+) -> Result<Injected> {
+    put(machine, aim, random)
+}
+
+fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
     let Aim {
         directory,
         system,
@@ -76,7 +94,7 @@ pub fn inject(machine: &Machine, aim: &Aim<'_>, random: &mut fastrand::Rng) -> R
         replica,
         target,
     } = *aim;
-    let replica_pages = ReplicaPages::find(&machine.memory, directory, system, set, replica)?;
+    let replica_pages = ReplicaPages::find(tool.memory(), directory, system, set, replica)?;
     let sandbox = replica_pages.sandbox;
     let pages = &replica_pages.pages;
     let (what, changes) = match target {
@@ -86,21 +104,20 @@ pub fn inject(machine: &Machine, aim: &Aim<'_>, random: &mut fastrand::Rng) -> R
                 .entries
                 .get(sandbox)
                 .map_or(0, |entry| entry.apic_id) as u32;
-            let what = flip_register(machine, &mut debugger, core, &replica_pages, random)?;
+            let what = flip_register(tool, core, &replica_pages, random)?;
             (what, Vec::new())
         }
-        Target::Silent | Target::Endless => patch(machine, &mut debugger, target, pages)?,
+        Target::Silent | Target::Endless => patch(tool, target, pages)?,
         Target::Writable | Target::Region(_) | Target::Page(_) => {
-            flip_bit(machine, &mut debugger, target, pages, random)?
+            flip_bit(tool, target, pages, random)?
         }
     };
     let mut tsc = 0;
     for (entry, sandbox) in directory.entries.iter().zip(&system.sandboxes) {
-        let core = record::core(&machine.memory, entry, &sandbox.name)?;
+        let core = record::core(tool.memory(), entry, &sandbox.name)?;
         let last = core.events().filter_map(std::result::Result::ok).last();
         tsc = tsc.max(last.map_or(0, |(tsc, _)| tsc));
     }
-    debugger.detach()?;
     Ok(Injected {
         replica,
         sandbox,
@@ -111,8 +128,7 @@ pub fn inject(machine: &Machine, aim: &Aim<'_>, random: &mut fastrand::Rng) -> R
 }
 
 fn flip_bit(
-    machine: &Machine,
-    debugger: &mut Debugger,
+    tool: &mut impl Tool,
     target: Target,
     pages: &[UserPage],
     random: &mut fastrand::Rng,
@@ -134,9 +150,9 @@ fn flip_bit(
     let (index, page) = candidates[random.usize(..candidates.len())];
     let (offset, bit) = (random.u64(..PAGE_SIZE as u64), random.u32(..8));
     let frame = HostPhysical::new(page.frame.as_u64() + offset);
-    let before = machine.memory.bytes(frame, 1)?[0];
+    let before = tool.memory().bytes(frame, 1)?[0];
     let after = before ^ 1 << bit;
-    debugger.write(frame, &[after])?;
+    tool.write(frame, &[after])?;
     let address = page.address + offset;
     let what = format!(
         "bit {bit} of the byte at {address:#x}, page {} ({}), {before:#04x} to {after:#04x}",
@@ -156,8 +172,7 @@ fn flip_bit(
 
 /// Changes the code that follows each system call: where a job begins.
 fn patch(
-    machine: &Machine,
-    debugger: &mut Debugger,
+    tool: &mut impl Tool,
     target: Target,
     pages: &[UserPage],
 ) -> Result<(String, Vec<Change>)> {
@@ -166,10 +181,10 @@ fn patch(
         _ => (INVALID, "an invalid instruction"),
     };
     let mut changes = Vec::new();
-    for (address, frame) in system_calls(machine, pages)? {
+    for (address, frame) in system_calls(tool.memory(), pages)? {
         for (offset, after) in (SYSTEM_CALL.len() as u64..).zip(code) {
             let frame = HostPhysical::new(frame.as_u64() + offset);
-            let before = machine.memory.bytes(frame, 1)?[0];
+            let before = tool.memory().bytes(frame, 1)?[0];
             changes.push(Change {
                 address: address + offset,
                 frame,
@@ -179,17 +194,17 @@ fn patch(
         }
     }
     for change in &changes {
-        debugger.write(change.frame, &[change.after])?;
+        tool.write(change.frame, &[change.after])?;
     }
     let first = changes.first().map_or(0, |change| change.address);
     Ok((format!("{effect} at {first:#x} (text)"), changes))
 }
 
 /// Where a program's code makes system calls: its address and the machine's.
-fn system_calls(machine: &Machine, pages: &[UserPage]) -> Result<Vec<(u64, HostPhysical)>> {
+fn system_calls(memory: &Memory, pages: &[UserPage]) -> Result<Vec<(u64, HostPhysical)>> {
     let mut calls = Vec::new();
     for page in pages.iter().filter(|page| page.executable) {
-        let bytes = machine.memory.bytes(page.frame, PAGE_SIZE)?;
+        let bytes = memory.bytes(page.frame, PAGE_SIZE)?;
         // What follows a call must be in the same page to be changed with it.
         for at in (0..PAGE_SIZE - 3).filter(|at| bytes[*at..at + 2] == SYSTEM_CALL) {
             let frame = HostPhysical::new(page.frame.as_u64() + at as u64);
@@ -202,52 +217,29 @@ fn system_calls(machine: &Machine, pages: &[UserPage]) -> Result<Vec<(u64, HostP
     Ok(calls)
 }
 
-/// Waits until the replica begins a job, lets it execute some instructions of it, and
-/// flips a bit of one of its registers then.
+/// Waits until the replica is some instructions into a job, and flips a bit of one of its
+/// registers then.
 fn flip_register(
-    machine: &Machine,
-    debugger: &mut Debugger,
+    tool: &mut impl Tool,
     core: u32,
     replica: &ReplicaPages,
     random: &mut fastrand::Rng,
 ) -> Result<String> {
-    const USER: u32 = 3;
-    const FRAME: u64 = 0x000f_ffff_ffff_f000;
     let (number, bit) = (random.usize(..Registers::NAMES.len()), random.u32(..64));
     let steps = random.u32(..JOB_STEPS);
-    let calls = system_calls(machine, &replica.pages)?;
+    let calls = system_calls(tool.memory(), &replica.pages)?;
     let begins: Vec<u64> = calls.iter().map(|(address, _)| address + 2).collect();
-    let breakpoints = |debugger: &mut Debugger, set| {
-        begins
-            .iter()
-            .try_for_each(|address| debugger.breakpoint(*address, set))
+    let registers = tool.run_into_job(core, replica.root, &begins, steps)?;
+    let Some(registers) = registers else {
+        return Err(Error::failure(
+            "the replica was never seen to begin a job: no register was changed",
+        ));
     };
-    breakpoints(debugger, true)?;
-    for _ in 0..BREAKPOINTS {
-        let stopped = debugger.run_to_breakpoint()?;
-        breakpoints(debugger, false)?;
-        let registers = debugger.registers(stopped)?;
-        if stopped == core && registers.root & FRAME == replica.root {
-            for _ in 0..steps {
-                debugger.step(core)?;
-            }
-            let registers = debugger.registers(core)?;
-            if registers.code_segment & USER == USER {
-                let before = registers.general[number];
-                let after = before ^ 1 << bit;
-                debugger.set_register(core, number, after)?;
-                let name = Registers::NAMES[number];
-                return Ok(format!(
-                    "bit {bit} of register {name}, {before:#x} to {after:#x}, {steps} instructions into a job"
-                ));
-            }
-        }
-        // Some other core: past the breakpoint, and on.
-        debugger.step(stopped)?;
-        breakpoints(debugger, true)?;
-    }
-    breakpoints(debugger, false)?;
-    Err(Error::failure(
-        "the replica was never seen to begin a job: no register was changed",
+    let before = registers.general[number];
+    let after = before ^ 1 << bit;
+    tool.set_register(core, number, after)?;
+    let name = Registers::NAMES[number];
+    Ok(format!(
+        "bit {bit} of register {name}, {before:#x} to {after:#x}, some {steps} instructions into a job"
     ))
 }

@@ -2,7 +2,8 @@
 pub mod inject;
 pub mod program;
 pub mod spec;
+pub mod tool;
 
-pub use inject::{Injected, inject};
+pub use inject::{Aim, Injected, inject, inject_in_bochs};
 pub use program::{Region, ReplicaPages};
 pub use spec::{Spec, Target};

@@ -1,30 +1,12 @@
 //! The plant's end of the serial line: answers each command with the next sample, in
 //! lock-step, on a thread of its own.
-use super::Pendulum;
+use super::Exchange;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
-use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
-use tern_abi::system_call::MESSAGE_WORDS;
-use tern_pendulum::{command, sample};
-
-/// One command and what it led to.
-#[derive(Clone, Copy, Debug)]
-pub struct Exchange {
-    /// When the command came, in the host's time.
-    pub at: Instant,
-    /// What came.
-    pub command: Command,
-    /// What was measured after it, and sent as sample `command.epoch + 1`.
-    pub measured: (f64, f64),
-    /// The cart's true position after it, m.
-    pub position: f64,
-    /// The pendulum's true angle after it, rad.
-    pub angle: f64,
-    /// Whether the pendulum has fallen.
-    pub fallen: bool,
-}
+use tern_abi::plant::{Decoder, Frame, MAX_FRAME, Sample};
+use tern_pendulum::plant::words;
+use tern_pendulum::{Pendulum, sample};
 
 /// Drives the pendulum of `seed` over `line` until the line closes; every exchange
 /// comes out of the receiver.
@@ -45,7 +27,6 @@ fn serve(
 ) -> std::io::Result<()> {
     let mut decoder = Decoder::new();
     let mut bytes = [0; 512];
-    let mut force = 0.0;
     loop {
         let count = line.read(&mut bytes)?;
         if count == 0 {
@@ -55,22 +36,8 @@ fn serve(
             let Some(Frame::Command(command)) = decoder.push(*byte) else {
                 continue;
             };
-            let at = Instant::now();
-            // Without an agreed output the motor keeps the force it has.
-            if usize::from(command.count) > command::FORCE {
-                force = f64::from_bits(command.words[command::FORCE]);
-            }
-            pendulum.step(force);
-            let measured = pendulum.measure();
-            line.write_all(&frame(command.epoch + 1, measured))?;
-            let exchange = Exchange {
-                at,
-                command,
-                measured,
-                position: pendulum.position(),
-                angle: pendulum.angle(),
-                fallen: pendulum.fallen(),
-            };
+            let exchange = Exchange::with(&mut pendulum, command);
+            line.write_all(&frame(command.epoch + 1, exchange.measured))?;
             if exchanges.send(exchange).is_err() {
                 return Ok(());
             }
@@ -78,16 +45,12 @@ fn serve(
     }
 }
 
-fn frame(number: u64, (position, angle): (f64, f64)) -> Vec<u8> {
-    let mut words = [0; MESSAGE_WORDS];
-    words[sample::POSITION] = position.to_bits();
-    words[sample::ANGLE] = angle.to_bits();
-    let count = sample::WORDS as u8;
+fn frame(number: u64, measured: (f64, f64)) -> Vec<u8> {
     let mut bytes = [0; MAX_FRAME];
     let length = Frame::Sample(Sample {
         number,
-        count,
-        words,
+        count: sample::WORDS as u8,
+        words: words(measured),
     })
     .encode(&mut bytes);
     bytes[..length].to_vec()
@@ -97,6 +60,9 @@ fn frame(number: u64, (position, angle): (f64, f64)) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::time::Duration;
+    use tern_abi::plant::Command;
+    use tern_abi::system_call::MESSAGE_WORDS;
+    use tern_pendulum::command;
 
     #[test]
     fn each_command_is_answered_by_the_sample_of_the_next_number() {

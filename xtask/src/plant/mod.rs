@@ -1,8 +1,10 @@
-//! The plant: a pendulum on a cart, outside the machine.
+//! The plant: a pendulum on a cart, on the host or in a sandbox of its own, and what it
+//! exchanges with the machine's arbitrator.
+pub mod exchange;
 pub mod link;
-pub mod physics;
 pub mod reference;
+pub mod tap;
 
-pub use link::Exchange;
-pub use physics::Pendulum;
+pub use exchange::Exchange;
 pub use reference::Reference;
+pub use tap::Tap;

@@ -1,6 +1,7 @@
 //! `cargo xtask run`: boots a system, watches it, injects a fault, and judges.
 mod accelerator;
 mod evidence;
+mod machine;
 mod options;
 mod session;
 mod verdict;
@@ -10,15 +11,18 @@ pub use evidence::{Detection, Evidence, Outputs, Repair, Sign};
 pub use options::{HELP, RunOptions};
 pub use verdict::{Line, Verdict};
 
-use crate::emulator::{Machine, Options};
+use crate::emulator::bochs::Model;
+use crate::emulator::{self, Options, bochs};
 use crate::error::{Context, Error, Result};
+use crate::plant::{Tap, link};
 use crate::{build, image, setup, workspace};
-use session::Session;
+use machine::{InBochs, InQemu, Watched};
+use session::{Plant, Session};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tern_config::System;
+use tern_config::{DeviceChannels, Runs, System};
 use tern_trace::Trace;
 
 /// What the hypervisor prints once the machine can be watched.
@@ -27,6 +31,10 @@ const READY: &str = "directory at 0x";
 const START_ALLOWANCE: Duration = Duration::from_secs(40);
 /// How much slower than real time a machine may run.
 const SLOWNESS: u32 = 8;
+/// The same in Bochs, where a core's idle time costs as much as its work.
+const BOCHS_SLOWNESS: u32 = 60;
+/// From a machine's start in Bochs to the time epoch, at least.
+const BOCHS_START: Duration = Duration::from_secs(1);
 
 /// A run that came to its end.
 #[derive(Debug)]
@@ -50,42 +58,59 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
             .context(|| "catching signals".into())?;
     }
     let file = description_file(options);
-    let system = image::admit(&file, options.force)?;
+    let mut system = image::admit(&file, options.force)?;
+    if options.unprotected {
+        system = system.unprotected();
+        system.name += "-unprotected";
+    }
     let set = watched_set(&system)?;
     if let Some(name) = &options.fault.replica {
         session::replica_named(&system, &system.replica_sets[set], name)?;
     }
-    let emulator = setup::emulator(options.emulator.as_deref())?;
+    let simulated = simulated(&mut system, set, options.seed);
+    if options.bochs.is_some() && simulated.is_none() {
+        return Err(plant_is_outside(&file, &system, set));
+    }
     println!("building {}", system.name);
     build::build_for(&system)?;
     let folder = workspace::target().join("run");
     std::fs::create_dir_all(&folder).context(|| format!("creating {}", folder.display()))?;
-    let module = folder.join(format!("{}.image", system.name));
-    image::write(&system, &module)?;
-
-    let mut machine_options = Options {
-        clock: options.clock,
-        module: Some(module),
-        plant: true,
-        bound: START_ALLOWANCE
-            + SLOWNESS * Duration::from_nanos(system.replica_sets[set].period * options.epochs),
-        ..Options::for_system(
-            &system,
-            emulator,
-            build::output_directory().join(build::HYPERVISOR),
-        )
-    };
-    let accelerator = accelerator::choose(&mut machine_options, READY);
-    println!(
-        "running on {} by {accelerator}",
-        machine_options.emulator.display()
-    );
-    println!(
+    let told = format!(
         "seed {}, {} epochs, fault {}",
         options.seed, options.epochs, options.fault.target
     );
-    let machine = Machine::start(&machine_options)?;
-    let mut session = Session::new(machine, &system, set, options, &interrupted)?;
+    let (mut machine, host): (Box<dyn Watched>, _) = match options.bochs {
+        Some(model) => {
+            let machine = start_in_bochs(options, &system, set, model)?;
+            println!("{told}");
+            (Box::new(InBochs(machine)), None)
+        }
+        None => {
+            let mut machine = start_in_qemu(options, &system, set, &folder)?;
+            println!("{told}");
+            let line = machine.plant.take();
+            (Box::new(InQemu::new(machine)), line)
+        }
+    };
+    let host = host.map(|line| link::drive(line, options.seed));
+    let directory = session::boot(machine.as_mut())?;
+    machine.booted()?;
+    let plant = match (host, simulated) {
+        (Some(exchanges), _) => Plant::Host(exchanges),
+        (None, Some(channels)) => {
+            Plant::Sandbox(Tap::new(&directory, &system, channels, options.seed)?)
+        }
+        (None, None) => return Err(Error::failure("no line to the plant")),
+    };
+    let mut session = Session::new(
+        machine,
+        directory,
+        plant,
+        &system,
+        set,
+        options,
+        &interrupted,
+    );
     let trace_file = options
         .trace
         .clone()
@@ -111,16 +136,93 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     })
 }
 
+/// Starts `system` in QEMU; its plant is on the host unless a sandbox simulates it.
+fn start_in_qemu(
+    options: &RunOptions,
+    system: &System,
+    set: usize,
+    folder: &Path,
+) -> Result<emulator::Machine> {
+    let emulator = setup::emulator(options.emulator.as_deref())?;
+    let module = folder.join(format!("{}.image", system.name));
+    image::write(system, &module)?;
+    let set = &system.replica_sets[set];
+    let device = set
+        .device
+        .and_then(|device| system.devices.get(device as usize));
+    let mut machine = Options {
+        clock: options.clock,
+        module: Some(module),
+        plant: device.is_some_and(|device| device.channels.is_none()),
+        bound: START_ALLOWANCE + SLOWNESS * Duration::from_nanos(set.period * options.epochs),
+        ..Options::for_system(
+            system,
+            emulator,
+            build::output_directory().join(build::HYPERVISOR),
+        )
+    };
+    let accelerator = accelerator::choose(&mut machine, READY);
+    println!("running on {} by {accelerator}", machine.emulator.display());
+    emulator::Machine::start(&machine)
+}
+
+fn start_in_bochs(
+    options: &RunOptions,
+    system: &System,
+    set: usize,
+    model: Model,
+) -> Result<bochs::Machine> {
+    let time = Duration::from_nanos(system.replica_sets[set].period * options.epochs);
+    let machine = bochs::Options {
+        emulator: setup::ensure_bochs()?,
+        bound: START_ALLOWANCE + BOCHS_SLOWNESS * (BOCHS_START + time),
+        ..bochs::Options::for_system(system, image::assemble(system)?, model)
+    };
+    println!(
+        "running on {} with {} cores of model {}, an instruction a tick",
+        machine.emulator.display(),
+        machine.cores,
+        model.name()
+    );
+    bochs::Machine::start(&machine)
+}
+
 fn description_file(options: &RunOptions) -> PathBuf {
-    let file = options
-        .system
-        .clone()
-        .unwrap_or_else(|| workspace::root().join("systems/pendulum/system.toml"));
-    if options.unprotected {
-        file.with_file_name("unprotected.toml")
-    } else {
-        file
+    let demo = match options.bochs {
+        None => "systems/pendulum/system.toml",
+        Some(_) => "systems/pendulum/simulated.toml",
+    };
+    let file = options.system.clone();
+    file.unwrap_or_else(|| workspace::root().join(demo))
+}
+
+/// The channels to the plant of the watched set, if a program simulates it: that program's
+/// argument becomes the seed.
+fn simulated(system: &mut System, set: usize, seed: u64) -> Option<DeviceChannels> {
+    let device = system.replica_sets[set].device?;
+    let channels = system.devices.get(device as usize)?.channels?;
+    let place = system.plant(device)?;
+    let sandbox = system.sandboxes.get_mut(place.sandbox as usize)?;
+    let server = sandbox.servers.get_mut(place.server as usize)?;
+    let thread = server.threads.get_mut(place.thread as usize)?;
+    if let Runs::Program { argument, .. } = &mut thread.runs {
+        *argument = seed;
     }
+    Some(channels)
+}
+
+fn plant_is_outside(file: &Path, system: &System, set: usize) -> Error {
+    let device = system.replica_sets[set].device.unwrap_or(0) as usize;
+    let name = system
+        .devices
+        .get(device)
+        .map_or("?", |device| &device.name);
+    Error::input(format!(
+        "{}: the plant behind device \"{name}\" is outside the machine, where nothing in Bochs \
+         reaches it: give the thread of a program that stands for it `simulates = \"{name}\"`, in \
+         a sandbox of its own, as systems/pendulum/simulated.toml does",
+        file.display()
+    ))
 }
 
 fn watched_set(system: &System) -> Result<usize> {

@@ -1,5 +1,6 @@
 //! The options of `cargo xtask run`.
 use crate::emulator::Clock;
+use crate::emulator::bochs::Model;
 use crate::error::{Error, Result};
 use crate::fault::Spec;
 use std::path::PathBuf;
@@ -9,7 +10,9 @@ use std::path::PathBuf;
 pub struct RunOptions {
     /// The system description; the demo system's if none is given.
     pub system: Option<PathBuf>,
-    /// Whether to run `unprotected.toml` beside it: one copy, no vote.
+    /// The machine: a processor of Bochs, or QEMU.
+    pub bochs: Option<Model>,
+    /// Whether to run one copy of the replicated program, without a vote.
     pub unprotected: bool,
     /// The fault to inject.
     pub fault: Spec,
@@ -39,6 +42,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             system: None,
+            bochs: None,
             unprotected: false,
             fault: Spec::default(),
             seed: 0,
@@ -55,6 +59,9 @@ impl Default for RunOptions {
 /// The options, for the help text.
 pub const HELP: &str = "\
   run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
+      --machine NAME            qemu (the default), bochs-intel (VT-x) or bochs-amd (AMD-V):
+                                in Bochs the plant is in a sandbox, and a run with the
+                                same seed is the same to the last instruction
       --fault TARGET[@SANDBOX]  random (the default), text, data, heap, stack, register,
                                 page=N, silent, endless, none
       --unprotected             one copy without a vote: the same fault, for comparison
@@ -88,6 +95,7 @@ impl RunOptions {
             };
             match argument.as_str() {
                 "--fault" => options.fault = value()?.parse().map_err(Error::usage)?,
+                "--machine" => options.bochs = machine(value()?)?,
                 "--unprotected" => options.unprotected = true,
                 "--seed" => options.seed = number(argument, value()?)?,
                 "--epochs" => options.epochs = number(argument, value()?)?,
@@ -107,6 +115,14 @@ impl RunOptions {
                 }
             }
         }
+        let of_qemu = ["--qemu", "--clock"]
+            .iter()
+            .find(|option| options.bochs.is_some() && arguments.iter().any(|word| word == *option));
+        if let Some(option) = of_qemu {
+            return Err(Error::usage(format!(
+                "{option} is for --machine qemu alone"
+            )));
+        }
         if options.epochs < FEWEST_EPOCHS {
             let reason = format!(
                 "--epochs {} is too short: at least {FEWEST_EPOCHS}",
@@ -121,6 +137,16 @@ impl RunOptions {
 fn number(option: &str, text: &str) -> Result<u64> {
     text.parse()
         .map_err(|_| Error::usage(format!("{option} takes a whole number, not '{text}'")))
+}
+
+fn machine(name: &str) -> Result<Option<Model>> {
+    let model = Model::named(name);
+    if model.is_none() && name != "qemu" {
+        return Err(Error::usage(format!(
+            "no machine is named '{name}'; there are qemu, bochs-intel, bochs-amd"
+        )));
+    }
+    Ok(model)
 }
 
 fn clock(text: &str) -> Result<Clock> {
@@ -153,6 +179,10 @@ mod tests {
         );
         assert_eq!(options.system, Some("a.toml".into()));
         assert_eq!(options.fault, "heap@beta".parse().unwrap());
+        assert_eq!(options.bochs, None);
+        let model = |name| parse(&format!("--machine {name}")).unwrap().bochs;
+        assert_eq!(model("bochs-amd"), Some(Model::Amd));
+        assert_eq!(model("qemu"), None);
     }
 
     #[test]
@@ -165,6 +195,8 @@ mod tests {
             "--wrong",
             "a b",
             "--clock 1",
+            "--machine pc",
+            "--machine bochs-amd --clock host",
         ] {
             assert_eq!(parse(line).unwrap_err().code(), 64, "{line}");
         }

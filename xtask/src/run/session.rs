@@ -1,13 +1,15 @@
 //! One run under watch: from the machine's first line to what it leaves behind.
+use super::machine::Watched;
 use super::view::View;
-use super::{Evidence, READY, RunOptions, Verdict};
-use crate::emulator::{Directory, ExitCounts, Machine, directory};
+use super::{Evidence, RunOptions, Verdict};
+use crate::emulator::{Directory, ExitCounts, Memory, directory};
 use crate::error::{Error, Result};
-use crate::fault::{Injected, ReplicaPages, Target, inject};
-use crate::plant::{Exchange, link};
+use crate::fault::{Aim, Injected, ReplicaPages, Target};
+use crate::plant::{Exchange, Tap};
 use crate::record;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System, ThreadRef};
@@ -20,17 +22,48 @@ const REFUSED: &str = "cannot start: ";
 const ENDED: &str = "every sandbox has stopped";
 /// How often the end of a run is tried again for a moment at which no replica runs.
 const COMPARISONS: u32 = 5;
+/// Time between two looks at the machine.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Where the exchanges with the plant are seen.
+pub(super) enum Plant {
+    /// At the plant's end: it is on the host.
+    Host(Receiver<Exchange>),
+    /// On their way: it is in a sandbox.
+    Sandbox(Tap),
+}
+
+impl Plant {
+    /// The exchanges since the last call.
+    fn exchanges(&mut self, memory: &Memory) -> Result<Vec<Exchange>> {
+        let receiver = match self {
+            Self::Host(receiver) => receiver,
+            Self::Sandbox(tap) => return tap.exchanges(memory),
+        };
+        let mut exchanges = Vec::new();
+        loop {
+            match receiver.try_recv() {
+                Ok(exchange) => exchanges.push(exchange),
+                Err(TryRecvError::Disconnected) if exchanges.is_empty() => {
+                    return Err(Error::failure("the line to the plant was closed"));
+                }
+                Err(_) => return Ok(exchanges),
+            }
+        }
+    }
+}
 
 /// A machine under watch.
 pub(super) struct Session<'a> {
-    machine: Machine,
+    machine: Box<dyn Watched>,
     directory: Directory,
     system: &'a System,
     set: usize,
     options: &'a RunOptions,
     interrupted: &'a AtomicBool,
     pub(super) view: View,
-    incoming: Receiver<Exchange>,
+    plant: Plant,
+    incoming: VecDeque<Exchange>,
     exchanges: Vec<Exchange>,
     injected: Option<(u64, Injected)>,
     first_exits: Vec<ExitCounts>,
@@ -38,28 +71,22 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// Watches a machine that has said where its directory is; `plant` sees the exchanges.
     pub(super) fn new(
-        mut machine: Machine,
+        machine: Box<dyn Watched>,
+        directory: Directory,
+        plant: Plant,
         system: &'a System,
         set: usize,
         options: &'a RunOptions,
         interrupted: &'a AtomicBool,
-    ) -> Result<Self> {
-        let line = machine
-            .plant
-            .take()
-            .ok_or_else(|| Error::failure("no line to the plant"))?;
-        let incoming = link::drive(line, options.seed);
-        let ready = boot(&mut machine)?;
-        let address = Directory::address(&ready)
-            .ok_or_else(|| Error::failure(format!("no address in '{ready}'")))?;
-        let directory = Directory::read(&machine.memory, address)?;
+    ) -> Self {
         let names = system.replica_sets[set]
             .replicas
             .iter()
             .map(|place| system.sandboxes[place.sandbox as usize].name.clone())
             .collect();
-        Ok(Self {
+        Self {
             machine,
             directory,
             system,
@@ -67,12 +94,13 @@ impl<'a> Session<'a> {
             options,
             interrupted,
             view: View::new(options.epochs, names),
-            incoming,
+            plant,
+            incoming: VecDeque::new(),
             exchanges: Vec::new(),
             injected: None,
             first_exits: Vec::new(),
             printed: 0,
-        })
+        }
     }
 
     fn replica_set(&self) -> &'a ReplicaSet {
@@ -103,7 +131,7 @@ impl<'a> Session<'a> {
             let epoch = command.epoch;
             let due = self.injected.is_none() && epoch >= after;
             if due && self.options.fault.target != Target::None {
-                std::thread::sleep(delay);
+                self.machine.pass(delay)?;
                 self.inject(replica, &mut random)?;
             }
         }
@@ -111,16 +139,17 @@ impl<'a> Session<'a> {
     }
 
     fn inject(&mut self, replica: usize, random: &mut fastrand::Rng) -> Result<()> {
-        let aim = crate::fault::inject::Aim {
+        let aim = Aim {
             directory: &self.directory,
             system: self.system,
             set: self.replica_set(),
             replica,
             target: self.options.fault.target,
         };
-        let injected = inject(&self.machine, &aim, random)?;
+        let injected = self.machine.inject(&aim, random)?;
         // Commands that came before the machine was stopped came before the fault.
-        while let Ok(exchange) = self.incoming.try_recv() {
+        self.look()?;
+        while let Some(exchange) = self.incoming.pop_front() {
             self.view.show(&exchange);
             self.exchanges.push(exchange);
         }
@@ -132,38 +161,33 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Takes in the exchanges that there have been.
+    fn look(&mut self) -> Result<()> {
+        let exchanges = self.plant.exchanges(self.machine.memory())?;
+        self.incoming.extend(exchanges);
+        Ok(())
+    }
+
     fn next_exchange(&mut self) -> Result<Exchange> {
         loop {
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err(Error::failure("interrupted"));
             }
             self.print_console();
-            match self.incoming.recv_timeout(Duration::from_millis(200)) {
-                Ok(exchange) => {
-                    if self.exchanges.is_empty() {
-                        self.first_exits = self.exit_counts()?;
-                    }
-                    self.view.show(&exchange);
-                    self.exchanges.push(exchange);
-                    return Ok(exchange);
+            self.look()?;
+            if let Some(exchange) = self.incoming.pop_front() {
+                if self.exchanges.is_empty() {
+                    self.first_exits = self.exit_counts()?;
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.machine.check()?;
-                    if self
-                        .machine
-                        .console
-                        .lines()
-                        .iter()
-                        .any(|line| line.contains(ENDED))
-                    {
-                        return Err(Error::failure(ENDED));
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.machine.check()?;
-                    return Err(Error::failure("the line to the plant was closed"));
-                }
+                self.view.show(&exchange);
+                self.exchanges.push(exchange);
+                return Ok(exchange);
             }
+            let lines = self.machine.console().lines();
+            if lines.iter().any(|line| line.contains(ENDED)) {
+                return Err(Error::failure(ENDED));
+            }
+            self.machine.pass(LOOK)?;
         }
     }
 
@@ -171,7 +195,7 @@ impl<'a> Session<'a> {
         if !self.options.verbose {
             return;
         }
-        let lines = self.machine.console.lines();
+        let lines = self.machine.console().lines();
         for line in &lines[self.printed..] {
             self.view.say(line);
         }
@@ -181,13 +205,13 @@ impl<'a> Session<'a> {
     fn exit_counts(&self) -> Result<Vec<ExitCounts>> {
         let entries = self.directory.entries.iter();
         entries
-            .map(|entry| ExitCounts::read(&self.machine.memory, entry))
+            .map(|entry| ExitCounts::read(self.machine.memory(), entry))
             .collect()
     }
 
     /// Adds the console's last lines to an error.
     pub(super) fn explained(&mut self, error: Error) -> Error {
-        let lines = self.machine.console.lines();
+        let lines = self.machine.console().lines();
         let last = &lines[lines.len().saturating_sub(12)..];
         if last.is_empty() || self.interrupted.load(Ordering::Relaxed) {
             return error;
@@ -200,7 +224,7 @@ impl<'a> Session<'a> {
 
     /// Stops the machine, takes what it recorded, and judges.
     pub(super) fn finish(mut self) -> Result<(Verdict, Trace)> {
-        self.machine.monitor.stop()?;
+        self.machine.stand_still()?;
         let last_exits = self.exit_counts()?;
         let mut differing = self.differing_pages();
         for _ in 1..COMPARISONS {
@@ -208,9 +232,8 @@ impl<'a> Session<'a> {
                 break;
             }
             // Stopped in the middle of a job: some replicas are ahead of others.
-            self.machine.monitor.resume()?;
             self.next_exchange()?;
-            self.machine.monitor.stop()?;
+            self.machine.stand_still()?;
             differing = self.differing_pages();
         }
         let epochs = self.options.epochs;
@@ -218,7 +241,7 @@ impl<'a> Session<'a> {
             .retain(|exchange| exchange.command.epoch < epochs);
         let mut violations = Vec::new();
         for (sandbox, entry) in self.system.sandboxes.iter().zip(&self.directory.entries) {
-            let violation = directory::violation(&self.machine.memory, entry)?;
+            let violation = directory::violation(self.machine.memory(), entry)?;
             violations.extend(violation.map(|violation| (sandbox.name.clone(), violation)));
         }
         let notes = self.injected.iter().map(|(epoch, injected)| Note {
@@ -227,7 +250,7 @@ impl<'a> Session<'a> {
             text: format!("fault injected after epoch {epoch}: {}", injected.what),
         });
         let trace = record::trace(
-            &self.machine.memory,
+            self.machine.memory(),
             &self.directory,
             self.system,
             notes.collect(),
@@ -253,7 +276,7 @@ impl<'a> Session<'a> {
     /// a replica's pages cannot be found.
     fn differing_pages(&self) -> Option<Vec<(usize, usize)>> {
         let set = self.replica_set();
-        let memory = &self.machine.memory;
+        let memory = self.machine.memory();
         let contents = |replica| -> Option<Vec<Vec<u8>>> {
             let found =
                 ReplicaPages::find(memory, &self.directory, self.system, set, replica).ok()?;
@@ -278,12 +301,26 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Waits until the machine can be watched, and returns the line that says so.
-fn boot(machine: &mut Machine) -> Result<String> {
-    let line = machine.wait_for_any(&[READY, REFUSED])?;
-    match line.split_once(REFUSED) {
-        Some((_, reason)) => Err(Error::input(format!("the machine cannot start: {reason}"))),
-        None => Ok(line),
+/// Waits until the machine can be watched, and returns its directory.
+///
+/// # Errors
+/// If it refuses to start, or ends.
+pub(super) fn boot(machine: &mut dyn Watched) -> Result<Directory> {
+    loop {
+        let lines = machine.console().lines();
+        let told = lines
+            .iter()
+            .find_map(|line| match line.split_once(REFUSED) {
+                Some((_, reason)) => {
+                    let reason = format!("the machine cannot start: {reason}");
+                    Some(Err(Error::input(reason)))
+                }
+                None => Directory::address(line).map(Ok),
+            });
+        if let Some(address) = told {
+            return Directory::read(machine.memory(), address?);
+        }
+        machine.pass(LOOK)?;
     }
 }
 

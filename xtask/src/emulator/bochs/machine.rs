@@ -3,7 +3,7 @@ use super::blocks;
 use super::configuration::{Configuration, Model, TICKS_PER_SECOND};
 use super::debugger::{Debugger, Stop};
 use super::image::{self, Parts};
-use crate::emulator::{Console, Memory};
+use crate::emulator::{Console, Memory, Registers};
 use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::io::Write;
@@ -220,6 +220,58 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// The registers of core `core` (from 0) of the stopped machine.
+    ///
+    /// # Errors
+    /// If the machine runs, or has no such core.
+    pub fn registers(&mut self, core: u32) -> Result<Registers> {
+        let said = self.select(core).and_then(|()| {
+            let commands = ["r", "creg", "sreg"].into_iter();
+            commands.map(|command| self.debugger.ask(command)).collect()
+        });
+        let said: Vec<Vec<String>> = self.explain(said)?;
+        let value = |name: &str, separator: char| {
+            let line = said.iter().flatten().find_map(|line| {
+                let (found, value) = line.split_once(separator)?;
+                (found.trim_end() == name).then_some(value)
+            });
+            let digits = line.and_then(|value| value.split([',', ':']).next());
+            let digits = digits.map(|digits| digits.trim().replace('_', ""));
+            digits.and_then(|digits| u64::from_str_radix(digits.trim_start_matches("0x"), 16).ok())
+        };
+        let all = || {
+            let mut registers = Registers::default();
+            for (name, register) in Registers::NAMES.iter().zip(&mut registers.general) {
+                *register = value(name, ':')?;
+            }
+            registers.code_segment = value("cs", ':')? as u32;
+            registers.root = value("CR3", '=')?;
+            Some(registers)
+        };
+        all().ok_or_else(|| Error::failure(format!("core {core} has no registers: {said:?}")))
+    }
+
+    /// Sets general register `number`, as [`Registers::general`] counts, of core `core` of
+    /// the stopped machine.
+    ///
+    /// # Errors
+    /// If the machine runs, or has no such core.
+    pub fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
+        let name = Registers::NAMES[number];
+        let done = self
+            .select(core)
+            .and_then(|()| self.debugger.ask(&format!("set {name} = {value:#x}")));
+        self.explain(done)?;
+        match self.registers(core)?.general[number] == value {
+            true => Ok(()),
+            false => Err(Error::failure(format!("the emulator does not set {name}"))),
+        }
+    }
+
+    fn select(&mut self, core: u32) -> Result<()> {
+        self.debugger.ask(&format!("set $cpu = {core}")).map(drop)
     }
 
     /// Ends the emulator.

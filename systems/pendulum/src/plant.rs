@@ -1,13 +1,13 @@
-//! The pendulum's motion, its sensors and what disturbs it, all given by a seed.
+//! The plant: the pendulum's motion, its sensors and what disturbs it, all given by a seed.
 //!
-//! Deterministic: the n-th step depends on the seed and the forces before it, never on
-//! the host's time.
-use tern_pendulum::design::{
-    CART_MASS, FORCE_LIMIT, FRICTION, GRAVITY, LENGTH, PENDULUM_MASS, PERIOD,
-};
+//! Deterministic: the n-th step depends on the seed and the forces before it, and neither
+//! on time nor on where it is computed: functions that IEEE 754 leaves open are `libm`'s.
+use crate::design::{CART_MASS, FORCE_LIMIT, FRICTION, GRAVITY, LENGTH, PENDULUM_MASS, PERIOD};
+use crate::{command, sample};
+use tern_abi::system_call::MESSAGE_WORDS;
 
 /// Beyond this lean (rad, 30°) the pendulum counts as fallen.
-pub const FALLEN_ANGLE: f64 = std::f64::consts::FRAC_PI_6;
+pub const FALLEN_ANGLE: f64 = core::f64::consts::FRAC_PI_6;
 /// Beyond this position (m) the cart has left its track.
 pub const TRACK: f64 = 3.0;
 
@@ -28,6 +28,7 @@ pub struct Pendulum {
     state: State,
     random: fastrand::Rng,
     slope: f64,
+    force: f64,
     fallen: bool,
     worst_angle: f64,
 }
@@ -56,9 +57,20 @@ impl Pendulum {
             state,
             random,
             slope,
+            force: 0.0,
             fallen: false,
             worst_angle: angle.abs(),
         }
+    }
+
+    /// What a command leads to: the pendulum moves on by one period, and is measured.
+    /// Without an agreed output, `None`, the motor keeps the force that it has.
+    pub fn answer(&mut self, output: Option<&[u64; MESSAGE_WORDS]>) -> (f64, f64) {
+        if let Some(output) = output {
+            self.force = f64::from_bits(output[command::FORCE]);
+        }
+        self.step(self.force);
+        self.measure()
     }
 
     /// Moves on by one period under `force` (N); one that is not a number is none.
@@ -118,8 +130,8 @@ impl Pendulum {
 
     /// A sample of the standard normal distribution, by the method of Box and Muller.
     fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.random.f64()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.random.f64()).cos()
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.random.f64()));
+        radius * libm::cos(core::f64::consts::TAU * self.random.f64())
     }
 }
 
@@ -138,7 +150,7 @@ impl State {
 
     /// The motion of a cart with a pendulum that has its whole mass at its end.
     fn rates(self, force: f64) -> Self {
-        let (sine, cosine) = self.angle.sin_cos();
+        let (sine, cosine) = (libm::sin(self.angle), libm::cos(self.angle));
         let along = force - FRICTION * self.velocity
             + PENDULUM_MASS * sine * (LENGTH * self.spin * self.spin - GRAVITY * cosine);
         let acceleration = along / (CART_MASS + PENDULUM_MASS * sine * sine);
@@ -160,85 +172,11 @@ impl State {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plant::Reference;
-    use tern_pendulum::Input;
-
-    /// Runs plant and controller in lock-step as the machine does: the input of epoch E
-    /// is sample E − 1, which answered command E − 2, unless it is late.
-    fn run(seed: u64, epochs: u64, late: f64, spoil: impl Fn(u64, f64) -> f64) -> Pendulum {
-        let mut pendulum = Pendulum::new(seed);
-        let mut reference = Reference::new();
-        let mut luck = fastrand::Rng::with_seed(!seed);
-        let mut input = Input::default();
-        let mut samples = [(0, (0.0, 0.0)); 2];
-        for epoch in 0..epochs {
-            let (sample, (position, angle)) = samples[0];
-            let fresh = sample > 0 && luck.f64() >= late;
-            if fresh {
-                input = Input {
-                    sample,
-                    position,
-                    angle,
-                    ..input
-                };
-            }
-            input = Input {
-                epoch,
-                fresh,
-                ..input
-            };
-            let output = reference.job(&input);
-            pendulum.step(spoil(epoch, output.force));
-            samples = [samples[1], (epoch + 1, pendulum.measure())];
-        }
-        pendulum
-    }
-
-    #[test]
-    fn the_pendulum_stays_upright_for_ten_thousand_epochs_with_noise_gusts_and_late_samples() {
-        for seed in 0..4 {
-            let pendulum = run(seed, 10_000, 0.02, |_, force| force);
-            assert!(!pendulum.fallen(), "seed {seed}");
-            assert!(
-                pendulum.worst_angle() < 0.3,
-                "seed {seed}: {}",
-                pendulum.worst_angle()
-            );
-        }
-    }
-
-    #[test]
-    fn three_late_samples_in_a_row_do_not_fell_it() {
-        for seed in 0..8 {
-            assert!(
-                !run(seed, 2_000, 0.2, |_, force| force).fallen(),
-                "seed {seed}"
-            );
-        }
-    }
-
-    #[test]
-    fn it_falls_when_the_output_is_wrong() {
-        type Wrong = fn(f64) -> f64;
-        let wrong: [(&str, Wrong); 4] = [
-            ("none", |_| 0.0),
-            ("the other way", |force| -force),
-            ("not a number", |_| f64::NAN),
-            ("too large", |_| 1e300),
-        ];
-        for (name, wrong) in wrong {
-            let spoil = |epoch, force| if epoch < 100 { force } else { wrong(force) };
-            assert!(run(1, 300, 0.0, spoil).fallen(), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_motion() {
-        let angle = |seed| run(seed, 200, 0.1, |_, force| force).angle().to_bits();
-        assert_eq!(angle(7), angle(7));
-        assert_ne!(angle(7), angle(8));
-    }
+/// A measurement as the words of a sample.
+#[must_use]
+pub fn words((position, angle): (f64, f64)) -> [u64; MESSAGE_WORDS] {
+    let mut words = [0; MESSAGE_WORDS];
+    words[sample::POSITION] = position.to_bits();
+    words[sample::ANGLE] = angle.to_bits();
+    words
 }

@@ -1,0 +1,79 @@
+//! A plant in a sandbox: a program that stands for what is at the other end of a device,
+//! behind the frames that the device's driver sends and receives.
+//!
+//! A command is the input of one of its jobs, whose output is the sample that answers.
+use crate::description;
+use crate::line::{End, Line, MOST_BYTES};
+use crate::process::Process;
+use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
+use tern_abi::system_call::{MESSAGE_WORDS, input, output};
+
+/// The plant's end of the exchange.
+#[derive(Debug)]
+pub struct Plant {
+    line: Line,
+    decoder: Decoder,
+}
+
+impl Plant {
+    /// What simulates device `device`.
+    ///
+    /// # Panics
+    /// If this sandbox does not see the device's channels: the message says so.
+    #[must_use]
+    pub fn of(device: u32) -> Self {
+        let device = &description::system().devices[device as usize];
+        let line = device
+            .channels
+            .and_then(|channels| Line::new(channels, End::Plant));
+        let Some(line) = line else {
+            panic!(
+                "the plant of device \"{}\" cannot see its channels",
+                device.name
+            );
+        };
+        Self {
+            line,
+            decoder: Decoder::new(),
+        }
+    }
+
+    /// Answers every command that has come: `job` has the program do the job of an epoch.
+    pub fn answer(&mut self, process: &mut Process, mut job: impl FnMut(&mut Process, u64)) {
+        for _ in 0..MOST_BYTES {
+            let Some(byte) = self.line.receive() else {
+                return;
+            };
+            if let Some(Frame::Command(command)) = self.decoder.push(byte) {
+                put_input(process, &command);
+                job(process, command.epoch);
+                self.send(command.epoch.wrapping_add(1), process);
+            }
+        }
+    }
+
+    fn send(&self, number: u64, process: &Process) {
+        let mut words = [0; MESSAGE_WORDS];
+        words.copy_from_slice(&process.output()[output::PAYLOAD..][..MESSAGE_WORDS]);
+        let sample = Sample {
+            number,
+            count: MESSAGE_WORDS as u8,
+            words,
+        };
+        let mut bytes = [0; MAX_FRAME];
+        let length = Frame::Sample(sample).encode(&mut bytes);
+        for byte in &bytes[..length] {
+            self.line.send(*byte);
+        }
+    }
+}
+
+/// The command as a job's input: fresh if an output was agreed on, else the last stands.
+fn put_input(process: &mut Process, command: &Command) {
+    let page = process.input_mut();
+    page[input::FRESH] = u64::from(command.count > 0);
+    if command.count > 0 {
+        page[input::SAMPLE] = command.epoch;
+        page[input::PAYLOAD..][..MESSAGE_WORDS].copy_from_slice(&command.words);
+    }
+}

@@ -1,0 +1,259 @@
+//! Reading along: the exchanges of an arbitrator with a plant in a sandbox, from the
+//! channels that they pass through, without anybody noticing.
+//!
+//! The plant's state is not in them. It is computed here from the same commands, by the
+//! same code: so it is also seen that the plant answers as it should.
+use super::Exchange;
+use crate::emulator::{Directory, Memory};
+use crate::error::{Error, Result};
+use std::collections::VecDeque;
+use tern_abi::line::LinePosition;
+use tern_abi::plant::{Command, Decoder, Frame, Sample};
+use tern_config::{DeviceChannels, System};
+use tern_pendulum::{Pendulum, plant};
+use tern_units::HostPhysical;
+
+/// Both directions of a device's line, read along.
+#[derive(Debug)]
+pub struct Tap {
+    output: Direction,
+    input: Direction,
+    waiting: VecDeque<Command>,
+    pendulum: Pendulum,
+}
+
+impl Tap {
+    /// Of the pendulum of `seed` behind a device with `channels`.
+    ///
+    /// # Errors
+    /// If the machine's directory does not know the channels.
+    pub fn new(
+        directory: &Directory,
+        system: &System,
+        channels: DeviceChannels,
+        seed: u64,
+    ) -> Result<Self> {
+        Ok(Self {
+            output: Direction::new(directory, system, channels.output)?,
+            input: Direction::new(directory, system, channels.input)?,
+            waiting: VecDeque::new(),
+            pendulum: Pendulum::new(seed),
+        })
+    }
+
+    /// The exchanges that were completed since the last call.
+    ///
+    /// # Errors
+    /// If the plant has answered what it was not asked, or other than the same commands
+    /// lead to on the host.
+    pub fn exchanges(&mut self, memory: &Memory) -> Result<Vec<Exchange>> {
+        // What is answered before the commands are read is then complete.
+        let samples = self.input.frames(memory)?;
+        for frame in self.output.frames(memory)? {
+            if let Frame::Command(command) = frame {
+                self.waiting.push_back(command);
+            }
+        }
+        let samples = samples.into_iter().filter_map(|frame| match frame {
+            Frame::Sample(sample) => Some(sample),
+            Frame::Command(_) => None,
+        });
+        samples.map(|sample| self.answered(&sample)).collect()
+    }
+
+    fn answered(&mut self, sample: &Sample) -> Result<Exchange> {
+        let number = sample.number;
+        let command = self.waiting.pop_front();
+        let Some(command) = command.filter(|command| command.epoch + 1 == number) else {
+            return Err(Error::failure(format!(
+                "the plant has sent sample {number}, which nobody asked for"
+            )));
+        };
+        let exchange = Exchange::with(&mut self.pendulum, command);
+        if sample.words != plant::words(exchange.measured) {
+            return Err(Error::failure(format!(
+                "the plant has answered epoch {} otherwise than the host's: was it built from \
+                 the same source?",
+                command.epoch
+            )));
+        }
+        Ok(exchange)
+    }
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Direction {
+    address: HostPhysical,
+    bytes: usize,
+    position: LinePosition,
+    decoder: Decoder,
+}
+
+impl Direction {
+    fn new(directory: &Directory, system: &System, channel: u32) -> Result<Self> {
+        let place = (channel as usize, &system.channels);
+        let (Some(address), Some(channel)) =
+            (directory.channels.get(place.0), place.1.get(place.0))
+        else {
+            return Err(Error::failure(format!(
+                "the machine's directory has no room for channel {channel}"
+            )));
+        };
+        Ok(Self {
+            address: *address,
+            bytes: channel.bytes as usize,
+            position: LinePosition::default(),
+            decoder: Decoder::new(),
+        })
+    }
+
+    /// The frames that have passed since the last call.
+    fn frames(&mut self, memory: &Memory) -> Result<Vec<Frame>> {
+        // Read front to back, the count of bytes first: what it counts is there.
+        let words: Vec<u64> = memory
+            .bytes(self.address, self.bytes)?
+            .chunks_exact(8)
+            .map(|chunk| {
+                chunk
+                    .iter()
+                    .rev()
+                    .fold(0, |word, byte| word << 8 | u64::from(*byte))
+            })
+            .collect();
+        let next = || self.position.receive(words.len(), |at| words[at]);
+        let frames = std::iter::from_fn(next).filter_map(|byte| self.decoder.push(byte));
+        Ok(frames.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::Piece;
+    use std::fs::File;
+    use std::io::{Seek, Write};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tern_abi::line::LineWriter;
+    use tern_abi::plant::MAX_FRAME;
+    use tern_abi::system_call::MESSAGE_WORDS;
+
+    const WORDS: usize = 512;
+
+    /// Two channels in a file that stands for the machine's memory.
+    struct Channels {
+        file: File,
+        memory: Memory,
+        output: Vec<AtomicU64>,
+        input: Vec<AtomicU64>,
+    }
+
+    impl Channels {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("tern-tap-{name}-{}", std::process::id()));
+            let file = File::create(&path).unwrap();
+            let whole = Piece {
+                address: HostPhysical::new(0),
+                bytes: 16 * WORDS as u64,
+                offset: 0,
+            };
+            let memory = Memory::new(File::open(&path).unwrap(), vec![whole]);
+            std::fs::remove_file(&path).unwrap();
+            let words = || (0..WORDS).map(|_| AtomicU64::new(0)).collect();
+            Self {
+                file,
+                memory,
+                output: words(),
+                input: words(),
+            }
+        }
+
+        fn tap(&self, seed: u64) -> Tap {
+            let direction = |address| Direction {
+                address: HostPhysical::new(address),
+                bytes: 8 * WORDS,
+                position: LinePosition::default(),
+                decoder: Decoder::new(),
+            };
+            Tap {
+                output: direction(0),
+                input: direction(8 * WORDS as u64),
+                waiting: VecDeque::new(),
+                pendulum: Pendulum::new(seed),
+            }
+        }
+
+        fn send(&mut self, frame: &Frame) {
+            let words = match frame {
+                Frame::Command(_) => &self.output,
+                Frame::Sample(_) => &self.input,
+            };
+            let mut bytes = [0; MAX_FRAME];
+            let length = frame.encode(&mut bytes);
+            let writer = LineWriter::new(words).unwrap();
+            bytes[..length].iter().for_each(|byte| writer.send(*byte));
+            self.file.rewind().unwrap();
+            for word in self.output.iter().chain(&self.input) {
+                let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+                self.file.write_all(&bytes).unwrap();
+            }
+        }
+    }
+
+    fn command(epoch: u64) -> Command {
+        let mut words = [0; MESSAGE_WORDS];
+        words[0] = 2.5_f64.to_bits();
+        Command {
+            epoch,
+            count: 2,
+            words,
+            ..Command::default()
+        }
+    }
+
+    fn sample(number: u64, words: [u64; MESSAGE_WORDS]) -> Frame {
+        let count = MESSAGE_WORDS as u8;
+        Frame::Sample(Sample {
+            number,
+            count,
+            words,
+        })
+    }
+
+    #[test]
+    fn an_exchange_is_complete_once_it_is_answered() {
+        let mut channels = Channels::new("complete");
+        let mut tap = channels.tap(3);
+        let mut plant = Pendulum::new(3);
+        for epoch in 0..40 {
+            channels.send(&Frame::Command(command(epoch)));
+            assert!(tap.exchanges(&channels.memory).unwrap().is_empty());
+            let words = plant::words(plant.answer(Some(&command(epoch).words)));
+            channels.send(&sample(epoch + 1, words));
+            let seen = tap.exchanges(&channels.memory).unwrap();
+            let [exchange] = seen[..] else {
+                panic!("{seen:?}")
+            };
+            assert_eq!(exchange.command, command(epoch));
+            assert_eq!(exchange.angle, plant.angle());
+        }
+    }
+
+    #[test]
+    fn a_plant_that_answers_otherwise_is_found() {
+        for (name, number, words) in [
+            (
+                "number",
+                2,
+                plant::words(Pendulum::new(3).answer(Some(&command(0).words))),
+            ),
+            ("words", 1, plant::words((0.5, 0.5))),
+        ] {
+            let mut channels = Channels::new(name);
+            let mut tap = channels.tap(3);
+            channels.send(&Frame::Command(command(0)));
+            channels.send(&sample(number, words));
+            assert!(tap.exchanges(&channels.memory).is_err(), "{name}");
+        }
+    }
+}

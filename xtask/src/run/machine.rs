@@ -1,0 +1,134 @@
+//! A machine as a run watches it, whichever emulator it is in.
+use crate::emulator::bochs::configuration::TICKS_PER_SECOND;
+use crate::emulator::{self, Console, Memory, bochs};
+use crate::error::{Error, Result};
+use crate::fault::Injected;
+use crate::fault::inject::{Aim, inject, inject_in_bochs};
+use std::time::Duration;
+
+/// What a run needs of a machine.
+pub trait Watched {
+    /// What it prints.
+    fn console(&mut self) -> &mut Console;
+
+    /// Its memory.
+    fn memory(&self) -> &Memory;
+
+    /// Prepares it to be watched, once it has booted.
+    ///
+    /// # Errors
+    /// If the emulator refuses.
+    fn booted(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets it run for some time: of its own where that is exact, else of the host's.
+    ///
+    /// # Errors
+    /// If it has ended, or its bound has passed.
+    fn pass(&mut self, time: Duration) -> Result<()>;
+
+    /// Makes it stand still, until the next [`Watched::pass`].
+    ///
+    /// # Errors
+    /// If it does not obey.
+    fn stand_still(&mut self) -> Result<()>;
+
+    /// Puts a fault into it.
+    ///
+    /// # Errors
+    /// As [`inject`].
+    fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected>;
+
+    /// Ends the emulator.
+    ///
+    /// # Errors
+    /// If its end cannot be observed.
+    fn quit(self: Box<Self>) -> Result<()>;
+}
+
+/// A machine in QEMU, which runs by itself unless it is stopped.
+#[derive(Debug)]
+pub struct InQemu {
+    machine: emulator::Machine,
+    stopped: bool,
+}
+
+impl InQemu {
+    /// A machine that runs.
+    #[must_use]
+    pub const fn new(machine: emulator::Machine) -> Self {
+        let stopped = false;
+        Self { machine, stopped }
+    }
+}
+
+impl Watched for InQemu {
+    fn console(&mut self) -> &mut Console {
+        &mut self.machine.console
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.machine.memory
+    }
+
+    fn booted(&mut self) -> Result<()> {
+        self.machine.take_short_turns()
+    }
+
+    fn pass(&mut self, time: Duration) -> Result<()> {
+        if std::mem::take(&mut self.stopped) {
+            self.machine.monitor.resume()?;
+        }
+        std::thread::sleep(time);
+        self.machine.check()
+    }
+
+    fn stand_still(&mut self) -> Result<()> {
+        self.stopped = true;
+        self.machine.monitor.stop()
+    }
+
+    fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
+        inject(&self.machine, aim, random)
+    }
+
+    fn quit(self: Box<Self>) -> Result<()> {
+        self.machine.quit().map(drop)
+    }
+}
+
+/// A machine in Bochs, which runs only when told for how long: so a run is the same
+/// every time.
+#[derive(Debug)]
+pub struct InBochs(pub bochs::Machine);
+
+impl Watched for InBochs {
+    fn console(&mut self) -> &mut Console {
+        &mut self.0.console
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    fn pass(&mut self, time: Duration) -> Result<()> {
+        let ticks = time.as_nanos() * u128::from(TICKS_PER_SECOND) / 1_000_000_000;
+        let ticks = u32::try_from(ticks)
+            .map_err(|_| Error::failure(format!("{time:?} is more than Bochs runs at a time")))?;
+        self.0.run_for(ticks.max(1))?;
+        self.0.check()
+    }
+
+    fn stand_still(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
+        inject_in_bochs(&mut self.0, aim, random)
+    }
+
+    fn quit(self: Box<Self>) -> Result<()> {
+        self.0.quit().map(drop)
+    }
+}
