@@ -34,6 +34,8 @@ impl Registers {
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12",
         "r13", "r14", "r15",
     ];
+    /// The stub's number of the instruction pointer, after those.
+    pub const INSTRUCTION: usize = 16;
 
     /// The stub's layout: general registers and RIP in 8 bytes each, EFLAGS and six
     /// segments in 4 each, FS and GS bases, CR0, CR2, CR3 after them in 8 each.
@@ -118,7 +120,8 @@ impl Debugger {
             .ok_or_else(|| Error::failure(format!("debugger stub: no registers: {answer:?}")))
     }
 
-    /// Sets general register `number`, as [`Registers::general`] counts, of a core.
+    /// Sets general register `number`, as [`Registers::general`] counts, or
+    /// [`Registers::INSTRUCTION`], of a core.
     ///
     /// # Errors
     /// If the stub refuses, or has no such core.

@@ -12,9 +12,9 @@ use tern_units::{HostPhysical, PAGE_SIZE};
 const JOB_STEPS: u32 = 400;
 /// SYSCALL.
 const SYSTEM_CALL: [u8; 2] = [0x0f, 0x05];
-/// A jump to itself.
-const ENDLESS: [u8; 2] = [0xeb, 0xfe];
-/// UD2: an invalid instruction.
+/// PAUSE, and a jump back to it: where a program waits for its end.
+const ENDLESS: [u8; 4] = [0xf3, 0x90, 0xeb, 0xfc];
+/// UD2, an invalid instruction: what compilers leave where nothing ever goes on.
 const INVALID: [u8; 2] = [0x0f, 0x0b];
 
 /// A fault that was injected.
@@ -97,19 +97,20 @@ fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Resul
     let replica_pages = ReplicaPages::find(tool.memory(), directory, system, set, replica)?;
     let sandbox = replica_pages.sandbox;
     let pages = &replica_pages.pages;
-    let (what, changes) = match target {
-        Target::None => ("nothing".into(), Vec::new()),
-        Target::Register => {
-            let core = directory
-                .entries
-                .get(sandbox)
-                .map_or(0, |entry| entry.apic_id) as u32;
-            let what = flip_register(tool, core, &replica_pages, random)?;
-            (what, Vec::new())
-        }
-        Target::Silent | Target::Endless => patch(tool, target, pages)?,
+    let core = directory
+        .entries
+        .get(sandbox)
+        .map_or(0, |entry| entry.apic_id) as u32;
+    let mut changes = Vec::new();
+    let what = match target {
+        Target::None => "nothing".into(),
+        Target::Register => flip_register(tool, core, &replica_pages, random)?,
+        Target::Silent => derail(tool, core, &replica_pages, &INVALID, random)?,
+        Target::Endless => derail(tool, core, &replica_pages, &ENDLESS, random)?,
         Target::Writable | Target::Region(_) | Target::Page(_) => {
-            flip_bit(tool, target, pages, random)?
+            let (what, change) = flip_bit(tool, target, pages, random)?;
+            changes.push(change);
+            what
         }
     };
     let mut tsc = 0;
@@ -132,7 +133,7 @@ fn flip_bit(
     target: Target,
     pages: &[UserPage],
     random: &mut fastrand::Rng,
-) -> Result<(String, Vec<Change>)> {
+) -> Result<(String, Change)> {
     let aimed = |(index, page): &(usize, &UserPage)| match target {
         Target::Writable => page.writable,
         Target::Region(region) => Region::of(page) == region,
@@ -161,64 +162,70 @@ fn flip_bit(
     );
     Ok((
         what,
-        vec![Change {
+        Change {
             address,
             frame,
             before,
             after,
-        }],
+        },
     ))
 }
 
-/// Changes the code that follows each system call: where a job begins.
-fn patch(
-    tool: &mut impl Tool,
-    target: Target,
-    pages: &[UserPage],
-) -> Result<(String, Vec<Change>)> {
-    let (code, effect) = match target {
-        Target::Endless => (ENDLESS, "an endless loop"),
-        _ => (INVALID, "an invalid instruction"),
-    };
-    let mut changes = Vec::new();
-    for (address, frame) in system_calls(tool.memory(), pages)? {
-        for (offset, after) in (SYSTEM_CALL.len() as u64..).zip(code) {
-            let frame = HostPhysical::new(frame.as_u64() + offset);
-            let before = tool.memory().bytes(frame, 1)?[0];
-            changes.push(Change {
-                address: address + offset,
-                frame,
-                before,
-                after,
-            });
-        }
-    }
-    for change in &changes {
-        tool.write(change.frame, &[change.after])?;
-    }
-    let first = changes.first().map_or(0, |change| change.address);
-    Ok((format!("{effect} at {first:#x} (text)"), changes))
-}
-
-/// Where a program's code makes system calls: its address and the machine's.
-fn system_calls(memory: &Memory, pages: &[UserPage]) -> Result<Vec<(u64, HostPhysical)>> {
-    let mut calls = Vec::new();
+/// Where a program's code has `bytes`: a program's addresses.
+fn code_with(memory: &Memory, pages: &[UserPage], bytes: &[u8]) -> Result<Vec<u64>> {
+    let mut found = Vec::new();
     for page in pages.iter().filter(|page| page.executable) {
-        let bytes = memory.bytes(page.frame, PAGE_SIZE)?;
-        // What follows a call must be in the same page to be changed with it.
-        for at in (0..PAGE_SIZE - 3).filter(|at| bytes[*at..at + 2] == SYSTEM_CALL) {
-            let frame = HostPhysical::new(page.frame.as_u64() + at as u64);
-            calls.push((page.address + at as u64, frame));
-        }
+        let code = memory.bytes(page.frame, PAGE_SIZE)?;
+        let places = code.windows(bytes.len()).enumerate();
+        let places = places.filter(|(_, window)| *window == bytes);
+        found.extend(places.map(|(at, _)| page.address + at as u64));
     }
-    if calls.is_empty() {
-        return Err(Error::failure("the program makes no system call"));
-    }
-    Ok(calls)
+    Ok(found)
 }
 
-/// Waits until the replica is some instructions into a job, and flips a bit of one of its
-/// registers then.
+/// Waits until the replica is some instructions into a job.
+fn run_into_job(
+    tool: &mut impl Tool,
+    core: u32,
+    replica: &ReplicaPages,
+    random: &mut fastrand::Rng,
+) -> Result<(u32, Registers)> {
+    let steps = random.u32(..JOB_STEPS);
+    let mut begins = code_with(tool.memory(), &replica.pages, &SYSTEM_CALL)?;
+    let length = SYSTEM_CALL.len() as u64;
+    begins.iter_mut().for_each(|address| *address += length);
+    match tool.run_into_job(core, replica.root, &begins, steps)? {
+        Some(registers) => Ok((steps, registers)),
+        None => Err(Error::failure(
+            "the replica was never seen to begin a job: no register was changed",
+        )),
+    }
+}
+
+/// Makes a running replica go on at `code`, which is somewhere in its text.
+fn derail(
+    tool: &mut impl Tool,
+    core: u32,
+    replica: &ReplicaPages,
+    code: &[u8],
+    random: &mut fastrand::Rng,
+) -> Result<String> {
+    let places = code_with(tool.memory(), &replica.pages, code)?;
+    let Some(to) = places.first() else {
+        return Err(Error::input("the program's text has no such instruction"));
+    };
+    let (steps, _) = run_into_job(tool, core, replica, random)?;
+    tool.jump(core, *to)?;
+    let effect = match code == ENDLESS {
+        true => "an endless loop",
+        false => "an invalid instruction",
+    };
+    Ok(format!(
+        "the instruction pointer, to {effect} at {to:#x}, some {steps} instructions into a job"
+    ))
+}
+
+/// Flips a bit of a register of a running replica.
 fn flip_register(
     tool: &mut impl Tool,
     core: u32,
@@ -226,15 +233,7 @@ fn flip_register(
     random: &mut fastrand::Rng,
 ) -> Result<String> {
     let (number, bit) = (random.usize(..Registers::NAMES.len()), random.u32(..64));
-    let steps = random.u32(..JOB_STEPS);
-    let calls = system_calls(tool.memory(), &replica.pages)?;
-    let begins: Vec<u64> = calls.iter().map(|(address, _)| address + 2).collect();
-    let registers = tool.run_into_job(core, replica.root, &begins, steps)?;
-    let Some(registers) = registers else {
-        return Err(Error::failure(
-            "the replica was never seen to begin a job: no register was changed",
-        ));
-    };
+    let (steps, registers) = run_into_job(tool, core, replica, random)?;
     let before = registers.general[number];
     let after = before ^ 1 << bit;
     tool.set_register(core, number, after)?;

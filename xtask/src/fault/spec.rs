@@ -16,9 +16,10 @@ pub enum Target {
     Page(usize),
     /// One bit of a general register, while the replica runs.
     Register,
-    /// The code after the program's system calls: the replica stops by a fault of its own.
+    /// The instruction pointer, to an invalid instruction: the replica stops by a fault of
+    /// its own.
     Silent,
-    /// The same: the replica never ends its job.
+    /// The instruction pointer, to an endless loop: the replica never ends its job.
     Endless,
 }
 

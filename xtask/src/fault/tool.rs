@@ -15,7 +15,8 @@ pub trait Tool {
     /// The machine's memory.
     fn memory(&self) -> &Memory;
 
-    /// Writes physical memory, code included.
+    /// Writes physical memory. Code that Bochs has decoded goes on as it was, until the
+    /// machine itself writes there.
     ///
     /// # Errors
     /// If the debugger refuses.
@@ -40,6 +41,12 @@ pub trait Tool {
     /// # Errors
     /// If the debugger refuses.
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()>;
+
+    /// Makes a core go on at `address`.
+    ///
+    /// # Errors
+    /// If the debugger refuses.
+    fn jump(&mut self, core: u32, address: u64) -> Result<()>;
 }
 
 /// Whether a core executes the program with page tables at `root`.
@@ -114,6 +121,11 @@ impl Tool for Stub<'_> {
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
         self.debugger.set_register(core, number, value)
     }
+
+    fn jump(&mut self, core: u32, address: u64) -> Result<()> {
+        self.debugger
+            .set_register(core, Registers::INSTRUCTION, address)
+    }
 }
 
 impl Tool for bochs::Machine {
@@ -149,6 +161,11 @@ impl Tool for bochs::Machine {
     }
 
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
-        bochs::Machine::set_register(self, core, number, value)
+        let name = Registers::NAMES[number];
+        bochs::Machine::set_register(self, core, name, value)
+    }
+
+    fn jump(&mut self, core: u32, address: u64) -> Result<()> {
+        bochs::Machine::set_register(self, core, "rip", address)
     }
 }

@@ -253,20 +253,21 @@ impl Machine {
         all().ok_or_else(|| Error::failure(format!("core {core} has no registers: {said:?}")))
     }
 
-    /// Sets general register `number`, as [`Registers::general`] counts, of core `core` of
-    /// the stopped machine.
+    /// Sets the register called `name` of core `core` of the stopped machine.
     ///
     /// # Errors
-    /// If the machine runs, or has no such core.
-    pub fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
-        let name = Registers::NAMES[number];
+    /// If the machine runs, or has no such core or register.
+    pub fn set_register(&mut self, core: u32, name: &str, value: u64) -> Result<()> {
         let done = self
             .select(core)
             .and_then(|()| self.debugger.ask(&format!("set {name} = {value:#x}")));
-        self.explain(done)?;
-        match self.registers(core)?.general[number] == value {
+        let said = self.explain(done)?;
+        match said.is_empty() {
             true => Ok(()),
-            false => Err(Error::failure(format!("the emulator does not set {name}"))),
+            false => Err(Error::failure(format!(
+                "setting {name}: {}",
+                said.join(" ")
+            ))),
         }
     }
 
