@@ -1,9 +1,7 @@
 //! The machines of Bochs, with VT-x and with AMD-V: the same system boots on both, time
 //! is the same in every run, and attacks end as they do everywhere.
-use std::time::Duration;
 use tern_abi::directory::ExitReason;
 use tern_tests::Built;
-use xtask::boot::boot;
 use xtask::emulator::bochs::{Machine, Model, Options};
 use xtask::emulator::{Directory, ExitCounts, directory};
 use xtask::setup;
@@ -240,37 +238,6 @@ fn attacks_that_are_not_stopped_disturb_nobody_under_vt_x() {
 #[test]
 fn attacks_that_are_not_stopped_disturb_nobody_under_amd_v() {
     attacks_end_as_they_should(Model::Amd, HARMLESS);
-}
-
-fn two_runs_leave_the_same_trace(model: Model) {
-    // Given the redundant system on four cores, with nobody at its serial port,
-    let built = Built::new("systems/pendulum/system.toml");
-    // when it runs for 0.9 s twice,
-    let run = || {
-        let time = Duration::from_millis(900);
-        let booted = boot(&built.system, built.module.clone(), model, time, |_| ());
-        booted.unwrap_or_else(|error| panic!("{error}"))
-    };
-    let (first, second) = (run(), run());
-    // then the two stop at the same tick with the same records, votes among them.
-    assert_eq!(first.stop, second.stop);
-    assert!(
-        first.trace.to_bytes() == second.trace.to_bytes(),
-        "two runs differ"
-    );
-    let votes = first.trace.cores.iter().flat_map(|core| core.events());
-    let votes = votes.filter(|event| matches!(event, Ok((_, tern_trace::Event::Vote { .. }))));
-    assert!(votes.count() >= 2);
-}
-
-#[test]
-fn two_runs_leave_the_same_trace_under_vt_x() {
-    two_runs_leave_the_same_trace(Model::Intel);
-}
-
-#[test]
-fn two_runs_leave_the_same_trace_under_amd_v() {
-    two_runs_leave_the_same_trace(Model::Amd);
 }
 
 /// Least, median and most ticks that the measuring guest prints of `what`.

@@ -1,6 +1,7 @@
 //! The demo system under faults: what `cargo xtask run` judges has to hold, one test
 //! for each kind of fault and each emulator.
 use tern_tests::Emulator;
+use xtask::emulator::bochs::Model;
 use xtask::fault::Spec;
 use xtask::run::{Outcome, RunOptions, run};
 
@@ -106,4 +107,59 @@ fn without_a_vote_a_wrong_output_gets_through() {
         line(&outcome, "outputs").contains("wrong")
     });
     assert!(wrong.is_some(), "no seed of 0 to 3 gives a wrong output");
+}
+
+/// A run of the demo system with its plant in a sandbox, on five cores.
+fn in_bochs(model: Model, fault: &str, seed: u64) -> Outcome {
+    let name = format!("test-{model:?}-{fault}-{seed}.trace");
+    let options = RunOptions {
+        bochs: Some(model),
+        fault: fault.parse::<Spec>().unwrap(),
+        seed,
+        // Twice as many as from the first epoch to the fault at most, and a scrub.
+        epochs: 40,
+        trace: Some(std::env::temp_dir().join(name)),
+        ..RunOptions::default()
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    assert!(outcome.verdict.passed(), "{}", outcome.verdict);
+    outcome
+}
+
+#[test]
+fn in_bochs_a_fault_is_repaired_without_an_exit_and_in_the_same_way_every_time_under_vt_x() {
+    let first = in_bochs(Model::Intel, "heap", 2);
+    assert_ne!(line(&first, "pages copied"), "0");
+    assert!(line(&first, "exits").starts_with("0 in every sandbox"));
+    let second = in_bochs(Model::Intel, "heap", 2);
+    assert_eq!(first.verdict.to_string(), second.verdict.to_string());
+    let same = first.trace.to_bytes() == second.trace.to_bytes();
+    assert!(same, "two runs of the same seed differ");
+}
+
+#[test]
+fn in_bochs_a_fault_is_repaired_in_the_same_way_every_time_under_amd_v() {
+    // The replica never ends its job: it is thrown off its code while it runs.
+    let first = in_bochs(Model::Amd, "endless", 3);
+    assert!(line(&first, "detected").contains("no ballot in time"));
+    let second = in_bochs(Model::Amd, "endless", 3);
+    assert_eq!(first.verdict.to_string(), second.verdict.to_string());
+    let same = first.trace.to_bytes() == second.trace.to_bytes();
+    assert!(same, "two runs of the same seed differ");
+}
+
+#[test]
+fn a_plant_outside_the_machine_is_refused_in_bochs_with_the_key_that_helps() {
+    let options = RunOptions {
+        system: Some(xtask::workspace::root().join("systems/pendulum/system.toml")),
+        bochs: Some(Model::Intel),
+        ..RunOptions::default()
+    };
+    let error = run(&options).unwrap_err();
+    assert_eq!(error.code(), 65);
+    assert!(
+        error.to_string().contains("`simulates = \"plant\"`"),
+        "{error}"
+    );
 }
