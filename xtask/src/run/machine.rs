@@ -14,14 +14,6 @@ pub trait Watched {
     /// Its memory.
     fn memory(&self) -> &Memory;
 
-    /// Prepares it to be watched, once it has booted.
-    ///
-    /// # Errors
-    /// If the emulator refuses.
-    fn booted(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     /// Lets it run for some time: of its own where that is exact, else of the host's.
     ///
     /// # Errors
@@ -70,10 +62,6 @@ impl Watched for InQemu {
 
     fn memory(&self) -> &Memory {
         &self.machine.memory
-    }
-
-    fn booted(&mut self) -> Result<()> {
-        self.machine.take_short_turns()
     }
 
     fn pass(&mut self, time: Duration) -> Result<()> {

@@ -94,7 +94,6 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     };
     let host = host.map(|line| link::drive(line, options.seed));
     let directory = session::boot(machine.as_mut())?;
-    machine.booted()?;
     let plant = match (host, simulated) {
         (Some(exchanges), _) => Plant::Host(exchanges),
         (None, Some(channels)) => {
