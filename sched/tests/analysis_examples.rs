@@ -629,6 +629,49 @@ fn a_busy_window_without_end_is_given_up_in_bounded_time() {
     );
 }
 
+/// Jobs of 1 every 3 in a server that has half of the core, g in 2g, 1 late: the window is
+/// over when 2n ≥ 3g + 1, after 1.5g + 1 jobs. The first responds last, after 1 + 2g + 1.
+#[test]
+fn a_window_of_many_jobs_is_searched_to_its_end_and_one_of_too_many_not() {
+    for (gap, response) in [(20, Some(42)), (20_000, Some(40_002)), (60_000, None)] {
+        let context = ServerContext {
+            servers: &[sporadic(gap, 2 * gap)],
+            index: 0,
+            response: Some(span(2 * gap + 1)),
+            costs: &CostTable::NONE,
+        };
+        let mut results = [ThreadResponse::default()];
+        let thread = ThreadModel::periodic(span(1), span(3));
+        thread_responses(&context, &[thread], &mut results);
+        assert_eq!(results[0].response, response.map(span), "gap {gap}");
+    }
+}
+
+/// Asking for all that a server has, a thread never catches up with what it missed in the
+/// gap: there is no end of the window, and no bound.
+#[test]
+fn a_thread_that_asks_for_all_of_a_server_with_gaps_has_no_bound_below_others() {
+    let servers = [sporadic(1, 10), sporadic(5, 20)];
+    let threads = [ThreadModel::periodic(span(5), span(20))];
+    assert_eq!(thread_table(&servers, 1, &threads)[0].0, None);
+    // On top nothing is missed but the gap.
+    assert_eq!(
+        thread_table(&servers[1..], 0, &threads),
+        [(Some(20), Bound::DavisBurns)]
+    );
+}
+
+/// No work is done as soon as it is there.
+#[test]
+fn a_thread_without_work_responds_after_its_jitter() {
+    let idle = ThreadModel {
+        jitter: span(70),
+        ..ThreadModel::periodic(span(0), span(1))
+    };
+    let servers = [sporadic(1, 2_000_000)];
+    assert_eq!(thread_table(&servers, 0, &[idle])[0].0, Some(70));
+}
+
 fn copying() -> Copying {
     Copying {
         pages: 20,

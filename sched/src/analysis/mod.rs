@@ -17,6 +17,7 @@ mod across;
 mod admission;
 mod channel;
 mod cost;
+mod level;
 mod recovery;
 mod servers;
 mod supply;
@@ -29,7 +30,7 @@ pub use cost::CostTable;
 pub use recovery::{
     Copying, RecoveryBound, RecoveryObstacle, pages_in, recovery_bound, recovery_epochs,
 };
-pub use servers::{ServerModel, ServerResponses, server_responses};
+pub use servers::{ServerModel, ServerResponses, server_response, server_responses};
 pub use supply::Supply;
 pub use threads::{Bound, ServerContext, ThreadModel, ThreadResponse, thread_responses};
 
@@ -54,16 +55,16 @@ impl Steps {
 }
 
 /// The least fixed point of `next` at or above `start`, for `next` monotonic with
-/// `next(start) >= start`.
+/// `next(start) >= start`; `next` may take steps of its own, and end the search.
 fn least_fixed_point(
     start: u64,
     steps: &mut Steps,
-    mut next: impl FnMut(u64) -> u64,
+    mut next: impl FnMut(u64, &mut Steps) -> Option<u64>,
 ) -> Option<u64> {
     let mut value = start;
     loop {
         steps.take()?;
-        let following = next(value).max(value);
+        let following = next(value, steps)?.max(value);
         if following == value {
             return Some(value);
         }

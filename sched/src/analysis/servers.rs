@@ -4,7 +4,8 @@
 //! (C, T) does; that is what its rules are for (Sprunt, Sha, Lehoczky 1989; Stanovich et
 //! al. 2010). So servers are analysed as such tasks, whatever their threads do, waiting
 //! included. An I/O server interferes by its demand bound (Danish, Li, West 2011).
-use super::{CostTable, HORIZON, Steps, least_fixed_point, scale_up, utilization};
+use super::level::Level;
+use super::{CostTable, Steps, scale_up};
 use crate::ServerKind;
 use tern_units::Duration;
 
@@ -115,143 +116,63 @@ pub fn server_responses<'a>(
     servers: &'a [ServerModel],
     costs: &'a CostTable,
 ) -> ServerResponses<'a> {
-    let any_raised = servers.iter().any(|server| server.raised_to.is_some());
     ServerResponses {
-        servers,
-        costs,
-        activation: costs.activation().as_nanos(),
-        any_raised,
-        next: 0,
-        utilization: 0,
-        previous: None,
+        level: Level::top(servers, costs),
     }
+}
+
+/// The same of one server, with `own` in place of the one at `index`: without the
+/// responses of all servers above.
+#[must_use]
+pub fn server_response(
+    servers: &[ServerModel],
+    index: usize,
+    own: &ServerModel,
+    costs: &CostTable,
+) -> Option<Duration> {
+    response(own, &mut Level::of(servers, index, own, costs))
 }
 
 /// Iterator over response times; see [`server_responses`].
 #[derive(Clone, Debug)]
 pub struct ServerResponses<'a> {
-    servers: &'a [ServerModel],
-    costs: &'a CostTable,
-    activation: u64,
-    any_raised: bool,
-    next: usize,
-    /// Of the servers before `next`.
-    utilization: u128,
-    /// End of the busy window, and blocking, of the server before `next`.
-    previous: Option<(u64, u64)>,
+    level: Level<'a>,
 }
 
 impl Iterator for ServerResponses<'_> {
     type Item = Option<Duration>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let index = self.next;
-        let own = self.servers.get(index)?;
-        self.next += 1;
-        if !own.is_valid() {
-            self.utilization = u128::MAX;
-            return Some(None);
-        }
-        let above = self.utilization;
-        self.utilization = above.saturating_add(utilization(
-            own.cost(self.activation),
-            own.period.as_nanos(),
-        ));
-        let previous = self.previous.take();
-        if self.utilization > 1 << 64 {
-            return Some(None);
-        }
-        Some(self.response(index, own, above, previous))
+        let response = response(self.level.own()?, &mut self.level);
+        self.level.descend();
+        Some(response)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.servers.len() - self.next;
+        let left = self.level.left();
         (left, Some(left))
     }
 }
 
 impl ExactSizeIterator for ServerResponses<'_> {}
 
-impl ServerResponses<'_> {
-    fn response(
-        &mut self,
-        index: usize,
-        own: &ServerModel,
-        utilization_above: u128,
-        previous: Option<(u64, u64)>,
-    ) -> Option<Duration> {
-        let cost = own.cost(self.activation);
-        let period = own.period.as_nanos();
-        let jitter = own.jitter.as_nanos();
-        let blocking = blocking(self.servers, index, self.costs);
-        let alone = blocking.saturating_add(cost);
-        // Any lower bound is a valid start (Sjödin and Hansson, "Improved response-time
-        // analysis calculations", RTSS 1998). The interference is at least linear.
-        let mut start = match previous {
-            Some((completion, at_least)) if !self.any_raised && blocking >= at_least => {
-                completion.saturating_add(cost)
-            }
-            _ => {
-                let linear = (u128::from(alone) << 64) / ((1 << 64) - utilization_above).max(1);
-                u64::try_from(linear).unwrap_or(u64::MAX)
-            }
-        };
-        let mut worst = 0;
-        let mut demand = alone;
-        let mut arrival = 0_u64;
-        let mut steps = Steps::new();
-        loop {
-            if start >= HORIZON {
-                return None;
-            }
-            let completion = least_fixed_point(start, &mut steps, |window| {
-                demand.saturating_add(interference(self.servers, index, window, self.activation))
-            })?;
-            // The next server runs only when this window is over.
-            self.previous = Some((completion, blocking));
-            // The completion counts from the first release, J after the first arrival.
-            let done = completion.saturating_add(jitter);
-            worst = worst.max(done - arrival);
-            arrival = arrival.checked_add(period)?;
-            if done <= arrival {
-                return Some(Duration::from_nanos(worst));
-            }
-            demand = demand.saturating_add(cost);
-            start = completion.saturating_add(cost);
-        }
+fn response(own: &ServerModel, level: &mut Level<'_>) -> Option<Duration> {
+    if level.is_overloaded(own) {
+        return None;
     }
-}
-
-/// The longest time that lower priorities may hold up the server at `index`.
-pub(super) fn blocking(servers: &[ServerModel], index: usize, costs: &CostTable) -> u64 {
-    let own = servers
-        .get(index)
-        .map_or(0, |server| server.blocking.as_nanos());
-    let below = match servers.len() > index + 1 {
-        true => costs.longest_non_preemptible.as_nanos(),
-        false => 0,
-    };
-    own.saturating_add(below)
-}
-
-/// The interference on the server at `index` in a window of this length.
-pub(super) fn interference(
-    servers: &[ServerModel],
-    index: usize,
-    window: u64,
-    activation: u64,
-) -> u64 {
-    interferers(servers, index).fold(0, |sum: u64, server| {
-        sum.saturating_add(server.interference(window, activation))
-    })
-}
-
-/// Those above, and those below that may be raised to where they interfere.
-pub(super) fn interferers(
-    servers: &[ServerModel],
-    index: usize,
-) -> impl Iterator<Item = &ServerModel> {
-    let (above, rest) = servers.split_at(index.min(servers.len()));
-    let raised = move |server: &&ServerModel| server.raised_to.is_some_and(|to| to <= index);
-    above.iter().chain(rest.iter().skip(1).filter(raised))
+    let cost = level.cost(own);
+    let period = own.period.as_nanos();
+    let jitter = own.jitter.as_nanos();
+    let mut steps = Steps::new();
+    let (mut worst, mut arrival, mut demand) = (0, 0_u64, cost);
+    loop {
+        // The completion counts from the first release, J after the first arrival.
+        let done = level.end_of(demand, &mut steps)?.saturating_add(jitter);
+        worst = worst.max(done - arrival);
+        arrival = arrival.checked_add(period)?;
+        if done <= arrival {
+            return Some(Duration::from_nanos(worst));
+        }
+        demand = demand.saturating_add(cost);
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! Two bounds, of which the tighter valid one is reported by name. Both treat the
 //! threads of a server as tasks under fixed priorities, in order of precedence.
+use super::level::{Level, interferers};
 use super::{
-    CostTable, HORIZON, ServerModel, Steps, Supply, least_fixed_point, servers, utilization,
+    CostTable, HORIZON, MAX_STEPS, ServerModel, Steps, Supply, least_fixed_point, utilization,
 };
 use crate::ServerKind;
 use tern_units::Duration;
@@ -85,7 +86,7 @@ impl ServerContext<'_> {
                 let periods = window.div_ceil(server.period.as_nanos().max(1));
                 periods.saturating_mul(u64::from(server.activations.max(1)))
             };
-            let all = servers::interferers(self.servers, self.index)
+            let all = interferers(self.servers, self.index)
                 .fold(activations(own), |sum: u64, server| {
                     sum.saturating_add(activations(server))
                 });
@@ -103,7 +104,9 @@ impl ServerContext<'_> {
 /// T_s − C_s, takes k + 1 = ⌈L/C_s⌉ periods of the server; the gaps of the first k count in
 /// full, and interference of other servers only in the last:
 /// w = L + k(T_s − C_s) + B_s + Σ_X I_X(max(0, w − kT_s)), R = w + (T_s − C_s) + J − qT.
-/// Assumes that the server's response time is at most its period.
+/// Assumes that the server's response time is at most its period. With v = w − kT_s that is
+/// v = (L − kC_s) + B_s + Σ_X I_X(v): the time from which on the server works at what is
+/// left for the last period, searched for on its own and once for each amount.
 ///
 /// *Supply*: w = sbf⁻¹(L(w)), R = w + J − qT. Assumes only that it is bounded.
 ///
@@ -119,15 +122,20 @@ pub fn thread_responses(
     threads: &[ThreadModel],
     results: &mut [ThreadResponse],
 ) {
-    let supply = context.supply();
     let count = threads.len().min(results.len());
+    results[..count].fill(ThreadResponse::default());
+    let (Some(supply), Some(server)) = (context.supply(), context.servers.get(context.index))
+    else {
+        return;
+    };
+    let mut level = Level::of(context.servers, context.index, server, context.costs);
     for index in 0..count {
-        results[index] = ThreadResponse::default();
         let (above, rest) = results.split_at_mut(index);
-        let Some(supply) = supply else { continue };
-        let analysis = Analysis {
-            context,
+        let mut analysis = Analysis {
+            server,
+            in_time: context.response.is_some_and(|it| it <= server.period),
             supply,
+            level: &mut level,
             threads,
             above,
         };
@@ -166,84 +174,116 @@ enum Suspension {
     Blocking,
 }
 
-struct Analysis<'a> {
-    context: &'a ServerContext<'a>,
+struct Analysis<'a, 'b> {
+    server: &'a ServerModel,
+    /// Whether the server's response time is at most its period.
+    in_time: bool,
     supply: Supply,
+    level: &'a mut Level<'b>,
     threads: &'a [ThreadModel],
     /// The results for the threads of higher precedence.
     above: &'a [ThreadResponse],
 }
 
-impl Analysis<'_> {
-    fn response(&self, index: usize, bound: Bound, form: Suspension) -> Option<Duration> {
+impl Analysis<'_, '_> {
+    fn response(&mut self, index: usize, bound: Bound, form: Suspension) -> Option<Duration> {
         let own = &self.threads[index];
-        let server = self.context.servers.get(self.context.index)?;
-        let server_period = server.period.as_nanos();
         let period = own.period.as_nanos();
-        if period == 0 || (bound == Bound::DavisBurns && self.context.response? > server.period) {
+        if period == 0 || (bound == Bound::DavisBurns && !self.in_time) {
             return None;
         }
-        if server.kind == ServerKind::Io && !own.suspension.is_zero() {
+        if self.server.kind == ServerKind::Io && !own.suspension.is_zero() {
             return None;
         }
         if form != Suspension::Execution && !self.suspensions_are_short(index) {
             return None;
         }
-        let (capacity, gap) = self.supply.capacity_and_gap();
-        let offered = utilization(capacity, server_period);
+        let (capacity, _) = self.supply.capacity_and_gap();
+        let offered = utilization(capacity, self.server.period.as_nanos());
         let asked = self.asked(index, form);
-        let waiting = utilization(own.suspension.as_nanos(), period);
         if asked > offered {
             return None;
         }
-        let absence = match bound {
-            Bound::DavisBurns => gap,
-            Bound::Supply => 0,
-        };
-        let blocking =
-            servers::blocking(self.context.servers, self.context.index, self.context.costs);
-        let activation = self.context.costs.activation().as_nanos();
+        let late = own.jitter.saturating_add(self.absence(bound)).as_nanos();
         let each = own.wcet.saturating_add(own.suspension).as_nanos();
-        let once = self.blocked_by_suspension(index, form);
-
+        let mut demand = self.blocked_by_suspension(index, form).saturating_add(each);
         let mut steps = Steps::new();
-        let mut finish = |start: u64, demand: u64| {
-            least_fixed_point(start, &mut steps, |window| {
-                let load = demand.saturating_add(self.load(index, window, absence, form));
-                match bound {
-                    Bound::Supply => self.supply.time_for(Duration::from_nanos(load)).as_nanos(),
-                    Bound::DavisBurns => {
-                        let whole = load.div_ceil(capacity).saturating_sub(1);
-                        let last = window.saturating_sub(whole.saturating_mul(server_period));
-                        let interference = servers::interference(
-                            self.context.servers,
-                            self.context.index,
-                            last,
-                            activation,
-                        );
-                        load.saturating_add(whole.saturating_mul(gap))
-                            .saturating_add(blocking)
-                            .saturating_add(interference)
-                    }
-                }
-            })
-        };
-        let late = own.jitter.as_nanos().saturating_add(absence);
-        let mut demand = once.saturating_add(each);
-        let (mut worst, mut arrival, mut start) = (0, 0_u64, demand);
+        let (mut worst, mut arrival, mut end) = (0, 0_u64, demand);
         loop {
-            start = finish(start, demand)?;
-            let done = start.checked_add(late).filter(|done| *done < HORIZON)?;
+            end = self.finish(index, bound, form, end, demand, &mut steps)?;
+            let done = end.checked_add(late).filter(|done| *done < HORIZON)?;
             worst = worst.max(done - arrival);
             arrival = arrival.checked_add(period)?;
             if done <= arrival {
                 return Some(Duration::from_nanos(worst));
             }
-            if asked.saturating_add(waiting) > offered {
+            let first = arrival == period;
+            if first && demand > 0 && !self.window_may_end(own, bound, offered, asked) {
                 return None;
             }
             demand = demand.saturating_add(each);
         }
+    }
+
+    /// How long the server may be absent before the window begins.
+    fn absence(&self, bound: Bound) -> Duration {
+        let (_, gap) = self.supply.capacity_and_gap();
+        match bound {
+            Bound::DavisBurns => Duration::from_nanos(gap),
+            Bound::Supply => Duration::ZERO,
+        }
+    }
+
+    /// When this much of the thread's own work is done: the least solution of the
+    /// equation for w at or above `start`.
+    fn finish(
+        &mut self,
+        index: usize,
+        bound: Bound,
+        form: Suspension,
+        start: u64,
+        demand: u64,
+        steps: &mut Steps,
+    ) -> Option<u64> {
+        let absence = self.absence(bound).as_nanos();
+        let (capacity, _) = self.supply.capacity_and_gap();
+        least_fixed_point(start, steps, |window, steps| {
+            let load = demand.saturating_add(self.load(index, window, absence, form));
+            Some(match bound {
+                Bound::Supply => self.supply.time_for(Duration::from_nanos(load)).as_nanos(),
+                Bound::DavisBurns => {
+                    let whole = load.div_ceil(capacity).saturating_sub(1);
+                    let last = self.level.end_of(load - whole * capacity, steps)?;
+                    whole
+                        .saturating_mul(self.server.period.as_nanos())
+                        .saturating_add(last)
+                }
+            })
+        })
+    }
+
+    /// Whether the window may be over within [`MAX_STEPS`] jobs, each of which takes a step
+    /// at least: a necessary test, so that those that are not need no search.
+    ///
+    /// With U = C_s/T_s offered and u of it asked, the thread's own suspension included, both
+    /// bounds give L/U + x at least, absence included: x is the gap for the supply
+    /// bound, and B + Σ I(1) for that of Davis and Burns. L has n jobs of its own and at
+    /// least the share of those above of that time. So n jobs are done within nT only if
+    /// nT(U − u) ≥ xU.
+    fn window_may_end(&self, own: &ThreadModel, bound: Bound, offered: u128, asked: u128) -> bool {
+        let waiting = utilization(own.suspension.as_nanos(), own.period.as_nanos());
+        let Some(spare) = offered.checked_sub(asked.saturating_add(waiting)) else {
+            return false;
+        };
+        let behind = match bound {
+            Bound::DavisBurns => self.level.held_up(1),
+            Bound::Supply => self.supply.capacity_and_gap().1,
+        };
+        // The shares are rounded down: what is spare may be one unit more.
+        let gained = (spare + 1)
+            .saturating_mul(u128::from(own.period.as_nanos()))
+            .saturating_mul(u128::from(MAX_STEPS));
+        u128::from(behind) * offered <= gained
     }
 
     /// What threads of higher precedence ask of the server in a window of this length.

@@ -2,8 +2,8 @@
 //! that its description gives to the kernel.
 use tern_config::{Server, ServerKind, System};
 use tern_sched::analysis::{
-    Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_responses,
-    thread_responses,
+    Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_response,
+    server_responses, thread_responses,
 };
 use tern_units::Duration;
 
@@ -208,9 +208,7 @@ impl<'a> Core<'a> {
     }
 
     fn response(&self, server: usize) -> Option<Duration> {
-        server_responses(&self.servers, self.costs)
-            .nth(server)
-            .flatten()
+        server_response(&self.servers, server, &self.servers[server], self.costs)
     }
 
     fn context(&self, server: usize, response: Option<Duration>) -> ServerContext<'_> {
@@ -250,10 +248,12 @@ impl<'a> Core<'a> {
         if !applies {
             return None;
         }
-        let mut core = self.clone();
-        core.servers[server].budget = thread.wcet;
-        core.servers[server].jitter = thread.jitter;
-        core.response(server)
+        let job = ServerModel {
+            budget: thread.wcet,
+            jitter: thread.jitter,
+            ..*own
+        };
+        server_response(&self.servers, server, &job, self.costs)
     }
 }
 
