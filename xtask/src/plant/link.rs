@@ -1,6 +1,6 @@
 //! The plant's end of the serial line: answers each command with the next sample, in
 //! lock-step, on a thread of its own.
-use super::Exchange;
+use super::{Exchange, Motion};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -36,8 +36,10 @@ fn serve(
             let Some(Frame::Command(command)) = decoder.push(*byte) else {
                 continue;
             };
-            let exchange = Exchange::with(&mut pendulum, command);
-            line.write_all(&frame(command.epoch + 1, exchange.measured))?;
+            let motion = Motion::after(&mut pendulum, &command);
+            line.write_all(&frame(command.epoch + 1, motion.measured))?;
+            let motion = Some(motion);
+            let exchange = Exchange { command, motion };
             if exchanges.send(exchange).is_err() {
                 return Ok(());
             }
@@ -99,7 +101,10 @@ mod tests {
             let exchange = exchanges.recv().unwrap();
             assert_eq!(answer.number, epoch + 1);
             assert_eq!(exchange.command.epoch, epoch);
-            assert_eq!(answer.words[sample::ANGLE], exchange.measured.1.to_bits());
+            assert_eq!(
+                answer.words[sample::ANGLE],
+                exchange.motion.unwrap().measured.1.to_bits()
+            );
         }
     }
 }

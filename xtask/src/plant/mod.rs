@@ -5,6 +5,6 @@ pub mod link;
 pub mod reference;
 pub mod tap;
 
-pub use exchange::Exchange;
+pub use exchange::{Exchange, Motion};
 pub use reference::Reference;
 pub use tap::Tap;

@@ -16,6 +16,9 @@ impl Default for Reference {
 }
 
 impl Reference {
+    /// The program that does the same in the machine.
+    pub const PROGRAM: &str = "controller";
+
     /// A controller before its first job.
     #[must_use]
     pub fn new() -> Self {

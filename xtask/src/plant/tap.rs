@@ -1,9 +1,9 @@
 //! Reading along: the exchanges of an arbitrator with a plant in a sandbox, from the
 //! channels that they pass through, without anybody noticing.
 //!
-//! The plant's state is not in them. It is computed here from the same commands, by the
-//! same code: so it is also seen that the plant answers as it should.
-use super::Exchange;
+//! The plant's state is not in them. A pendulum's is computed here from the same commands,
+//! by the same code: so it is also seen that it answers as it should.
+use super::{Exchange, Motion};
 use crate::emulator::{Directory, Memory};
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
@@ -19,11 +19,12 @@ pub struct Tap {
     output: Direction,
     input: Direction,
     waiting: VecDeque<Command>,
-    pendulum: Pendulum,
+    pendulum: Option<Pendulum>,
 }
 
 impl Tap {
-    /// Of the pendulum of `seed` behind a device with `channels`.
+    /// Of a device with `channels`, and `pendulum` behind it as at its start; or some other
+    /// plant.
     ///
     /// # Errors
     /// If the machine's directory does not know the channels.
@@ -31,13 +32,13 @@ impl Tap {
         directory: &Directory,
         system: &System,
         channels: DeviceChannels,
-        seed: u64,
+        pendulum: Option<Pendulum>,
     ) -> Result<Self> {
         Ok(Self {
             output: Direction::new(directory, system, channels.output)?,
             input: Direction::new(directory, system, channels.input)?,
             waiting: VecDeque::new(),
-            pendulum: Pendulum::new(seed),
+            pendulum,
         })
     }
 
@@ -69,15 +70,16 @@ impl Tap {
                 "the plant has sent sample {number}, which nobody asked for"
             )));
         };
-        let exchange = Exchange::with(&mut self.pendulum, command);
-        if sample.words != plant::words(exchange.measured) {
+        let pendulum = self.pendulum.as_mut();
+        let motion = pendulum.map(|pendulum| Motion::after(pendulum, &command));
+        if motion.is_some_and(|motion| sample.words != plant::words(motion.measured)) {
             return Err(Error::failure(format!(
                 "the plant has answered epoch {} otherwise than the host's: was it built from \
                  the same source?",
                 command.epoch
             )));
         }
-        Ok(exchange)
+        Ok(Exchange { command, motion })
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
                 output: direction(0),
                 input: direction(8 * WORDS as u64),
                 waiting: VecDeque::new(),
-                pendulum: Pendulum::new(seed),
+                pendulum: Some(Pendulum::new(seed)),
             }
         }
 
@@ -235,7 +237,7 @@ mod tests {
                 panic!("{seen:?}")
             };
             assert_eq!(exchange.command, command(epoch));
-            assert_eq!(exchange.angle, plant.angle());
+            assert_eq!(exchange.motion.unwrap().angle, plant.angle());
         }
     }
 

@@ -29,8 +29,6 @@ pub struct Evidence<'a> {
     pub differing_at_end: Option<Vec<(usize, usize)>>,
     /// The trace.
     pub trace: &'a Trace,
-    /// The largest angle of the pendulum, rad.
-    pub worst_angle: f64,
 }
 
 /// When and how the vote found a replica wrong.
@@ -264,10 +262,21 @@ impl Evidence<'_> {
         (misses, while_out)
     }
 
-    /// Compares every released output with the reference, which gets the same inputs:
-    /// sample E − 1 in epoch E wherever the trace says that it came in time.
+    /// Outputs that were released.
     #[must_use]
-    pub fn outputs(&self) -> Outputs {
+    pub fn released(&self) -> u64 {
+        let released = |exchange: &&Exchange| exchange.command.count > 0;
+        self.exchanges.iter().filter(released).count() as u64
+    }
+
+    /// Compares every released output with the reference, which gets the same inputs:
+    /// sample E − 1 in epoch E wherever the trace says that it came in time. `None` of a
+    /// program other than the pendulum's controller.
+    #[must_use]
+    pub fn outputs(&self) -> Option<Outputs> {
+        if self.set().program != Reference::PROGRAM {
+            return None;
+        }
         let mut fresh = BTreeMap::new();
         for (_, _, event) in self.events() {
             if let Event::Input {
@@ -283,7 +292,10 @@ impl Evidence<'_> {
         let samples: BTreeMap<u64, (f64, f64)> = self
             .exchanges
             .iter()
-            .map(|exchange| (exchange.command.epoch + 1, exchange.measured))
+            .filter_map(|exchange| {
+                let measured = exchange.motion?.measured;
+                Some((exchange.command.epoch + 1, measured))
+            })
             .collect();
         let mut reference = Reference::new();
         let mut outputs = Outputs::default();
@@ -327,7 +339,7 @@ impl Evidence<'_> {
                 }
             }
         }
-        outputs
+        Some(outputs)
     }
 
     /// Every event of the trace, with the index of its sandbox and its time.

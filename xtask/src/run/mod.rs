@@ -23,12 +23,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tern_config::{DeviceChannels, Runs, System};
+use tern_pendulum::Pendulum;
 use tern_trace::Trace;
 
 /// What the hypervisor prints once the machine can be watched.
 const READY: &str = "directory at 0x";
 /// Host time a run may take beyond its epochs.
 const START_ALLOWANCE: Duration = Duration::from_secs(40);
+/// The program that is the pendulum.
+const PENDULUM: &str = "pendulum";
 /// How much slower than real time a machine may run.
 const SLOWNESS: u32 = 8;
 /// The same in Bochs, where a core's idle time costs as much as its work.
@@ -96,8 +99,8 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     let directory = session::boot(machine.as_mut())?;
     let plant = match (host, simulated) {
         (Some(exchanges), _) => Plant::Host(exchanges),
-        (None, Some(channels)) => {
-            Plant::Sandbox(Tap::new(&directory, &system, channels, options.seed)?)
+        (None, Some((channels, pendulum))) => {
+            Plant::Sandbox(Box::new(Tap::new(&directory, &system, channels, pendulum)?))
         }
         (None, None) => return Err(Error::failure("no line to the plant")),
     };
@@ -195,19 +198,25 @@ fn description_file(options: &RunOptions) -> PathBuf {
     file.unwrap_or_else(|| workspace::root().join(demo))
 }
 
-/// The channels to the plant of the watched set, if a program simulates it: that program's
-/// argument becomes the seed.
-fn simulated(system: &mut System, set: usize, seed: u64) -> Option<DeviceChannels> {
+/// The channels to the plant of the watched set, if a program simulates it, and the same
+/// plant if that is the pendulum. The program's argument becomes the seed.
+fn simulated(
+    system: &mut System,
+    set: usize,
+    seed: u64,
+) -> Option<(DeviceChannels, Option<Pendulum>)> {
     let device = system.replica_sets[set].device?;
     let channels = system.devices.get(device as usize)?.channels?;
     let place = system.plant(device)?;
     let sandbox = system.sandboxes.get_mut(place.sandbox as usize)?;
     let server = sandbox.servers.get_mut(place.server as usize)?;
     let thread = server.threads.get_mut(place.thread as usize)?;
-    if let Runs::Program { argument, .. } = &mut thread.runs {
-        *argument = seed;
-    }
-    Some(channels)
+    let Runs::Program { file, argument, .. } = &mut thread.runs else {
+        return None;
+    };
+    *argument = seed;
+    let pendulum = (file == PENDULUM).then(|| Pendulum::new(seed));
+    Some((channels, pendulum))
 }
 
 fn plant_is_outside(file: &Path, system: &System, set: usize) -> Error {

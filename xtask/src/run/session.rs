@@ -30,7 +30,7 @@ pub(super) enum Plant {
     /// At the plant's end: it is on the host.
     Host(Receiver<Exchange>),
     /// On their way: it is in a sandbox.
-    Sandbox(Tap),
+    Sandbox(Box<Tap>),
 }
 
 impl Plant {
@@ -255,7 +255,6 @@ impl<'a> Session<'a> {
             self.system,
             notes.collect(),
         )?;
-        let angles = self.exchanges.iter().map(|exchange| exchange.angle.abs());
         let evidence = Evidence {
             system: self.system,
             set: self.set,
@@ -265,7 +264,6 @@ impl<'a> Session<'a> {
             violations,
             differing_at_end: differing,
             trace: &trace,
-            worst_angle: angles.fold(0.0, f64::max),
         };
         let verdict = Verdict::of(&evidence);
         self.machine.quit()?;

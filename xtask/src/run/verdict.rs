@@ -1,5 +1,6 @@
 //! The verdict: what has to hold for a run to count as passed, and what was seen.
-use super::evidence::{Evidence, Repair, Sign};
+use super::evidence::{Evidence, Outputs, Repair, Sign};
+use crate::emulator::ExitCounts;
 use std::fmt;
 use tern_abi::directory::ExitReason;
 use tern_config::Voting;
@@ -174,8 +175,38 @@ impl Verdict {
     }
 
     fn outputs(&mut self, evidence: &Evidence<'_>) {
-        let outputs = evidence.outputs();
         let expected = evidence.exchanges.len() as u64;
+        match evidence.outputs() {
+            Some(outputs) => self.compared(expected, &outputs),
+            None => {
+                let released = evidence.released();
+                let holds = released == expected && expected > 0;
+                let seen = format!("{released} of {expected} released");
+                self.require("outputs", holds, seen);
+            }
+        }
+        let motions = || {
+            let exchanges = evidence.exchanges.iter();
+            exchanges.filter_map(|it| Some((it.command.epoch, it.motion?)))
+        };
+        if motions().next().is_some() {
+            let fallen = motions().find(|(_, motion)| motion.fallen);
+            let angles = motions().map(|(_, motion)| motion.angle.abs());
+            let worst = angles.fold(0.0, f64::max).to_degrees();
+            let seen = match fallen {
+                None => format!("throughout, at most {worst:.2}° off"),
+                Some((epoch, _)) => format!("no: fell in epoch {epoch}"),
+            };
+            self.require("pendulum upright", fallen.is_none(), seen);
+        }
+        let stale = evidence
+            .exchanges
+            .last()
+            .map_or(0, |last| last.command.status.stale);
+        self.tell("stale inputs", stale.to_string());
+    }
+
+    fn compared(&mut self, expected: u64, outputs: &Outputs) {
         let released = outputs.released;
         let seen = match outputs.first {
             None => format!("{released} of {expected} released, all as computed on the host"),
@@ -195,20 +226,6 @@ impl Verdict {
         };
         let holds = outputs.wrong == 0 && outputs.released == expected && expected > 0;
         self.require("outputs", holds, seen);
-        let fallen = evidence.exchanges.iter().find(|exchange| exchange.fallen);
-        let seen = match fallen {
-            None => format!(
-                "throughout, at most {:.2}° off",
-                evidence.worst_angle.to_degrees()
-            ),
-            Some(exchange) => format!("no: fell in epoch {}", exchange.command.epoch),
-        };
-        self.require("pendulum upright", fallen.is_none(), seen);
-        let stale = evidence
-            .exchanges
-            .last()
-            .map_or(0, |last| last.command.status.stale);
-        self.tell("stale inputs", stale.to_string());
     }
 
     fn disturbance(&mut self, evidence: &Evidence<'_>) {
@@ -247,26 +264,43 @@ impl Verdict {
         self.require("sandboxes stopped", stopped.is_empty(), seen);
     }
 
+    /// The exits of each sandbox by reason: its kernel's start makes some, its jobs none.
     fn exits(&mut self, evidence: &Evidence<'_>) {
+        let none = ExitCounts::default();
         // A sandbox without an APIC of its own reaches it by hypercalls from its start on.
         let by_hypercall = evidence
             .exits
             .iter()
             .any(|(first, _)| first.of(ExitReason::ApicHypercall) > 0);
-        let mut seen = Vec::new();
-        let mut holds = true;
-        for (sandbox, (first, last)) in evidence.system.sandboxes.iter().zip(&evidence.exits) {
-            for (reason, count) in last.since(*first) {
-                holds &= by_hypercall && reason == ExitReason::ApicHypercall;
-                seen.push(format!("{} {} {count}", sandbox.name, reason.name()));
+        let told = |since: ExitCounts, until: ExitCounts| {
+            let counts = until.since(since);
+            let counts = counts.map(|(reason, count)| format!("{} {count}", reason.name()));
+            let counts: Vec<_> = counts.collect();
+            match counts.is_empty() {
+                true => "none".into(),
+                false => counts.join(", "),
             }
-        }
-        let text = match (seen.is_empty(), by_hypercall) {
-            (true, _) => "0 in every sandbox between the first and the last epoch".into(),
-            (false, true) => format!("{} (no x2APIC here)", seen.join(", ")),
-            (false, false) => seen.join(", "),
         };
-        self.require("exits", holds, text);
+        let exits = evidence.exits.iter();
+        let mut steady = exits
+            .flat_map(|(first, last)| last.since(*first))
+            .peekable();
+        let none_at_all = steady.peek().is_none();
+        let holds = steady.all(|(reason, _)| by_hypercall && reason == ExitReason::ApicHypercall);
+        let seen = match (none_at_all, holds) {
+            (true, _) => "0 in every sandbox between the first and the last epoch",
+            (false, true) => "only to the APIC, as there is no x2APIC here",
+            (false, false) => "between the first and the last epoch too",
+        };
+        self.require("exits", holds, seen);
+        for (sandbox, (first, last)) in evidence.system.sandboxes.iter().zip(&evidence.exits) {
+            let (start, epochs) = (told(none, *first), told(*first, *last));
+            let name = &sandbox.name;
+            self.tell(
+                "",
+                format!("{name}: at its start {start}; in the epochs {epochs}"),
+            );
+        }
     }
 
     fn trace(&mut self, evidence: &Evidence<'_>) {

@@ -1,5 +1,5 @@
 //! The live view: redrawn in a terminal, plain lines elsewhere.
-use crate::plant::Exchange;
+use crate::plant::{Exchange, Motion};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 use tern_abi::plant::{Outcome, Status};
@@ -64,7 +64,12 @@ impl View {
         }
         if !self.terminal {
             if epoch.is_multiple_of(LINE_EPOCHS) {
-                println!("epoch {epoch}: {}; {}", motion(exchange), self.vote(status));
+                let told = exchange.motion.as_ref().map(|it| motion(it) + "; ");
+                println!(
+                    "epoch {epoch}: {}{}",
+                    told.unwrap_or_default(),
+                    self.vote(status)
+                );
             }
             return;
         }
@@ -79,7 +84,10 @@ impl View {
                 bar(epoch + 1, self.epochs),
                 self.epochs
             ),
-            format!("  plant   {}  {}", scale(exchange.angle), motion(exchange)),
+            match &exchange.motion {
+                Some(it) => format!("  plant   {}  {}", scale(it.angle), motion(it)),
+                None => "  plant   in its sandbox".into(),
+            },
             format!(
                 "  vote    {}; stale inputs {}",
                 self.vote(status),
@@ -161,12 +169,12 @@ impl View {
     }
 }
 
-fn motion(exchange: &Exchange) -> String {
-    let state = if exchange.fallen { ", fallen" } else { "" };
-    let degrees = exchange.angle.to_degrees();
+fn motion(motion: &Motion) -> String {
+    let state = if motion.fallen { ", fallen" } else { "" };
+    let degrees = motion.angle.to_degrees();
     format!(
         "angle {degrees:+6.2}°, cart {:+5.2} m{state}",
-        exchange.position
+        motion.position
     )
 }
 
