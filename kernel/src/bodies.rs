@@ -1,7 +1,7 @@
 //! What each thread of the sandbox runs, from the system description.
 use crate::job::{Job, Releases};
 use crate::memory::paging::{AddressSpace, Stack};
-use crate::plant::Plant;
+use crate::plant::{self, Plant};
 use crate::process::{Outcome, Parameters, Process};
 use crate::replica::ReplicaThread;
 use crate::thread::{self, First, Start, ThreadNumber};
@@ -226,7 +226,11 @@ extern "C" fn begin(assignment: u64) -> ! {
     // SAFETY: `prepare` leaked the assignment for this thread alone.
     let assignment = unsafe { *Box::from_raw(assignment as *mut Assignment) };
     match assignment.thread.runs {
-        Runs::Program { simulates, .. } => run_program(assignment, simulates.map(Plant::of)),
+        Runs::Program {
+            simulates: Some(device),
+            ..
+        } => run_plant(assignment, device),
+        Runs::Program { .. } => run_program(assignment),
         Runs::Driver(device) => match serial::serial_port(device) {
             Some(port) => port.drive(),
             None => thread::stop(),
@@ -236,24 +240,21 @@ extern "C" fn begin(assignment: u64) -> ! {
     }
 }
 
-/// A program of its own, until it ends or faults: one job a release, or as a plant one for
-/// each command that has come by then.
-fn run_program(assignment: Assignment, mut plant: Option<Plant>) -> ! {
+/// A program of its own: one job a release, until it ends or faults.
+fn run_program(assignment: Assignment) -> ! {
     let Some(mut process) = assignment.process else {
         thread::stop()
     };
     let mut releases = Releases::of(assignment.thread);
     loop {
         let job = releases.next();
-        let run = |process: &mut Process, number| {
-            process.input_mut()[input::EPOCH] = number;
-            process.input_mut()[input::RELEASE_TIME] = job.release.as_nanos();
-            process.begin_job(number);
-            run_job(process, assignment.number, job);
-        };
-        match &mut plant {
-            None => run(&mut process, job.number),
-            Some(plant) => plant.answer(&mut process, run),
+        let page = process.input_mut();
+        page[input::EPOCH] = job.number;
+        page[input::RELEASE_TIME] = job.release.as_nanos();
+        process.begin_job(job.number);
+        let outcome = process.run_until(Instant::NEVER);
+        if outcome != Outcome::JobDone {
+            end_program(&process, assignment.number, job, outcome);
         }
         job.complete();
         if assignment.records_exits {
@@ -262,12 +263,33 @@ fn run_program(assignment: Assignment, mut plant: Option<Plant>) -> ! {
     }
 }
 
-/// Has a program do a job that is prepared; stops the thread if it cannot.
-fn run_job(process: &mut Process, number: ThreadNumber, job: Job) {
-    let outcome = process.run_until(Instant::NEVER);
-    if outcome == Outcome::JobDone {
-        return;
+/// A plant: at each release one job for each command that has come by then.
+fn run_plant(assignment: Assignment, device: u32) -> ! {
+    let Some(mut process) = assignment.process else {
+        thread::stop()
+    };
+    let mut plant = Plant::of(device);
+    let mut releases = Releases::of(assignment.thread);
+    loop {
+        let job = releases.next();
+        for _ in 0..plant::MOST_COMMANDS {
+            let Some(outcome) = plant.answer_next(&mut process, job.release) else {
+                break;
+            };
+            if outcome != Outcome::JobDone {
+                end_program(&process, assignment.number, job, outcome);
+            }
+        }
+        job.complete();
+        if assignment.records_exits {
+            trace::record_exits();
+        }
     }
+}
+
+/// Records and says why a program does not go on, and ends its thread.
+#[cold]
+fn end_program(process: &Process, number: ThreadNumber, job: Job, outcome: Outcome) -> ! {
     if let Outcome::Fault(fault) = outcome {
         trace::record(Event::Fault {
             class: fault.vector as u16,

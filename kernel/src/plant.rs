@@ -4,9 +4,14 @@
 //! A command is the input of one of its jobs, whose output is the sample that answers.
 use crate::description;
 use crate::line::{End, Line, MOST_BYTES};
-use crate::process::Process;
+use crate::process::{Outcome, Process};
 use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_abi::system_call::{MESSAGE_WORDS, input, output};
+use tern_units::Instant;
+
+/// Commands answered at a release, at most. In lock-step one is outstanding; a plant that
+/// was late catches up.
+pub const MOST_COMMANDS: usize = 8;
 
 /// The plant's end of the exchange.
 #[derive(Debug)]
@@ -38,18 +43,26 @@ impl Plant {
         }
     }
 
-    /// Answers every command that has come: `job` has the program do the job of an epoch.
-    pub fn answer(&mut self, process: &mut Process, mut job: impl FnMut(&mut Process, u64)) {
+    /// Has the program answer the next command that has come, in its time `release`; `None`
+    /// if there is none. Nothing is sent if the program does not end its job.
+    pub fn answer_next(&mut self, process: &mut Process, release: Instant) -> Option<Outcome> {
+        let command = self.next_command()?;
+        put_input(process, &command, release);
+        process.begin_job(command.epoch);
+        let outcome = process.run_until(Instant::NEVER);
+        if outcome == Outcome::JobDone {
+            self.send(command.epoch.wrapping_add(1), process);
+        }
+        Some(outcome)
+    }
+
+    fn next_command(&mut self) -> Option<Command> {
         for _ in 0..MOST_BYTES {
-            let Some(byte) = self.line.receive() else {
-                return;
-            };
-            if let Some(Frame::Command(command)) = self.decoder.push(byte) {
-                put_input(process, &command);
-                job(process, command.epoch);
-                self.send(command.epoch.wrapping_add(1), process);
+            if let Some(Frame::Command(command)) = self.decoder.push(self.line.receive()?) {
+                return Some(command);
             }
         }
+        None
     }
 
     fn send(&self, number: u64, process: &Process) {
@@ -69,8 +82,10 @@ impl Plant {
 }
 
 /// The command as a job's input: fresh if an output was agreed on, else the last stands.
-fn put_input(process: &mut Process, command: &Command) {
+fn put_input(process: &mut Process, command: &Command, release: Instant) {
     let page = process.input_mut();
+    page[input::EPOCH] = command.epoch;
+    page[input::RELEASE_TIME] = release.as_nanos();
     page[input::FRESH] = u64::from(command.count > 0);
     if command.count > 0 {
         page[input::SAMPLE] = command.epoch;

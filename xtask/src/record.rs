@@ -11,16 +11,8 @@ use tern_units::{HostPhysical, TscFrequency};
 /// # Errors
 /// If the entry points outside the machine's memory.
 pub fn core(memory: &Memory, entry: &DirectoryEntry, sandbox: &str) -> Result<Core> {
-    let bytes = memory.bytes(HostPhysical::new(entry.trace), entry.trace_bytes as usize)?;
-    let words: Vec<u64> = bytes
-        .chunks_exact(8)
-        .map(|chunk| {
-            chunk
-                .iter()
-                .rev()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte))
-        })
-        .collect();
+    let count = entry.trace_bytes as usize / 8;
+    let words = memory.many_words(HostPhysical::new(entry.trace), count)?;
     let exits: [u64; ExitReason::ALL.len()] = memory.words(HostPhysical::new(entry.exit_counts))?;
     Ok(Core::from_words(sandbox, &words, &exits))
 }

@@ -78,14 +78,22 @@ impl Memory {
     /// # Errors
     /// If the machine has no memory there.
     pub fn words<const N: usize>(&self, address: HostPhysical) -> Result<[u64; N]> {
-        let bytes = self.bytes(address, N * 8)?;
         let mut words = [0; N];
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            let mut value = [0; 8];
-            value.copy_from_slice(bytes);
-            *word = u64::from_le_bytes(value);
-        }
+        words.copy_from_slice(&self.many_words(address, N)?);
         Ok(words)
+    }
+
+    /// Reads `count` words from `address`, front to back.
+    ///
+    /// # Errors
+    /// If the machine has no memory there.
+    pub fn many_words(&self, address: HostPhysical, count: usize) -> Result<Vec<u64>> {
+        let bytes = self.bytes(address, count * 8)?;
+        let word = |chunk: &[u8]| {
+            let bytes = chunk.iter().rev();
+            bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+        };
+        Ok(bytes.chunks_exact(8).map(word).collect())
     }
 }
 

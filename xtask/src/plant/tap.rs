@@ -113,16 +113,7 @@ impl Direction {
     /// The frames that have passed since the last call.
     fn frames(&mut self, memory: &Memory) -> Result<Vec<Frame>> {
         // Read front to back, the count of bytes first: what it counts is there.
-        let words: Vec<u64> = memory
-            .bytes(self.address, self.bytes)?
-            .chunks_exact(8)
-            .map(|chunk| {
-                chunk
-                    .iter()
-                    .rev()
-                    .fold(0, |word, byte| word << 8 | u64::from(*byte))
-            })
-            .collect();
+        let words = memory.many_words(self.address, self.bytes / 8)?;
         let next = || self.position.receive(words.len(), |at| words[at]);
         let frames = std::iter::from_fn(next).filter_map(|byte| self.decoder.push(byte));
         Ok(frames.collect())

@@ -89,23 +89,39 @@ impl Watched for InQemu {
 /// A machine in Bochs, which runs only when told for how long: so a run is the same
 /// every time.
 #[derive(Debug)]
-pub struct InBochs(pub bochs::Machine);
+pub struct InBochs {
+    machine: bochs::Machine,
+    most: Duration,
+}
+
+impl InBochs {
+    /// A machine that has not begun to run, and may run for `most` of its time.
+    #[must_use]
+    pub const fn new(machine: bochs::Machine, most: Duration) -> Self {
+        Self { machine, most }
+    }
+}
 
 impl Watched for InBochs {
     fn console(&mut self) -> &mut Console {
-        &mut self.0.console
+        &mut self.machine.console
     }
 
     fn memory(&self) -> &Memory {
-        &self.0.memory
+        &self.machine.memory
     }
 
     fn pass(&mut self, time: Duration) -> Result<()> {
-        let ticks = time.as_nanos() * u128::from(TICKS_PER_SECOND) / 1_000_000_000;
-        let ticks = u32::try_from(ticks)
+        let ticks = u32::try_from(ticks_of(time))
             .map_err(|_| Error::failure(format!("{time:?} is more than Bochs runs at a time")))?;
-        self.0.run_for(ticks.max(1))?;
-        self.0.check()
+        let stop = self.machine.run_for(ticks.max(1))?;
+        if u128::from(stop.ticks) > ticks_of(self.most) {
+            let most = self.most;
+            return Err(Error::failure(format!(
+                "the machine did not finish within {most:?} of its time"
+            )));
+        }
+        self.machine.check()
     }
 
     fn stand_still(&mut self) -> Result<()> {
@@ -113,10 +129,14 @@ impl Watched for InBochs {
     }
 
     fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
-        inject_in_bochs(&mut self.0, aim, random)
+        inject_in_bochs(&mut self.machine, aim, random)
     }
 
     fn quit(self: Box<Self>) -> Result<()> {
-        self.0.quit().map(drop)
+        self.machine.quit().map(drop)
     }
+}
+
+fn ticks_of(time: Duration) -> u128 {
+    time.as_nanos() * u128::from(TICKS_PER_SECOND) / 1_000_000_000
 }
