@@ -117,6 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_that_writes_anything_costs_its_reader_nothing_but_sense() {
+        let mut random = 1_u64;
+        let mut position = LinePosition::default();
+        for words in (0..40).cycle().take(100_000) {
+            let chaos = core::cell::Cell::new(random);
+            position.receive(words, |_| {
+                let mut next = chaos.get();
+                next ^= next << 13;
+                next ^= next >> 7;
+                next ^= next << 17;
+                chaos.set(next);
+                if next % 3 == 0 { next } else { next % 64 }
+            });
+            random = chaos.get().wrapping_mul(3) | 1;
+        }
+    }
+
+    #[test]
     fn memory_without_room_is_no_line() {
         assert!(LineWriter::new(&memory(1)).is_none());
         assert_eq!(LinePosition::default().receive(0, |_| 7), None);

@@ -271,10 +271,11 @@ impl Evidence<'_> {
 
     /// Compares every released output with the reference, which gets the same inputs:
     /// sample E − 1 in epoch E wherever the trace says that it came in time. `None` of a
-    /// program other than the pendulum's controller.
+    /// program other than the pendulum's controller, and of its inputs from another plant.
     #[must_use]
     pub fn outputs(&self) -> Option<Outputs> {
-        if self.set().program != Reference::PROGRAM {
+        let known = self.exchanges.iter().all(|it| it.motion.is_some());
+        if self.set().program != Reference::PROGRAM || !known {
             return None;
         }
         let mut fresh = BTreeMap::new();
