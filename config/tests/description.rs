@@ -423,6 +423,11 @@ fn a_simulated_device_gets_a_channel_for_each_direction() {
     assert_eq!(system.derived_channels(), 6);
     assert_eq!(read(FULL).derived_channels(), 4);
     assert_eq!(read(FULL).devices[0].channels, None);
+    // One copy without a vote has the same plant.
+    let single = system.unprotected();
+    assert!(single.references_hold());
+    assert_eq!(single.plant(0), Some(place));
+    assert_eq!(single.derived_channels(), 2 + 2);
 }
 
 #[test]
