@@ -299,3 +299,58 @@ fn hypercalls_without_end() {
 fn a_core_that_never_rests() {
     endured("spin");
 }
+
+/// A guest that reads port 0x60, which is a device of its own; `plant` is a line of the
+/// program in the other sandbox.
+fn reader_of_its_own_port(plant: &str) -> Built {
+    Built::parse(&format!(
+        r#"
+        [system]
+        name = "ports"
+        [[device]]
+        name = "own"
+        port = 0x60
+        port_count = 1
+        interrupt = 1
+        [[sandbox]]
+        name = "other"
+        core = 0
+        memory = "8MiB"
+        [[sandbox.server]]
+        name = "load"
+        budget = "20ms"
+        period = "200ms"
+        [[sandbox.server.thread]]
+        name = "load"
+        wcet = "10ms"
+        period = "200ms"
+        program = "load"
+        {plant}
+        [[sandbox]]
+        name = "reader"
+        core = 1
+        memory = "4MiB"
+        kernel = "guest-hostile"
+        command_line = "port-read"
+        devices = ["own"]
+        [[sandbox.server]]
+        name = "driver"
+        budget = "1ms"
+        period = "10ms"
+        [[sandbox.server.thread]]
+        name = "driver"
+        driver = "own"
+        "#
+    ))
+}
+
+#[test]
+fn the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it() {
+    for (plant, said) in [
+        ("", "[reader] survived: port-read"),
+        ("simulates = \"own\"", "reader stopped: read of port 0x60"),
+    ] {
+        let mut machine = reader_of_its_own_port(plant).start(Emulator::Installed);
+        wait_for(&mut machine, said);
+    }
+}
