@@ -128,7 +128,7 @@ mod tests {
                 next ^= next >> 7;
                 next ^= next << 17;
                 chaos.set(next);
-                if next % 3 == 0 { next } else { next % 64 }
+                if next & 1 == 0 { next } else { next % 64 }
             });
             random = chaos.get().wrapping_mul(3) | 1;
         }
