@@ -37,9 +37,11 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// The end of the chunk if it is used without a break from its activation on.
-    const fn end(self) -> u64 {
-        self.time.saturating_add(self.amount)
+    /// Whether the chunk, if it is used without a break from its activation on, ends at
+    /// `time` or later.
+    #[inline]
+    const fn reaches(self, time: u64) -> bool {
+        time.saturating_sub(self.time) <= self.amount
     }
 
     const fn public(self) -> Replenishment {
@@ -66,9 +68,13 @@ pub struct SporadicServer<const CHUNKS: usize = 16> {
     budget: u64,
     period: u64,
     minimum: u64,
-    first: usize,
-    count: usize,
-    chunks: [Chunk; CHUNKS],
+    /// The first replenishment; the others wait in a ring, in order of time.
+    head: Chunk,
+    /// How many have ever left and entered the ring, which are positions modulo its
+    /// length: 64 bits last for centuries.
+    first: u64,
+    end: u64,
+    ring: [Chunk; CHUNKS],
 }
 
 impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
@@ -93,18 +99,17 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
 
     const fn full(budget: u64, period: u64, minimum: u64, start: u64) -> Self {
         let () = Self::NONEMPTY;
-        let mut chunks = [Chunk { time: 0, amount: 0 }; CHUNKS];
-        chunks[0] = Chunk {
-            time: start,
-            amount: budget,
-        };
         Self {
             budget,
             period,
             minimum,
+            head: Chunk {
+                time: start,
+                amount: budget,
+            },
             first: 0,
-            count: 1,
-            chunks,
+            end: 0,
+            ring: [Chunk { time: 0, amount: 0 }; CHUNKS],
         }
     }
 
@@ -122,13 +127,15 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
 
     /// The replenishments, earliest first. The first is the one in use or next in use.
     pub fn replenishments(&self) -> impl Iterator<Item = Replenishment> + '_ {
-        (0..self.count).map(|position| self.chunks[self.slot(position)].public())
+        let others = (0..self.waiting()).map(|position| self.waiting_at(position));
+        core::iter::once(self.head).chain(others).map(Chunk::public)
     }
 
     /// The first replenishment. There always is one.
     #[must_use]
+    #[inline]
     pub fn head(&self) -> Replenishment {
-        self.chunks[self.first].public()
+        self.head.public()
     }
 
     /// How long the server may run from `now` on before it must be charged: the first
@@ -149,24 +156,24 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// What is taken of a chunk returns at that chunk's own activation time plus T. An
     /// overrun is taken from the chunks that come next, however far in the future, as
     /// often as it takes.
+    #[inline]
     pub fn charge(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
         let mut left = used.as_nanos();
-        if left > self.budget {
-            left = self.charge_whole_rounds(left, &mut posted);
+        if left >= self.head.amount {
+            if left > self.budget {
+                left = self.charge_whole_rounds(left, &mut posted);
+            }
+            while left >= self.head.amount {
+                left -= self.charge_first(&mut posted);
+            }
         }
-        while left >= self.chunks[self.first].amount {
-            left -= self.charge_first(&mut posted);
-        }
-        let head = self.chunks[self.first];
         if left > 0 {
-            let rest = Chunk {
-                time: head.time.saturating_add(left),
-                amount: head.amount - left,
-            };
-            self.chunks[self.first] = rest;
-            self.post(head.time.saturating_add(self.period), left, &mut posted);
+            let returns = self.head.time.saturating_add(self.period);
+            self.head.time = self.head.time.saturating_add(left);
+            self.head.amount -= left;
+            self.post(returns, left, &mut posted);
         }
-        if self.chunks[self.first].amount < self.minimum {
+        if self.head.amount < self.minimum {
             self.delay_head();
         }
     }
@@ -176,31 +183,68 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// server without bound.
     ///
     /// Budget that waited unused is as if it were activated now.
+    #[inline]
     pub fn unblock(&mut self, now: Instant) {
-        let head = &mut self.chunks[self.first];
-        if head.time < now.as_nanos() {
-            head.time = now.as_nanos();
+        if self.head.time < now.as_nanos() {
+            self.head.time = now.as_nanos();
             self.merge_touched_by_head();
         }
     }
 
-    const fn slot(&self, position: usize) -> usize {
-        let slot = self.first + position;
-        if slot >= CHUNKS { slot - CHUNKS } else { slot }
+    /// How many replenishments there are beside the first: at most `CHUNKS` − 1.
+    #[inline]
+    const fn waiting(&self) -> u64 {
+        self.end.wrapping_sub(self.first)
+    }
+
+    #[inline]
+    const fn slot(position: u64) -> usize {
+        (position % CHUNKS as u64) as usize
+    }
+
+    /// One of those, counted from the earliest.
+    #[inline]
+    const fn waiting_at(&self, position: u64) -> Chunk {
+        self.ring[Self::slot(self.first.wrapping_add(position))]
+    }
+
+    /// Takes the earliest of those out. There is one.
+    #[inline]
+    fn take_waiting(&mut self) -> Chunk {
+        let chunk = self.waiting_at(0);
+        self.first = self.first.wrapping_add(1);
+        chunk
+    }
+
+    /// The last replenishment, which is the first where there is no other.
+    #[inline]
+    fn last_mut(&mut self) -> &mut Chunk {
+        if self.first == self.end {
+            &mut self.head
+        } else {
+            &mut self.ring[Self::slot(self.end.wrapping_sub(1))]
+        }
     }
 
     /// Uses up the first chunk. Returns how much that was.
+    #[inline]
     fn charge_first(&mut self, posted: &mut impl FnMut(Posted)) -> u64 {
-        let head = self.chunks[self.first];
-        self.first = self.slot(1);
-        self.count -= 1;
-        self.post(head.time.saturating_add(self.period), head.amount, posted);
-        head.amount
+        let Chunk { time, amount } = self.head;
+        let returns = time.saturating_add(self.period);
+        if self.waiting() == 0 {
+            self.head.time = returns;
+            report(returns, amount, self.head, posted);
+        } else {
+            self.head = self.take_waiting();
+            self.post(returns, amount, posted);
+        }
+        amount
     }
 
     /// Takes all of the budget as often as it fits in `used`, in steps that do not grow
     /// with `used`: where no entries merge, each round moves the whole list by a period.
     /// Reports the last round only. Returns the rest, at most the budget.
+    #[cold]
     fn charge_whole_rounds(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
         let mut left = used;
         while left > self.budget && self.first_merges_into_last() {
@@ -211,71 +255,69 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             return left;
         }
         let shift = self.period.saturating_mul(rounds);
-        let (entries, chunks) = (self.count, self.chunks);
-        let first = self.first;
-        self.count = 0;
-        for position in first..first + entries {
-            let chunk = chunks[if position >= CHUNKS {
-                position - CHUNKS
-            } else {
-                position
-            }];
-            self.post(chunk.time.saturating_add(shift), chunk.amount, posted);
+        let old = self.clone();
+        self.head.time = old.head.time.saturating_add(shift);
+        self.first = self.end;
+        report(self.head.time, self.head.amount, self.head, posted);
+        for position in 0..old.waiting() {
+            let Chunk { time, amount } = old.waiting_at(position);
+            self.post(time.saturating_add(shift), amount, posted);
         }
         left - rounds * self.budget
     }
 
     /// Whether the first chunk, when it is used up, does not become an entry of its own.
-    fn first_merges_into_last(&self) -> bool {
-        let last = self.chunks[self.slot(self.count - 1)];
-        let returns = self.chunks[self.first].time.saturating_add(self.period);
-        self.count > 1 && (last.end() >= returns || last.amount < self.minimum)
+    fn first_merges_into_last(&mut self) -> bool {
+        let returns = self.head.time.saturating_add(self.period);
+        let (alone, minimum) = (self.waiting() == 0, self.minimum);
+        let last = self.last_mut();
+        !alone && (last.reaches(returns) || last.amount < minimum)
     }
 
     /// Adds an entry at the end. `time` is never before that of the last entry.
+    #[inline]
     fn post(&mut self, time: u64, amount: u64, posted: &mut impl FnMut(Posted)) {
-        let mut entry = Chunk { time, amount };
-        let last = self.chunks[self.slot(self.count.saturating_sub(1))];
-        if self.count > 0 && last.end() >= time {
+        let (full, minimum) = (self.waiting() + 1 >= CHUNKS as u64, self.minimum);
+        let last = self.last_mut();
+        if last.reaches(time) {
             // They touch. (They overlap only where an entry was delayed. Then the new
             // one is delayed to the end of the last, and touches it.)
-            entry = Chunk {
-                time: last.time,
-                amount: last.amount + amount,
-            };
-        } else if self.count == CHUNKS || (self.count > 0 && last.amount < self.minimum) {
+            last.amount += amount;
+        } else if full || last.amount < minimum {
             // Rules 5 and 6: the earlier entry is delayed.
-            entry.amount += last.amount;
+            last.time = time;
+            last.amount += amount;
         } else {
-            self.count += 1;
+            self.end = self.end.wrapping_add(1);
+            *self.last_mut() = Chunk { time, amount };
         }
-        self.chunks[self.slot(self.count - 1)] = entry;
-        posted(Posted {
-            time: Instant::from_nanos(time),
-            amount: Duration::from_nanos(amount),
-            entry: entry.public(),
-        });
+        report(time, amount, *self.last_mut(), posted);
     }
 
     /// Rule 6: a first chunk below the minimum waits for the next. There is one: alone it
     /// would hold the whole budget, which is not below the minimum.
     fn delay_head(&mut self) {
-        let amount = self.chunks[self.first].amount;
-        self.first = self.slot(1);
-        self.count -= 1;
-        self.chunks[self.first].amount += amount;
+        let amount = self.head.amount;
+        self.head = self.take_waiting();
+        self.head.amount += amount;
         self.merge_touched_by_head();
     }
 
     /// Restores order after the head was delayed: what it now reaches is delayed to its
     /// end, and so part of it.
+    #[inline]
     fn merge_touched_by_head(&mut self) {
-        let mut head = self.chunks[self.first];
-        while self.count > 1 && head.end() >= self.chunks[self.slot(1)].time {
-            self.first = self.slot(1);
-            self.count -= 1;
-            head.amount += self.chunks[self.first].amount;
+        while self.waiting() > 0 && self.head.reaches(self.waiting_at(0).time) {
+            self.head.amount += self.take_waiting().amount;
         }
-        self.chunks[self.first] = head;
     }
+}
+
+#[inline]
+fn report(time: u64, amount: u64, entry: Chunk, posted: &mut impl FnMut(Posted)) {
+    posted(Posted {
+        time: Instant::from_nanos(time),
+        amount: Duration::from_nanos(amount),
+        entry: entry.public(),
+    });
 }
