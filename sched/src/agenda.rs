@@ -8,40 +8,47 @@
 
 const NEVER: u64 = u64::MAX;
 
-/// The earliest instant, in nanoseconds, of each of 64 × `WORDS` levels. An update and
-/// each question take 6 steps, the questions `WORDS` more.
+/// An instant, in nanoseconds, for each of 64 × `WORDS` levels. An update and each
+/// question take at most 6 steps, the questions `WORDS` more.
 #[derive(Clone, Debug)]
 pub(crate) struct Agenda<const WORDS: usize> {
     /// A binary tree for each 64 levels: the root at 1, the leaves from 64 on, every
     /// node the least of its two children.
-    trees: [[u64; 128]; WORDS],
+    trees: [[u64; 2 * LEVELS]; WORDS],
 }
+
+const LEVELS: usize = 64;
+/// Steps from a leaf to the root.
+const HEIGHT: u32 = LEVELS.ilog2();
 
 impl<const WORDS: usize> Agenda<WORDS> {
     pub(crate) const fn new() -> Self {
         Self {
-            trees: [[NEVER; 128]; WORDS],
+            trees: [[NEVER; 2 * LEVELS]; WORDS],
         }
     }
 
     /// Sets the instant of a level.
+    #[inline]
     pub(crate) fn set(&mut self, level: u16, time: u64) {
-        let Some(tree) = self.trees.get_mut(usize::from(level / 64)) else {
+        let Some(tree) = self.trees.get_mut(usize::from(level) / LEVELS) else {
             return;
         };
-        let mut node = 64 + usize::from(level % 64);
-        tree[node] = time;
-        while node > 1 {
-            let least = tree[node].min(tree[node ^ 1]);
+        let mut node = LEVELS | usize::from(level) % LEVELS;
+        let mut least = time;
+        for _ in 0..HEIGHT {
+            tree[node] = least;
+            least = least.min(tree[node ^ 1]);
             node /= 2;
             if tree[node] == least {
                 return;
             }
-            tree[node] = least;
         }
+        tree[node] = least;
     }
 
     /// The earliest instant of all levels.
+    #[inline]
     pub(crate) fn earliest(&self) -> u64 {
         self.trees
             .iter()
@@ -49,47 +56,44 @@ impl<const WORDS: usize> Agenda<WORDS> {
     }
 
     /// The earliest instant of the levels above `level` (smaller numbers).
+    #[inline]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
-        let word = usize::from(level / 64);
+        let word = usize::from(level) / LEVELS;
         let mut least = NEVER;
         for tree in self.trees.iter().take(word) {
             least = least.min(tree[1]);
         }
-        if let Some(tree) = self.trees.get(word) {
-            let mut node = 64 + usize::from(level % 64);
-            while node > 1 {
-                if node & 1 == 1 {
-                    least = least.min(tree[node - 1]);
-                }
-                node /= 2;
-            }
+        let Some(tree) = self.trees.get(word) else {
+            return least;
+        };
+        // Where the way from the root goes right, all below the left child is above.
+        let mut rights = usize::from(level) % LEVELS;
+        let leaf = LEVELS | rights;
+        while rights != 0 {
+            let left = leaf >> rights.trailing_zeros() ^ 1;
+            least = least.min(tree[left % (2 * LEVELS)]);
+            rights &= rights - 1;
         }
         least
     }
 
-    /// The level with the earliest instant at or before `now`.
-    pub(crate) fn due(&self, now: u64) -> Option<u16> {
-        let time = self.earliest();
-        if time > now || time == NEVER {
-            return None;
-        }
-        let word = self.trees.iter().position(|tree| tree[1] == time)?;
+    /// The highest level with an instant at or before `now`.
+    #[inline]
+    pub(crate) fn first_due(&self, now: u64) -> Option<u16> {
+        let now = now.min(NEVER - 1);
+        let word = self.trees.iter().position(|tree| tree[1] <= now)?;
         let tree = &self.trees[word];
         let mut node = 1;
-        while node < 64 {
-            node *= 2;
-            if tree[node] != time {
-                node += 1;
-            }
+        for _ in 0..HEIGHT {
+            node = node << 1 | usize::from(tree[node << 1] > now);
         }
-        Some((word * 64 + node - 64) as u16)
+        Some((word * LEVELS + node % LEVELS) as u16)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     #[test]
     fn agrees_with_a_plain_table() {
@@ -115,10 +119,13 @@ mod tests {
                 let above = table[..level].iter().copied().min().unwrap_or(NEVER);
                 assert_eq!(agenda.earliest_above(level as u16), above);
             }
-            let first = table.iter().position(|&time| time == least && time < NEVER);
-            let due: Vec<_> = agenda.due(u64::MAX).into_iter().map(usize::from).collect();
-            assert_eq!(due, first.into_iter().collect::<Vec<_>>());
-            assert_eq!(agenda.due(127).is_some(), least <= 127);
+            for now in [127, least, u64::MAX] {
+                let first = table
+                    .iter()
+                    .position(|&time| time <= now && time < NEVER);
+                let due = agenda.first_due(now).map(usize::from);
+                assert_eq!(due, first);
+            }
         }
     }
 }

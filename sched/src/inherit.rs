@@ -84,6 +84,6 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                 observer.replenish_posted(ServerId(server), posted)
             });
         }
-        self.refresh(server, self.now);
+        self.refresh(server);
     }
 }

@@ -1,14 +1,33 @@
 //! The lists of a scheduler: threads of a server that are runnable or asleep, servers of
 //! a level.
-use crate::slot::{NONE, Thread};
+use crate::slot::{NONE, Slot, Thread};
 use crate::{Scheduler, ThreadState};
 use tern_units::Instant;
 
 impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
     Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
 {
+    /// A server by its number. Those in lists are below `SERVERS`: the remainder is a
+    /// mask, and takes the place of a check.
+    #[inline]
+    pub(crate) fn slot(&self, server: u16) -> &Slot<CHUNKS> {
+        &self.servers[usize::from(server) % SERVERS]
+    }
+
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, server: u16) -> &mut Slot<CHUNKS> {
+        &mut self.servers[usize::from(server) % SERVERS]
+    }
+
+    /// A thread by its number, likewise.
+    #[inline]
+    pub(crate) fn thread(&self, thread: u16) -> &Thread {
+        &self.threads[usize::from(thread) % THREADS]
+    }
+
     /// Puts a thread that is in no list among the runnable ones of its server, which
     /// unblocks at `at` if it had none (rule 4).
+    #[inline]
     pub(crate) fn make_runnable(&mut self, thread: u16, at: Instant) {
         let slot = &mut self.servers[usize::from(self.threads[usize::from(thread)].server)];
         let mut previous = NONE;
@@ -76,10 +95,38 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.threads[usize::from(thread)].next = next;
     }
 
+    /// When a sleeping thread wakes; never for another, or for none.
+    #[inline]
     pub(crate) fn wakes_at(&self, thread: u16) -> Instant {
-        wakes_at(&self.threads, thread)
+        match self.threads.get(usize::from(thread)) {
+            Some(Thread {
+                state: ThreadState::Sleeping(until),
+                ..
+            }) => *until,
+            _ => Instant::NEVER,
+        }
     }
 
+    /// Of the servers of a level that are due, the one that is so for the longest, and
+    /// whether there are others.
+    #[inline]
+    pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool) {
+        let (mut first, mut earliest, mut more) = (NONE, Instant::NEVER, false);
+        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
+        while server != NONE {
+            let slot = self.slot(server);
+            if slot.due <= self.now {
+                more = first != NONE;
+                if slot.due < earliest {
+                    (first, earliest) = (server, slot.due);
+                }
+            }
+            server = slot.next_of_level;
+        }
+        (first, more)
+    }
+
+    /// Brings the agenda up to date with a level.
     pub(crate) fn refresh_level(&mut self, level: u16) {
         let mut least = Instant::NEVER;
         let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
@@ -127,12 +174,5 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.servers[usize::from(server)].next_of_level = *first;
         *first = server;
         self.refresh_level(level);
-    }
-}
-
-pub(crate) fn wakes_at(threads: &[Thread], thread: u16) -> Instant {
-    match threads[usize::from(thread)].state {
-        ThreadState::Sleeping(until) => until,
-        ThreadState::Runnable | ThreadState::Blocked => Instant::NEVER,
     }
 }

@@ -1,7 +1,6 @@
 //! The scheduler of one core: servers, their threads, and the decision what runs.
 use crate::ThreadState;
 use crate::agenda::Agenda;
-use crate::lists::wakes_at;
 use crate::slot::{NONE, Slot, Thread};
 use crate::{AddError, Observer, ReadyQueue, ServerId, ServerParameters, ThreadId};
 use tern_units::{Duration, Instant};
@@ -22,9 +21,10 @@ pub struct Dispatch {
 /// 64 × `WORDS` priority levels), `THREADS` threads in all, `CHUNKS` replenishments a
 /// server.
 ///
-/// The work of a dispatch grows with the number of instants that have become due since
-/// the last, not with the number of servers or threads. Waking or suspending a thread
-/// takes steps in proportion to the runnable or sleeping threads *of its own server*.
+/// The work of a dispatch grows with the number of instants that are due at the priority
+/// that it chooses and above, not with the number of servers or threads. Waking or
+/// suspending a thread takes steps in proportion to the runnable or sleeping threads *of
+/// its own server*.
 ///
 /// No input makes it panic: identifiers it has not given out are ignored, and time that
 /// seems to run backwards is taken to stand still.
@@ -53,12 +53,12 @@ pub struct Scheduler<
 impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
     Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
 {
-    const SMALL_ENOUGH: () = assert!(THREADS < NONE as usize);
+    const SIZES: () = assert!(SERVERS > 0 && THREADS > 0 && THREADS < NONE as usize);
 
     /// A scheduler without servers, at the epoch.
     #[must_use]
     pub const fn new() -> Self {
-        let () = Self::SMALL_ENOUGH;
+        let () = Self::SIZES;
         Self {
             servers: [const { Slot::EMPTY }; SERVERS],
             server_count: 0,
@@ -117,15 +117,20 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Makes a blocked or sleeping thread runnable at `now`, between the last dispatch
     /// and the next. No effect on a runnable one.
     pub fn wake(&mut self, thread: ThreadId, now: Instant) {
-        let now = now.max(self.now);
-        match self.thread_state(thread) {
-            Some(ThreadState::Blocked) => {}
-            Some(ThreadState::Sleeping(_)) => self.leave_list(thread.0),
-            Some(ThreadState::Runnable) | None => return,
+        if matches!(
+            self.thread_state(thread),
+            None | Some(ThreadState::Runnable)
+        ) {
+            return;
         }
+        let now = now.max(self.now);
         self.now = now;
-        self.make_runnable(thread.0, now);
-        self.refresh(self.threads[thread.index()].server, now);
+        let server = self.thread(thread.0).server;
+        // Its server has work since the first of its sleepers was due, noticed or not.
+        let since = now.min(self.wakes_at(self.slot(server).sleeping));
+        self.leave_list(thread.0);
+        self.make_runnable(thread.0, since);
+        self.refresh(server);
     }
 
     /// The thread waits for a wake.
@@ -151,23 +156,22 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// Decides what runs from `now` on: charges what ran since the last call to its
-    /// server, wakes sleepers and applies replenishments that are due, and picks.
+    /// server, wakes sleepers and applies replenishments that are due and may change
+    /// the decision, and picks.
+    #[inline]
     pub fn dispatch<O: Observer + ?Sized>(&mut self, now: Instant, observer: &mut O) -> Dispatch {
-        let now = now.max(self.now);
-        self.now = now;
-        while let Some(level) = self.agenda.due(now.as_nanos()) {
-            self.process_due(level, observer);
-        }
+        self.now = now.max(self.now);
         self.settle_running(observer);
+        self.notice_due(observer);
         let next = self.ready.first().unwrap_or(NONE);
         if next != self.running {
             self.charge_running(observer);
             self.running = next;
-            self.since = now;
+            self.since = self.now;
         }
-        let thread = match next {
-            NONE => NONE,
-            _ => self.servers[usize::from(next)].runnable,
+        let (thread, timer) = match next {
+            NONE => (NONE, Instant::from_nanos(self.agenda.earliest())),
+            _ => (self.slot(next).runnable, self.timer(self.slot(next))),
         };
         if thread != self.running_thread {
             self.running_thread = thread;
@@ -175,7 +179,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
         Dispatch {
             thread: identify(thread),
-            timer: self.timer(),
+            timer,
         }
     }
 
@@ -216,134 +220,174 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.now.saturating_since(self.since)
     }
 
-    /// The next instant at which the decision may change: budget used up, an instant of
-    /// a higher priority, or a sleeper of the same server with higher precedence.
-    fn timer(&self) -> Instant {
-        let Some(slot) = self.servers.get(usize::from(self.running)) else {
-            return Instant::from_nanos(self.agenda.earliest());
-        };
+    /// The next instant at which the decision for a server may change: budget used up, an
+    /// instant of a higher priority, or a sleeper of its own with higher precedence.
+    #[inline]
+    fn timer(&self, slot: &Slot<CHUNKS>) -> Instant {
         let above = Instant::from_nanos(self.agenda.earliest_above(slot.level));
         let exhausted = self.since.saturating_add(slot.algorithm.head().amount);
         let mut timer = above.min(exhausted);
         let mut sleeper = slot.sleeping;
         while sleeper != NONE && self.wakes_at(sleeper) < timer {
-            if sleeper < self.running_thread {
+            if sleeper < slot.runnable {
                 timer = self.wakes_at(sleeper);
             }
-            sleeper = self.threads[usize::from(sleeper)].next;
+            sleeper = self.thread(sleeper).next;
         }
         timer
     }
 
-    /// Wakes and replenishes whatever of a level is due.
-    fn process_due<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
-        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
-        while server != NONE {
-            if self.servers[usize::from(server)].due <= self.now {
-                self.process_server(server, observer);
+    /// Wakes and replenishes what is due at the highest level where anything is, and so on
+    /// until something may run that nothing due is above. What is due below it waits: it
+    /// could not run.
+    #[inline]
+    fn notice_due<O: Observer + ?Sized>(&mut self, observer: &mut O) {
+        while let Some(level) = self.agenda.first_due(self.now.as_nanos()) {
+            if level > self.ready.first_level() {
+                return;
             }
-            server = self.servers[usize::from(server)].next_of_level;
+            self.notice_due_at(level, observer);
+            if level == self.ready.first_level() {
+                return;
+            }
         }
     }
 
-    fn process_server<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
-        let was_waiting = {
-            let slot = &self.servers[usize::from(server)];
-            slot.active && !slot.ready
-        };
+    /// The same for the servers of one level, in the order of their instants.
+    #[inline]
+    fn notice_due_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
+        let (mut first, mut more) = self.first_due_at(level);
+        if first == NONE {
+            // Its instant was that of a server that has been ready since.
+            self.refresh_level(level);
+        }
+        while first != NONE {
+            self.notice_due_of(first, observer);
+            if !more {
+                return;
+            }
+            (first, more) = self.first_due_at(level);
+        }
+    }
+
+    /// The same for one server.
+    #[inline]
+    fn notice_due_of<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+        let was_waiting = self.slot(server).active;
         loop {
-            let sleeper = self.servers[usize::from(server)].sleeping;
-            if sleeper == NONE || self.wakes_at(sleeper) > self.now {
+            let sleeper = self.slot(server).sleeping;
+            if sleeper == NONE {
                 break;
             }
             let at = self.wakes_at(sleeper);
-            self.leave_list(sleeper);
+            if at > self.now {
+                break;
+            }
             // From this instant on it had work, whenever it is noticed: so a periodic
             // thread keeps its phase, whatever the delay of each interrupt.
+            self.slot_mut(server).sleeping = self.thread(sleeper).next;
             self.make_runnable(sleeper, at);
             observer.woken(ThreadId(sleeper), at);
         }
-        self.refresh(server, self.now);
-        let slot = &self.servers[usize::from(server)];
-        if was_waiting && slot.ready {
-            observer.replenish_applied(ServerId(server), slot.algorithm.head().amount);
+        let now = self.now;
+        let slot = &self.servers[usize::from(server) % SERVERS];
+        let head = slot.algorithm.head();
+        if slot.ready || !slot.active || head.time > now {
+            return self.refresh(server);
+        }
+        self.ready.insert(server, slot.level);
+        // The agenda keeps its instant until it is no longer ready, or found due again.
+        let due = self.wakes_at(slot.sleeping);
+        let slot = self.slot_mut(server);
+        slot.ready = true;
+        slot.due = due;
+        if was_waiting {
+            observer.replenish_applied(ServerId(server), head.amount);
         }
     }
 
     /// Charges the running server if it has blocked or its first chunk is used up.
+    #[inline]
     fn settle_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
-        let Some(slot) = self.servers.get(usize::from(self.running)) else {
+        let server = self.running;
+        if server == NONE {
             return;
-        };
+        }
+        let slot = self.slot(server);
+        if slot.runnable == NONE && self.wakes_at(slot.sleeping) <= self.now {
+            self.notice_due_of(server, observer);
+        }
+        let slot = self.slot(server);
         if slot.runnable == NONE {
-            let server = self.running;
             self.charge_running(observer);
-            let slot = &mut self.servers[usize::from(server)];
+            let slot = self.slot_mut(server);
             slot.algorithm
                 .block(|posted| observer.replenish_posted(ServerId(server), posted));
             slot.active = false;
-            self.refresh(server, self.now);
+            self.refresh(server);
         } else if self.uncharged() >= slot.algorithm.head().amount {
             self.charge_running(observer);
-            if !self.servers[usize::from(self.running)].ready {
-                observer.exhausted(ServerId(self.running));
+            if !self.slot(server).ready {
+                observer.exhausted(ServerId(server));
             }
         }
     }
 
+    #[inline]
     fn charge_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
         let used = self.uncharged();
+        let server = self.running;
         self.since = self.now;
-        if used.is_zero() {
+        if used.is_zero() || server == NONE {
             return;
         }
-        let server = self.running;
-        if let Some(slot) = self.servers.get_mut(usize::from(server)) {
-            slot.algorithm.charge(used, |posted| {
-                observer.replenish_posted(ServerId(server), posted)
-            });
-            self.refresh(server, self.now);
+        let now = self.now;
+        let algorithm = &mut self.slot_mut(server).algorithm;
+        algorithm.charge(used, |posted| {
+            observer.replenish_posted(ServerId(server), posted)
+        });
+        // It was ready. While its next chunk is active nothing else changes.
+        if algorithm.head().time > now {
+            self.refresh(server);
         }
     }
 
     /// Brings the ready queue and the agenda up to date with a server.
-    pub(crate) fn refresh(&mut self, server: u16, now: Instant) {
-        let Some(slot) = self.servers.get_mut(usize::from(server)) else {
-            return;
-        };
-        let eligible = slot.algorithm.head().time;
-        let ready = slot.active && eligible <= now;
+    pub(crate) fn refresh(&mut self, server: u16) {
+        let slot = &self.servers[usize::from(server) % SERVERS];
+        let (level, eligible) = (slot.level, slot.algorithm.head().time);
+        let ready = slot.active && eligible <= self.now;
         if ready != slot.ready {
-            slot.ready = ready;
             match ready {
-                true => self.ready.insert(server, slot.level),
+                true => self.ready.insert(server, level),
                 false => self.ready.remove(server),
             }
         }
-        let mut due = match slot.active && !ready {
-            true => eligible,
-            false => Instant::NEVER,
-        };
-        if slot.sleeping != NONE {
-            due = due.min(wakes_at(&self.threads, slot.sleeping));
+        let mut due = self.wakes_at(slot.sleeping);
+        if slot.active && !ready {
+            due = due.min(eligible);
         }
+        let slot = self.slot_mut(server);
+        slot.ready = ready;
         if due != slot.due {
             slot.due = due;
-            let level = slot.level;
             self.refresh_level(level);
         }
     }
 
-    /// A thread of some server has left its runnable list. The running server is
-    /// charged first, at the next dispatch; any other is idle at once.
+    /// A thread of some server has left its runnable list. The running server is settled
+    /// at the next dispatch; any other that has no more work is idle at once.
     fn suspended(&mut self, thread: u16) {
-        let server = self.threads[usize::from(thread)].server;
-        let slot = &mut self.servers[usize::from(server)];
-        if slot.active && slot.runnable == NONE && server != self.running {
+        let (server, running) = (self.thread(thread).server, self.running);
+        let slot = self.slot_mut(server);
+        if slot.active && slot.runnable == NONE {
+            if server == running {
+                return;
+            }
             slot.active = false;
             slot.algorithm.block(|_| ());
         }
-        self.refresh(server, self.now);
+        self.refresh(server);
     }
 }
 
