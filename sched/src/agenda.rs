@@ -9,42 +9,37 @@
 const NEVER: u64 = u64::MAX;
 
 /// An instant, in nanoseconds, for each of 64 × `WORDS` levels. An update and each
-/// question take at most 6 steps, the questions `WORDS` more.
+/// question look at 3 groups of 4, the questions at `WORDS` trees.
 #[derive(Clone, Debug)]
 pub(crate) struct Agenda<const WORDS: usize> {
-    /// A binary tree for each 64 levels: the root at 1, the leaves from 64 on, every
-    /// node the least of its two children.
-    trees: [[u64; 2 * LEVELS]; WORDS],
+    trees: [Tree; WORDS],
 }
 
-const LEVELS: usize = 64;
-/// Steps from a leaf to the root.
-const HEIGHT: u32 = LEVELS.ilog2();
+/// Four of a tree's nodes below a common parent.
+type Group = [u64; 4];
+
+/// A tournament of 64 levels: every node is the least of the four below it.
+#[derive(Clone, Debug)]
+struct Tree {
+    least: u64,
+    quarters: Group,
+    sixteenths: [Group; 4],
+    levels: [Group; 16],
+}
 
 impl<const WORDS: usize> Agenda<WORDS> {
     pub(crate) const fn new() -> Self {
         Self {
-            trees: [[NEVER; 2 * LEVELS]; WORDS],
+            trees: [const { Tree::EMPTY }; WORDS],
         }
     }
 
     /// Sets the instant of a level.
     #[inline]
     pub(crate) fn set(&mut self, level: u16, time: u64) {
-        let Some(tree) = self.trees.get_mut(usize::from(level) / LEVELS) else {
-            return;
-        };
-        let mut node = LEVELS | usize::from(level) % LEVELS;
-        let mut least = time;
-        for _ in 0..HEIGHT {
-            tree[node] = least;
-            least = least.min(tree[node ^ 1]);
-            node /= 2;
-            if tree[node] == least {
-                return;
-            }
+        if let Some(tree) = self.trees.get_mut(usize::from(level / 64)) {
+            tree.set(usize::from(level % 64), time);
         }
-        tree[node] = least;
     }
 
     /// The earliest instant of all levels.
@@ -52,42 +47,109 @@ impl<const WORDS: usize> Agenda<WORDS> {
     pub(crate) fn earliest(&self) -> u64 {
         self.trees
             .iter()
-            .fold(NEVER, |least, tree| least.min(tree[1]))
+            .fold(NEVER, |least, tree| least.min(tree.least))
     }
 
     /// The earliest instant of the levels above `level` (smaller numbers).
     #[inline]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
-        let word = usize::from(level) / LEVELS;
-        let mut least = NEVER;
-        for tree in self.trees.iter().take(word) {
-            least = least.min(tree[1]);
+        let word = usize::from(level / 64);
+        let above = self.trees.iter().take(word);
+        let least = above.fold(NEVER, |least, tree| least.min(tree.least));
+        match self.trees.get(word) {
+            Some(tree) => least.min(tree.earliest_above(usize::from(level % 64))),
+            None => least,
         }
-        let Some(tree) = self.trees.get(word) else {
-            return least;
-        };
-        // Where the way from the root goes right, all below the left child is above.
-        let mut rights = usize::from(level) % LEVELS;
-        let leaf = LEVELS | rights;
-        while rights != 0 {
-            let left = leaf >> rights.trailing_zeros() ^ 1;
-            least = least.min(tree[left % (2 * LEVELS)]);
-            rights &= rights - 1;
-        }
-        least
     }
 
     /// The highest level with an instant at or before `now`.
     #[inline]
     pub(crate) fn first_due(&self, now: u64) -> Option<u16> {
         let now = now.min(NEVER - 1);
-        let word = self.trees.iter().position(|tree| tree[1] <= now)?;
-        let tree = &self.trees[word];
-        let mut node = 1;
-        for _ in 0..HEIGHT {
-            node = node << 1 | usize::from(tree[node << 1] > now);
+        let word = self.trees.iter().position(|tree| tree.least <= now)?;
+        Some((word * 64 + self.trees[word].first_due(now)) as u16)
+    }
+}
+
+impl Tree {
+    const EMPTY: Self = Self {
+        least: NEVER,
+        quarters: [NEVER; 4],
+        sixteenths: [[NEVER; 4]; 4],
+        levels: [[NEVER; 4]; 16],
+    };
+
+    #[inline]
+    fn set(&mut self, level: usize, time: u64) {
+        let (quarter, sixteenth) = (level / 16 % 4, level / 4 % 16);
+        self.levels[sixteenth][level % 4] = time;
+        let least = least_of(&self.levels[sixteenth]);
+        let parent = &mut self.sixteenths[quarter][sixteenth % 4];
+        if *parent == least {
+            return;
         }
-        Some((word * LEVELS + node % LEVELS) as u16)
+        *parent = least;
+        let least = least_of(&self.sixteenths[quarter]);
+        let parent = &mut self.quarters[quarter];
+        if *parent == least {
+            return;
+        }
+        *parent = least;
+        self.least = least_of(&self.quarters);
+    }
+
+    #[inline]
+    fn earliest_above(&self, level: usize) -> u64 {
+        let (quarter, sixteenth) = (level / 16 % 4, level / 4 % 16);
+        let mut least = least_before(&self.levels[sixteenth], level % 4);
+        if level >= 4 {
+            least = least.min(least_before(&self.sixteenths[quarter], sixteenth % 4));
+        }
+        if level >= 16 {
+            least = least.min(least_before(&self.quarters, quarter));
+        }
+        least
+    }
+
+    /// The first level that is due where one is.
+    #[inline]
+    fn first_due(&self, now: u64) -> usize {
+        let quarter = first_due(&self.quarters, now);
+        let sixteenth = quarter * 4 + first_due(&self.sixteenths[quarter], now);
+        sixteenth * 4 + first_due(&self.levels[sixteenth], now)
+    }
+}
+
+#[inline]
+fn least_of(group: &Group) -> u64 {
+    let [a, b, c, d] = *group;
+    a.min(b).min(c.min(d))
+}
+
+/// The least of the first `end`, not all four.
+#[inline]
+fn least_before(group: &Group, end: usize) -> u64 {
+    let [a, b, c, _] = *group;
+    match end {
+        0 => NEVER,
+        1 => a,
+        2 => a.min(b),
+        _ => a.min(b).min(c),
+    }
+}
+
+/// Which is the first at or before `now`, where one is.
+#[inline]
+fn first_due(group: &Group, now: u64) -> usize {
+    let [a, b, c, _] = *group;
+    if a <= now {
+        0
+    } else if b <= now {
+        1
+    } else if c <= now {
+        2
+    } else {
+        3
     }
 }
 

@@ -79,11 +79,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             requester = thread.next_requester;
         }
         self.set_level(server, level);
-        if let Algorithm::Io(io) = &mut self.servers[usize::from(server)].algorithm {
-            io.adopt(period, |posted| {
-                observer.replenish_posted(ServerId(server), posted)
-            });
-        }
+        self.slot_mut(server).adopt(period, |posted| {
+            observer.replenish_posted(ServerId(server), posted)
+        });
         self.refresh(server);
     }
 }

@@ -25,26 +25,32 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         &self.threads[usize::from(thread) % THREADS]
     }
 
+    #[inline]
+    pub(crate) fn thread_mut(&mut self, thread: u16) -> &mut Thread {
+        &mut self.threads[usize::from(thread) % THREADS]
+    }
+
     /// Puts a thread that is in no list among the runnable ones of its server, which
     /// unblocks at `at` if it had none (rule 4).
     #[inline]
     pub(crate) fn make_runnable(&mut self, thread: u16, at: Instant) {
-        let slot = &mut self.servers[usize::from(self.threads[usize::from(thread)].server)];
+        let server = self.thread(thread).server;
         let mut previous = NONE;
-        let mut next = slot.runnable;
+        let mut next = self.slot(server).runnable;
         while next < thread {
             previous = next;
-            next = self.threads[usize::from(next)].next;
+            next = self.thread(next).next;
         }
         match previous {
-            NONE => slot.runnable = thread,
-            _ => self.threads[usize::from(previous)].next = thread,
+            NONE => self.slot_mut(server).runnable = thread,
+            _ => self.thread_mut(previous).next = thread,
         }
-        self.threads[usize::from(thread)].next = next;
-        self.threads[usize::from(thread)].state = ThreadState::Runnable;
+        let record = self.thread_mut(thread);
+        record.next = next;
+        record.state = ThreadState::Runnable;
+        let slot = self.slot_mut(server);
         if !slot.active {
-            slot.active = true;
-            slot.algorithm.unblock(at);
+            slot.unblock(at);
         }
     }
 
@@ -55,20 +61,24 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             state,
             next,
             ..
-        } = self.threads[usize::from(thread)];
-        let slot = &mut self.servers[usize::from(server)];
+        } = *self.thread(thread);
+        let slot = self.slot_mut(server);
         let first = match state {
             ThreadState::Blocked => return,
-            ThreadState::Runnable => &mut slot.runnable,
-            ThreadState::Sleeping(_) => &mut slot.sleeping,
+            ThreadState::Sleeping(_) if slot.sleeping == thread => {
+                self.set_first_sleeper(server, next);
+                return;
+            }
+            ThreadState::Sleeping(_) => slot.sleeping,
+            ThreadState::Runnable if slot.runnable == thread => {
+                slot.runnable = next;
+                return;
+            }
+            ThreadState::Runnable => slot.runnable,
         };
-        if *first == thread {
-            *first = next;
-            return;
-        }
-        let mut other = *first;
+        let mut other = first;
         while other != NONE {
-            let link = &mut self.threads[usize::from(other)].next;
+            let link = &mut self.thread_mut(other).next;
             if *link == thread {
                 *link = next;
                 return;
@@ -79,59 +89,69 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// Puts a thread that is in no list among the sleeping ones of its server.
     pub(crate) fn join_sleeping(&mut self, thread: u16, until: Instant) {
-        self.threads[usize::from(thread)].state = ThreadState::Sleeping(until);
         // Threads that sleep until the same instant wake in the order of their calls.
-        let server = usize::from(self.threads[usize::from(thread)].server);
+        let server = self.thread(thread).server;
         let mut previous = NONE;
-        let mut next = self.servers[server].sleeping;
+        let mut next = self.slot(server).sleeping;
         while next != NONE && self.wakes_at(next) <= until {
             previous = next;
-            next = self.threads[usize::from(next)].next;
+            next = self.thread(next).next;
         }
+        let record = self.thread_mut(thread);
+        record.next = next;
+        record.state = ThreadState::Sleeping(until);
         match previous {
-            NONE => self.servers[server].sleeping = thread,
-            _ => self.threads[usize::from(previous)].next = thread,
+            NONE => self.set_first_sleeper(server, thread),
+            _ => self.thread_mut(previous).next = thread,
         }
-        self.threads[usize::from(thread)].next = next;
     }
 
-    /// When a sleeping thread wakes; never for another, or for none.
+    #[inline]
+    pub(crate) fn set_first_sleeper(&mut self, server: u16, thread: u16) {
+        let wakes = match thread {
+            NONE => Instant::NEVER,
+            _ => self.wakes_at(thread),
+        };
+        let slot = self.slot_mut(server);
+        slot.sleeping = thread;
+        slot.wakes = wakes;
+    }
+
+    /// When a sleeping thread wakes.
     #[inline]
     pub(crate) fn wakes_at(&self, thread: u16) -> Instant {
-        match self.threads.get(usize::from(thread)) {
-            Some(Thread {
-                state: ThreadState::Sleeping(until),
-                ..
-            }) => *until,
-            _ => Instant::NEVER,
+        match self.thread(thread).state {
+            ThreadState::Sleeping(until) => until,
+            ThreadState::Runnable | ThreadState::Blocked => Instant::NEVER,
         }
     }
 
-    /// Of the servers of a level that are due, the one that is so for the longest, and
-    /// whether there are others.
+    /// Of the servers of a level, the one that is due for the longest, and whether others
+    /// are.
     #[inline]
     pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool) {
-        let (mut first, mut earliest, mut more) = (NONE, Instant::NEVER, false);
-        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
+        let mut server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];
+        let (mut first, mut earliest, mut due) = (NONE, Instant::NEVER, 0_u32);
         while server != NONE {
             let slot = self.slot(server);
-            if slot.due <= self.now {
-                more = first != NONE;
-                if slot.due < earliest {
-                    (first, earliest) = (server, slot.due);
-                }
+            due += u32::from(slot.due <= self.now);
+            if slot.due < earliest {
+                (first, earliest) = (server, slot.due);
             }
             server = slot.next_of_level;
         }
-        (first, more)
+        if earliest > self.now {
+            first = NONE;
+        }
+        (first, due > 1)
     }
 
     /// Brings the agenda up to date with a level.
     pub(crate) fn refresh_level(&mut self, level: u16) {
         let mut least = Instant::NEVER;
-        let mut server = self.members[usize::from(level / 64)][usize::from(level % 64)];
+        let mut server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];
         while server != NONE {
-            let slot = &self.servers[usize::from(server)];
+            let slot = self.slot(server);
             least = least.min(slot.due);
             server = slot.next_of_level;
         }

@@ -31,12 +31,15 @@ impl Link {
 }
 
 impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
-    const SMALL_ENOUGH: () = assert!(SERVERS < NONE as usize && WORDS * 64 < NONE as usize);
+    const SIZES: () = {
+        assert!(SERVERS > 0 && SERVERS < NONE as usize);
+        assert!(WORDS > 0 && WORDS * 64 < NONE as usize);
+    };
 
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        let () = Self::SMALL_ENOUGH;
+        let () = Self::SIZES;
         Self {
             occupied: [0; WORDS],
             first: [[NONE; 64]; WORDS],
@@ -78,19 +81,26 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
 
     /// Inserts `entry` as the last of its level. No effect if it is in the queue.
     pub fn insert(&mut self, entry: u16, level: u16) {
-        let (word, bit) = (usize::from(level / 64), usize::from(level % 64));
-        if word >= WORDS || usize::from(entry) >= SERVERS || self.contains(entry) {
-            return;
+        let exists = usize::from(entry) < SERVERS && usize::from(level) < WORDS * 64;
+        if exists && !self.contains(entry) {
+            self.append(entry, level);
         }
-        let previous = self.last[word][bit];
-        if previous == NONE {
-            self.first[word][bit] = entry;
+    }
+
+    /// The same where both exist and the entry is not in the queue.
+    #[inline]
+    pub(crate) fn append(&mut self, entry: u16, level: u16) {
+        let (word, bit) = (usize::from(level / 64) % WORDS, usize::from(level % 64));
+        let mut previous = NONE;
+        if self.occupied[word] >> bit & 1 == 0 {
             self.occupied[word] |= 1 << bit;
+            self.first[word][bit] = entry;
         } else {
-            self.links[usize::from(previous)].next = entry;
+            previous = self.last[word][bit];
+            self.links[usize::from(previous) % SERVERS].next = entry;
         }
         self.last[word][bit] = entry;
-        self.links[usize::from(entry)] = Link {
+        self.links[usize::from(entry) % SERVERS] = Link {
             level,
             next: NONE,
             previous,

@@ -127,7 +127,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.now = now;
         let server = self.thread(thread.0).server;
         // Its server has work since the first of its sleepers was due, noticed or not.
-        let since = now.min(self.wakes_at(self.slot(server).sleeping));
+        let since = now.min(self.slot(server).wakes);
         self.leave_list(thread.0);
         self.make_runnable(thread.0, since);
         self.refresh(server);
@@ -225,14 +225,16 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     #[inline]
     fn timer(&self, slot: &Slot<CHUNKS>) -> Instant {
         let above = Instant::from_nanos(self.agenda.earliest_above(slot.level));
-        let exhausted = self.since.saturating_add(slot.algorithm.head().amount);
+        let exhausted = self.since.saturating_add(slot.head.amount);
         let mut timer = above.min(exhausted);
-        let mut sleeper = slot.sleeping;
-        while sleeper != NONE && self.wakes_at(sleeper) < timer {
-            if sleeper < slot.runnable {
-                timer = self.wakes_at(sleeper);
+        if slot.wakes < timer {
+            let mut sleeper = slot.sleeping;
+            while sleeper != NONE && self.wakes_at(sleeper) < timer {
+                if sleeper < slot.runnable {
+                    timer = self.wakes_at(sleeper);
+                }
+                sleeper = self.thread(sleeper).next;
             }
-            sleeper = self.thread(sleeper).next;
         }
         timer
     }
@@ -240,7 +242,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Wakes and replenishes what is due at the highest level where anything is, and so on
     /// until something may run that nothing due is above. What is due below it waits: it
     /// could not run.
-    #[inline]
+    #[inline(always)]
     fn notice_due<O: Observer + ?Sized>(&mut self, observer: &mut O) {
         while let Some(level) = self.agenda.first_due(self.now.as_nanos()) {
             if level > self.ready.first_level() {
@@ -254,123 +256,124 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// The same for the servers of one level, in the order of their instants.
-    #[inline]
+    #[inline(always)]
     fn notice_due_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
-        let (mut first, mut more) = self.first_due_at(level);
-        if first == NONE {
-            // Its instant was that of a server that has been ready since.
-            self.refresh_level(level);
-        }
-        while first != NONE {
+        loop {
+            let (first, more) = self.first_due_at(level);
+            if first == NONE {
+                // Its instant was that of a server that has been ready since.
+                return self.refresh_level(level);
+            }
             self.notice_due_of(first, observer);
             if !more {
                 return;
             }
-            (first, more) = self.first_due_at(level);
         }
     }
 
     /// The same for one server.
-    #[inline]
+    #[inline(always)]
     fn notice_due_of<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
         let was_waiting = self.slot(server).active;
-        loop {
-            let sleeper = self.slot(server).sleeping;
-            if sleeper == NONE {
-                break;
-            }
-            let at = self.wakes_at(sleeper);
-            if at > self.now {
+        while self.slot(server).wakes <= self.now {
+            let Slot {
+                sleeping: thread,
+                wakes: at,
+                ..
+            } = *self.slot(server);
+            if thread == NONE {
                 break;
             }
             // From this instant on it had work, whenever it is noticed: so a periodic
             // thread keeps its phase, whatever the delay of each interrupt.
-            self.slot_mut(server).sleeping = self.thread(sleeper).next;
-            self.make_runnable(sleeper, at);
-            observer.woken(ThreadId(sleeper), at);
+            self.set_first_sleeper(server, self.thread(thread).next);
+            self.make_runnable(thread, at);
+            observer.woken(ThreadId(thread), at);
         }
         let now = self.now;
-        let slot = &self.servers[usize::from(server) % SERVERS];
-        let head = slot.algorithm.head();
-        if slot.ready || !slot.active || head.time > now {
+        let slot = self.slot_mut(server);
+        if slot.ready || !slot.active || slot.head.time > now {
             return self.refresh(server);
         }
-        self.ready.insert(server, slot.level);
         // The agenda keeps its instant until it is no longer ready, or found due again.
-        let due = self.wakes_at(slot.sleeping);
-        let slot = self.slot_mut(server);
         slot.ready = true;
-        slot.due = due;
+        slot.due = slot.wakes;
+        let (level, amount) = (slot.level, slot.head.amount);
+        self.ready.append(server, level);
         if was_waiting {
-            observer.replenish_applied(ServerId(server), head.amount);
+            observer.replenish_applied(ServerId(server), amount);
         }
     }
 
     /// Charges the running server if it has blocked or its first chunk is used up.
-    #[inline]
+    #[inline(always)]
     fn settle_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
         let server = self.running;
         if server == NONE {
             return;
         }
         let slot = self.slot(server);
-        if slot.runnable == NONE && self.wakes_at(slot.sleeping) <= self.now {
-            self.notice_due_of(server, observer);
+        let mut blocked = slot.runnable == NONE;
+        if blocked && slot.wakes <= self.now {
+            self.notice_late_of(server, observer);
+            blocked = self.slot(server).runnable == NONE;
         }
-        let slot = self.slot(server);
-        if slot.runnable == NONE {
-            self.charge_running(observer);
-            let slot = self.slot_mut(server);
-            slot.algorithm
+        if !blocked && self.uncharged() < self.slot(server).head.amount {
+            return;
+        }
+        self.charge_running(observer);
+        if blocked {
+            self.slot_mut(server)
                 .block(|posted| observer.replenish_posted(ServerId(server), posted));
-            slot.active = false;
             self.refresh(server);
-        } else if self.uncharged() >= slot.algorithm.head().amount {
-            self.charge_running(observer);
-            if !self.slot(server).ready {
-                observer.exhausted(ServerId(server));
-            }
+        } else if !self.slot(server).ready {
+            observer.exhausted(ServerId(server));
         }
     }
 
-    #[inline]
+    /// The sleeper of a server that has nothing else to do is due already.
+    #[cold]
+    fn notice_late_of<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+        self.notice_due_of(server, observer);
+    }
+
+    #[inline(always)]
     fn charge_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
-        let used = self.uncharged();
-        let server = self.running;
+        let (server, used) = (self.running, self.uncharged());
         self.since = self.now;
         if used.is_zero() || server == NONE {
             return;
         }
         let now = self.now;
-        let algorithm = &mut self.slot_mut(server).algorithm;
-        algorithm.charge(used, |posted| {
+        let slot = self.slot_mut(server);
+        slot.charge(used, |posted| {
             observer.replenish_posted(ServerId(server), posted)
         });
         // It was ready. While its next chunk is active nothing else changes.
-        if algorithm.head().time > now {
+        if slot.head.time > now {
             self.refresh(server);
         }
     }
 
     /// Brings the ready queue and the agenda up to date with a server.
     pub(crate) fn refresh(&mut self, server: u16) {
-        let slot = &self.servers[usize::from(server) % SERVERS];
-        let (level, eligible) = (slot.level, slot.algorithm.head().time);
-        let ready = slot.active && eligible <= self.now;
-        if ready != slot.ready {
-            match ready {
-                true => self.ready.insert(server, level),
-                false => self.ready.remove(server),
-            }
-        }
-        let mut due = self.wakes_at(slot.sleeping);
-        if slot.active && !ready {
-            due = due.min(eligible);
-        }
+        let now = self.now;
         let slot = self.slot_mut(server);
+        let (level, was_ready, eligible) = (slot.level, slot.ready, slot.head.time);
+        let ready = slot.active && eligible <= now;
+        let due = match slot.active && !ready {
+            true => eligible.min(slot.wakes),
+            false => slot.wakes,
+        };
+        let moved = due != slot.due;
         slot.ready = ready;
-        if due != slot.due {
-            slot.due = due;
+        slot.due = due;
+        match (was_ready, ready) {
+            (false, true) => self.ready.append(server, level),
+            (true, false) => self.ready.remove(server),
+            _ => {}
+        }
+        if moved {
             self.refresh_level(level);
         }
     }
@@ -384,8 +387,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             if server == running {
                 return;
             }
-            slot.active = false;
-            slot.algorithm.block(|_| ());
+            slot.block(|_| ());
         }
         self.refresh(server);
     }

@@ -47,33 +47,15 @@ impl<const CHUNKS: usize> Algorithm<CHUNKS> {
             Self::Io(server) => due(server.head()),
         }
     }
-
-    pub(crate) fn charge(&mut self, used: Duration, posted: impl FnMut(Posted)) {
-        match self {
-            Self::Sporadic(server) => server.charge(used, posted),
-            Self::Io(server) => server.charge(used, posted),
-        }
-    }
-
-    pub(crate) fn block(&mut self, posted: impl FnMut(Posted)) {
-        match self {
-            Self::Sporadic(_) => {}
-            Self::Io(server) => server.block(posted),
-        }
-    }
-
-    pub(crate) fn unblock(&mut self, now: Instant) {
-        match self {
-            Self::Sporadic(server) => server.unblock(now),
-            Self::Io(server) => server.unblock(now),
-        }
-    }
 }
 
 /// A server in its scheduler.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot<const CHUNKS: usize> {
+    /// Changed by the methods here alone, which keep `head`.
     pub(crate) algorithm: Algorithm<CHUNKS>,
+    /// The algorithm's first replenishment: every decision asks for it.
+    pub(crate) head: Replenishment,
     /// T as the description has it, for requesters to pass on.
     pub(crate) period: Duration,
     /// The priority it was given, and the one it has, which may be inherited.
@@ -83,8 +65,9 @@ pub(crate) struct Slot<const CHUNKS: usize> {
     pub(crate) next_of_level: u16,
     /// First of its runnable threads, in order of precedence.
     pub(crate) runnable: u16,
-    /// First of its sleeping threads, in order of time.
+    /// First of its sleeping threads, in order of time, and when it wakes.
     pub(crate) sleeping: u16,
+    pub(crate) wakes: Instant,
     /// First of the threads, of other servers, that wait for this I/O server.
     pub(crate) requesters: u16,
     /// Whether it has work. It keeps it until the dispatch after its last thread blocked.
@@ -98,12 +81,17 @@ pub(crate) struct Slot<const CHUNKS: usize> {
 impl<const CHUNKS: usize> Slot<CHUNKS> {
     pub(crate) const EMPTY: Self = Self {
         algorithm: Algorithm::Sporadic(SporadicServer::EMPTY),
+        head: Replenishment {
+            time: Instant::EPOCH,
+            amount: Duration::ZERO,
+        },
         period: Duration::ZERO,
         own_level: 0,
         level: 0,
         next_of_level: NONE,
         runnable: NONE,
         sleeping: NONE,
+        wakes: Instant::NEVER,
         requesters: NONE,
         active: false,
         ready: false,
@@ -112,13 +100,63 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
 
     pub(crate) fn new(parameters: ServerParameters, start: Instant) -> Result<Self, AddError> {
         let level = u16::try_from(parameters.priority).map_err(|_| AddError::Priority)?;
+        let algorithm = Algorithm::new(parameters, start)?;
         Ok(Self {
-            algorithm: Algorithm::new(parameters, start)?,
+            head: algorithm.head(),
+            algorithm,
             period: parameters.period,
             own_level: level,
             level,
             ..Self::EMPTY
         })
+    }
+
+    #[inline(always)]
+    pub(crate) fn charge(&mut self, used: Duration, posted: impl FnMut(Posted)) {
+        match &mut self.algorithm {
+            Algorithm::Sporadic(server) => {
+                server.charge(used, posted);
+                self.head = server.head();
+            }
+            Algorithm::Io(server) => {
+                server.charge(used, posted);
+                self.head = server.head();
+            }
+        }
+    }
+
+    /// It has no more work: a sporadic server keeps what it has.
+    #[inline]
+    pub(crate) fn block(&mut self, posted: impl FnMut(Posted)) {
+        self.active = false;
+        if let Algorithm::Io(server) = &mut self.algorithm {
+            server.block(posted);
+            self.head = server.head();
+        }
+    }
+
+    /// It has work from `at` on, after a while without.
+    #[inline]
+    pub(crate) fn unblock(&mut self, at: Instant) {
+        self.active = true;
+        match &mut self.algorithm {
+            Algorithm::Sporadic(server) => {
+                server.unblock(at);
+                self.head = server.head();
+            }
+            Algorithm::Io(server) => {
+                server.unblock(at);
+                self.head = server.head();
+            }
+        }
+    }
+
+    /// An I/O server takes over a period; no effect on another.
+    pub(crate) fn adopt(&mut self, period: Duration, posted: impl FnMut(Posted)) {
+        if let Algorithm::Io(server) = &mut self.algorithm {
+            server.adopt(period, posted);
+            self.head = server.head();
+        }
     }
 }
 

@@ -156,21 +156,16 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// What is taken of a chunk returns at that chunk's own activation time plus T. An
     /// overrun is taken from the chunks that come next, however far in the future, as
     /// often as it takes.
-    #[inline]
+    #[inline(always)]
     pub fn charge(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
         let mut left = used.as_nanos();
         if left >= self.head.amount {
-            if left > self.budget {
-                left = self.charge_whole_rounds(left, &mut posted);
-            }
-            while left >= self.head.amount {
-                left -= self.charge_first(&mut posted);
-            }
+            left = self.charge_beyond_first(left, &mut posted);
         }
         if left > 0 {
             let returns = self.head.time.saturating_add(self.period);
             self.head.time = self.head.time.saturating_add(left);
-            self.head.amount -= left;
+            self.head.amount = self.head.amount.saturating_sub(left);
             self.post(returns, left, &mut posted);
         }
         if self.head.amount < self.minimum {
@@ -226,6 +221,19 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         }
     }
 
+    /// Uses up as many chunks as there are in `used`. Returns the rest, less than the
+    /// first.
+    fn charge_beyond_first(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
+        let mut left = used;
+        if left > self.budget {
+            left = self.charge_whole_rounds(left, posted);
+        }
+        while left >= self.head.amount {
+            left -= self.charge_first(posted);
+        }
+        left
+    }
+
     /// Uses up the first chunk. Returns how much that was.
     #[inline]
     fn charge_first(&mut self, posted: &mut impl FnMut(Posted)) -> u64 {
@@ -275,7 +283,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     }
 
     /// Adds an entry at the end. `time` is never before that of the last entry.
-    #[inline]
+    #[inline(always)]
     fn post(&mut self, time: u64, amount: u64, posted: &mut impl FnMut(Posted)) {
         let (full, minimum) = (self.waiting() + 1 >= CHUNKS as u64, self.minimum);
         let last = self.last_mut();
@@ -296,6 +304,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
 
     /// Rule 6: a first chunk below the minimum waits for the next. There is one: alone it
     /// would hold the whole budget, which is not below the minimum.
+    #[cold]
     fn delay_head(&mut self) {
         let amount = self.head.amount;
         self.head = self.take_waiting();
