@@ -259,7 +259,7 @@ mod tests {
 
     fn words(pushes: u64) -> Vec<u64> {
         let memory: Vec<_> = (0..HEADER_WORDS + 16).map(|_| AtomicU64::new(0)).collect();
-        let ring = Ring::format(&memory, Mode::Stream).unwrap();
+        let mut ring = Ring::format(&memory, Mode::Stream).unwrap();
         for tsc in 0..pushes {
             ring.push(Record::new(tsc, Kind::Block, 0, 0));
         }

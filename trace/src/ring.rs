@@ -1,4 +1,5 @@
 //! The ring: one for each core, written by that core alone, read by anybody.
+use core::slice::Iter;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Event, Kind, Record};
@@ -31,9 +32,6 @@ pub(crate) mod word {
     pub(crate) const LOST: usize = 9;
     /// Records dropped since the last `Lost` record.
     pub(crate) const PENDING: usize = 10;
-    /// The head that the writer may come to before it must look again for room: never
-    /// beyond what the reader has freed, and zero while drops are to be reported.
-    pub(crate) const LIMIT: usize = 11;
     /// Records that a reader has taken; they may be overwritten.
     pub(crate) const TAIL: usize = 16;
     /// First of the counters by kind, which count dropped records too.
@@ -93,12 +91,17 @@ impl core::error::Error for RingError {}
 /// plain store. So a reader that sees any part of a record also sees, afterwards, a
 /// head that is at least the number of that push: see [`crate::Dump`] for the rule that
 /// keeps half-written records out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Ring<'a> {
     header: &'a [AtomicU64; HEADER_WORDS],
-    slots: &'a [[AtomicU64; Record::WORDS]],
+    slots: &'a [Slot],
+    /// The slots from the head on, as far as the writer knows them to be free: never beyond
+    /// the ring's end, and none while drops are to be reported.
+    free: Iter<'a, Slot>,
     overwrite: bool,
 }
+
+type Slot = [AtomicU64; Record::WORDS];
 
 impl<'a> Ring<'a> {
     /// The fewest records of a ring: two may be half written.
@@ -164,6 +167,7 @@ impl<'a> Ring<'a> {
         Ok(Self {
             header,
             slots,
+            free: [].iter(),
             overwrite: mode == Mode::Overwrite,
         })
     }
@@ -189,7 +193,7 @@ impl<'a> Ring<'a> {
     /// Writes one record, of a kind that has no continuation. Its time must not lie
     /// before the last record's.
     #[inline]
-    pub fn push(&self, record: Record) {
+    pub fn push(&mut self, record: Record) {
         debug_assert!(
             !record.kind.is_wide(),
             "this kind has a continuation: use push_wide"
@@ -199,7 +203,7 @@ impl<'a> Ring<'a> {
 
     /// Writes a record and its continuation; a reader sees both or neither.
     #[inline]
-    pub fn push_wide(&self, record: Record, wide: u64) {
+    pub fn push_wide(&mut self, record: Record, wide: u64) {
         debug_assert!(
             record.kind.is_wide(),
             "this kind has no continuation: use push"
@@ -209,7 +213,7 @@ impl<'a> Ring<'a> {
 
     /// Writes an event, with its continuation where it has one.
     #[inline]
-    pub fn push_event(&self, tsc: u64, event: Event) {
+    pub fn push_event(&mut self, tsc: u64, event: Event) {
         let (record, wide) = event.encode(tsc);
         self.put(record, wide);
     }
@@ -219,33 +223,28 @@ impl<'a> Ring<'a> {
     /// Few instructions, as it is in every path of the kernel: whether there is room is
     /// asked once for many records, and what is handed on where there is none fits
     /// registers.
-    #[inline]
-    fn put(&self, record: Record, wide: Option<u64>) {
+    #[inline(always)]
+    fn put(&mut self, record: Record, wide: Option<u64>) {
         self.add(word::COUNTERS + record.kind as usize, 1);
-        if wide.is_some() {
-            self.add(word::COUNTERS + Kind::Continuation as usize, 1);
-        }
         let [tsc, rest] = record.to_words();
-        let head = self.get(word::HEAD);
-        let end = head.wrapping_add(1 + u64::from(wide.is_some()));
-        if end > self.get(word::LIMIT) {
-            let (wide, is_wide) = (wide.unwrap_or(0), wide.is_some());
-            return self.put_after_a_look(tsc, rest, wide, is_wide);
-        }
-        self.store(head, [tsc, rest]);
-        if let Some(wide) = wide {
-            let continuation = Record::continuation(wide).to_words();
-            self.store(head.wrapping_add(1), continuation);
-        }
-        self.header[word::HEAD].store(end, Ordering::Release);
-    }
-
-    #[inline]
-    fn store(&self, number: u64, words: [u64; Record::WORDS]) {
-        let position = number as usize & self.slots.len().wrapping_sub(1);
-        if let Some(slot) = self.slots.get(position) {
-            slot[0].store(words[0], Ordering::Release);
-            slot[1].store(words[1], Ordering::Release);
+        let Some(wide) = wide else {
+            return match self.free.next() {
+                Some(slot) => {
+                    store(slot, tsc, rest);
+                    self.publish(1);
+                }
+                None => self.put_after_a_look(tsc, rest, None),
+            };
+        };
+        self.add(word::COUNTERS + Kind::Continuation as usize, 1);
+        match *self.free.as_slice() {
+            [ref slot, ref next, ref free @ ..] => {
+                self.free = free.iter();
+                store(slot, tsc, rest);
+                store_continuation(next, wide);
+                self.publish(2);
+            }
+            _ => self.put_after_a_look(tsc, rest, Some(wide)),
         }
     }
 
@@ -253,35 +252,38 @@ impl<'a> Ring<'a> {
     /// of what was dropped before.
     #[cold]
     #[inline(never)]
-    fn put_after_a_look(&self, tsc: u64, rest: u64, wide: u64, is_wide: bool) {
-        let length = 1 + u64::from(is_wide);
-        let mut head = self.get(word::HEAD);
-        let mut limit = u64::MAX;
+    fn put_after_a_look(&mut self, tsc: u64, rest: u64, wide: Option<u64>) {
+        let length = 1 + u64::from(wide.is_some());
+        let mut free = u64::MAX;
         if !self.overwrite {
-            let used = head.wrapping_sub(self.header[word::TAIL].load(Ordering::Acquire));
-            let free = (self.slots.len() as u64).saturating_sub(used);
+            let tail = self.header[word::TAIL].load(Ordering::Acquire);
+            let used = self.get(word::HEAD).wrapping_sub(tail);
+            free = (self.slots.len() as u64).saturating_sub(used);
             let pending = self.get(word::PENDING);
             if free < length + u64::from(pending != 0) {
-                self.set(word::LIMIT, 0);
+                self.free = [].iter();
                 return self.drop_records(length);
             }
-            limit = head.saturating_add(free);
             if pending != 0 {
-                self.push_lost(head, tsc, pending);
-                head = head.wrapping_add(1);
-                // More may be pending than one record can tell: look again then.
-                if self.get(word::PENDING) != 0 {
-                    limit = 0;
-                }
+                self.push_lost(tsc, pending);
+                free -= 1;
             }
         }
-        self.set(word::LIMIT, limit);
-        self.store(head, [tsc, rest]);
-        if is_wide {
-            let continuation = Record::continuation(wide).to_words();
-            self.store(head.wrapping_add(1), continuation);
+        if let Some(slot) = self.slot(0) {
+            store(slot, tsc, rest);
         }
-        self.header[word::HEAD].store(head.wrapping_add(length), Ordering::Release);
+        if let (Some(wide), Some(slot)) = (wide, self.slot(1)) {
+            store_continuation(slot, wide);
+        }
+        self.publish(length);
+        free -= length;
+        // More may be pending than one record can tell: look again then.
+        if self.get(word::PENDING) != 0 {
+            free = 0;
+        }
+        let from_head = &self.slots[self.position(0).min(self.slots.len())..];
+        let free = from_head.len().min(usize::try_from(free).unwrap_or(usize::MAX));
+        self.free = from_head[..free].iter();
     }
 
     fn drop_records(&self, count: u64) {
@@ -289,12 +291,32 @@ impl<'a> Ring<'a> {
         self.add(word::PENDING, count);
     }
 
-    fn push_lost(&self, number: u64, tsc: u64, pending: u64) {
+    fn push_lost(&self, tsc: u64, pending: u64) {
         let count = u32::try_from(pending).unwrap_or(u32::MAX);
-        self.store(number, Record::new(tsc, Kind::Lost, 0, count).to_words());
+        let [tsc, rest] = Record::new(tsc, Kind::Lost, 0, count).to_words();
+        if let Some(slot) = self.slot(0) {
+            store(slot, tsc, rest);
+        }
         self.add(word::COUNTERS + Kind::Lost as usize, 1);
         self.set(word::PENDING, pending.saturating_sub(count.into()));
-        self.header[word::HEAD].store(number.wrapping_add(1), Ordering::Release);
+        self.publish(1);
+    }
+
+    /// Where the record goes that comes so many after the head.
+    fn position(&self, after: u64) -> usize {
+        let number = self.get(word::HEAD).wrapping_add(after);
+        number as usize & self.slots.len().wrapping_sub(1)
+    }
+
+    fn slot(&self, after: u64) -> Option<&'a Slot> {
+        self.slots.get(self.position(after))
+    }
+
+    /// Moves the head over records that are stored.
+    #[inline]
+    fn publish(&self, count: u64) {
+        let head = self.get(word::HEAD).wrapping_add(count);
+        self.header[word::HEAD].store(head, Ordering::Release);
     }
 
     /// How many records a reader has taken, in stream mode: their slots are free again.
@@ -318,6 +340,18 @@ impl<'a> Ring<'a> {
     fn add(&self, word: usize, count: u64) {
         self.set(word, self.get(word).wrapping_add(count));
     }
+}
+
+#[inline]
+fn store(slot: &Slot, tsc: u64, rest: u64) {
+    slot[0].store(tsc, Ordering::Release);
+    slot[1].store(rest, Ordering::Release);
+}
+
+#[inline]
+fn store_continuation(slot: &Slot, wide: u64) {
+    let [wide, rest] = Record::continuation(wide).to_words();
+    store(slot, wide, rest);
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ fn commits(guest: &mut Guest, name: &str, dirty: u32) {
 fn traces(guest: &mut Guest) {
     const WORDS: usize = 4096;
     static RING: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
-    let Ok(ring) = Ring::format(&RING, Mode::Stream) else {
+    let Ok(mut ring) = Ring::format(&RING, Mode::Stream) else {
         return;
     };
     repeat(guest, "trace-record", MOST, || {

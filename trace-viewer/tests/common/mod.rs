@@ -298,7 +298,7 @@ pub fn ring(mut events: Events, mode: Mode, capacity: usize) -> Vec<u64> {
     let memory: Vec<_> = (0..HEADER_WORDS + 2 * capacity)
         .map(|_| AtomicU64::new(0))
         .collect();
-    let ring = Ring::format(&memory, mode).unwrap();
+    let mut ring = Ring::format(&memory, mode).unwrap();
     for (micros, event) in events {
         ring.push_event(at(micros), event);
     }

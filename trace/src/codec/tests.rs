@@ -6,7 +6,7 @@ use std::borrow::ToOwned;
 
 fn ring_words(mode: Mode, pushes: u32) -> Vec<u64> {
     let memory: Vec<_> = (0..HEADER_WORDS + 32).map(|_| AtomicU64::new(0)).collect();
-    let ring = Ring::format(&memory, mode).unwrap();
+    let mut ring = Ring::format(&memory, mode).unwrap();
     for epoch in 0..pushes {
         ring.push_event(
             1_000 + u64::from(epoch),

@@ -49,7 +49,7 @@ fn a_ring_opens_where_it_was_left_and_only_if_it_was_formatted() {
     let words = memory(8);
     assert_eq!(Ring::open(&words).err(), Some(RingError::NotFormatted));
     Ring::format(&words, Mode::Overwrite).unwrap().push(job(1));
-    let ring = Ring::open(&words).unwrap();
+    let mut ring = Ring::open(&words).unwrap();
     ring.push(job(2));
     assert_eq!(ring.written(), 2);
     assert!(ring.overwrite);
@@ -59,7 +59,7 @@ fn a_ring_opens_where_it_was_left_and_only_if_it_was_formatted() {
 #[test]
 fn a_full_stream_drops_the_new_and_counts_each() {
     let words = memory(8);
-    let ring = Ring::format(&words, Mode::Stream).unwrap();
+    let mut ring = Ring::format(&words, Mode::Stream).unwrap();
     for tsc in 1..=11 {
         ring.push(job(tsc));
     }
@@ -76,7 +76,7 @@ fn a_full_stream_drops_the_new_and_counts_each() {
 #[test]
 fn a_stream_that_is_read_again_says_where_records_are_missing() {
     let words = memory(4);
-    let ring = Ring::format(&words, Mode::Stream).unwrap();
+    let mut ring = Ring::format(&words, Mode::Stream).unwrap();
     for tsc in 1..=7 {
         ring.push(job(tsc));
     }
@@ -92,7 +92,7 @@ fn a_stream_that_is_read_again_says_where_records_are_missing() {
 #[test]
 fn a_pair_that_does_not_fit_is_dropped_whole() {
     let words = memory(4);
-    let ring = Ring::format(&words, Mode::Stream).unwrap();
+    let mut ring = Ring::format(&words, Mode::Stream).unwrap();
     for tsc in 1..=3 {
         ring.push(job(tsc));
     }
@@ -104,7 +104,7 @@ fn a_pair_that_does_not_fit_is_dropped_whole() {
 #[test]
 fn a_flight_recorder_keeps_the_newest_but_for_two_slots_that_may_be_half_written() {
     let words = memory(8);
-    let ring = Ring::format(&words, Mode::Overwrite).unwrap();
+    let mut ring = Ring::format(&words, Mode::Overwrite).unwrap();
     for tsc in 1..=21 {
         ring.push(job(tsc));
     }
@@ -124,7 +124,7 @@ fn after_any_number_of_pushes_the_ring_holds_a_suffix_of_the_history() {
     for mode in [Mode::Stream, Mode::Overwrite] {
         for length in 0..40u64 {
             let words = memory(8);
-            let ring = Ring::format(&words, mode).unwrap();
+            let mut ring = Ring::format(&words, mode).unwrap();
             let history: Vec<_> = (0..length)
                 .map(|tsc| match tsc % 3 {
                     0 => Event::Fault {
@@ -167,7 +167,7 @@ fn after_any_number_of_pushes_the_ring_holds_a_suffix_of_the_history() {
 fn a_reader_beside_the_writer_never_takes_a_torn_record_for_a_whole_one() {
     use std::sync::atomic::AtomicBool;
     let words = memory(64);
-    let ring = Ring::format(&words, Mode::Overwrite).unwrap();
+    let mut ring = Ring::format(&words, Mode::Overwrite).unwrap();
     let stop = AtomicBool::new(false);
     /// Stops the writer also when an assertion fails.
     struct Stopper<'a>(&'a AtomicBool);
