@@ -240,19 +240,24 @@ extern "C" fn begin(assignment: u64) -> ! {
     }
 }
 
-/// A program of its own: one job a release, until it ends or faults.
+/// A program of its own: one job a release, until it ends or faults. Each job is prepared
+/// before the thread sleeps, so that its release leads straight to the program.
 fn run_program(assignment: Assignment) -> ! {
     let Some(mut process) = assignment.process else {
         thread::stop()
     };
     let mut releases = Releases::of(assignment.thread);
     loop {
-        let job = releases.next();
+        let job = releases.upcoming();
         let page = process.input_mut();
         page[input::EPOCH] = job.number;
         page[input::RELEASE_TIME] = job.release.as_nanos();
         process.begin_job(job.number);
-        let outcome = process.run_until(Instant::NEVER);
+        let outcome = if job.is_first() {
+            process.run_until(Instant::NEVER)
+        } else {
+            process.run_from(job.release, job.number as u32)
+        };
         if outcome != Outcome::JobDone {
             end_program(&process, assignment.number, job, outcome);
         }

@@ -1,11 +1,11 @@
 //! The sandbox's clock: nanoseconds since the time epoch, from the timestamp counter.
-use crate::masked::BootOnce;
+use crate::masked::BootValue;
 use core::arch::asm;
 use tern_machine::cpu::timestamp;
 use tern_units::{Instant, TscFrequency};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-/// Instants later than this (73 years) are "never": no conversion below overflows.
+/// Instants later than this (73 years) are "never".
 const HORIZON_NANOS: u64 = 1 << 61;
 
 /// Converts between counter values and instants with one multiplication and one
@@ -15,9 +15,16 @@ const HORIZON_NANOS: u64 = 1 << 61;
 pub struct Clock {
     epoch: u64,
     hertz: u64,
+    /// The first instant that is "never": what is before has a counter value.
+    horizon: u64,
 }
 
-static CLOCK: BootOnce<Clock> = BootOnce::new();
+/// Until boot sets it, it stands at the epoch.
+static CLOCK: BootValue<Clock> = BootValue::new(Clock {
+    epoch: u64::MAX,
+    hertz: NANOS_PER_SECOND,
+    horizon: 0,
+});
 
 /// Sets the clock.
 ///
@@ -44,9 +51,18 @@ impl Clock {
     /// A clock whose counter runs at `frequency` and stands at `epoch` at the time epoch.
     #[must_use]
     pub const fn new(frequency: TscFrequency, epoch: u64) -> Self {
+        let hertz = frequency.hertz();
+        // The last counter value but one that an instant can be converted to.
+        let ticks = (u64::MAX - 1).saturating_sub(epoch) as u128;
+        let nanos = ticks * NANOS_PER_SECOND as u128 / hertz as u128;
         Self {
             epoch,
-            hertz: frequency.hertz(),
+            hertz,
+            horizon: if nanos < HORIZON_NANOS as u128 {
+                nanos as u64
+            } else {
+                HORIZON_NANOS
+            },
         }
     }
 
@@ -62,11 +78,13 @@ impl Clock {
     #[inline]
     pub fn ticks(&self, at: Instant) -> Option<u64> {
         let nanos = at.as_nanos();
-        if nanos >= HORIZON_NANOS {
+        if nanos >= self.horizon {
             return None;
         }
         let up = NANOS_PER_SECOND - 1;
-        Some(self.epoch + multiply_divide(nanos, self.hertz, up, NANOS_PER_SECOND))
+        // SAFETY: the quotient fits, with the epoch added, for what is before the horizon.
+        let ticks = unsafe { multiply_divide_exactly(nanos, self.hertz, up, NANOS_PER_SECOND) };
+        Some(self.epoch.wrapping_add(ticks))
     }
 
     /// Ticks of the counter a second.
@@ -81,12 +99,31 @@ impl Clock {
 #[inline]
 pub fn multiply_divide(value: u64, factor: u64, more: u64, divisor: u64) -> u64 {
     let product = u128::from(value) * u128::from(factor) + u128::from(more);
-    let (high, low) = ((product >> 64) as u64, product as u64);
-    if high >= divisor {
+    if (product >> 64) as u64 >= divisor {
         return u64::MAX;
     }
-    let quotient;
     // SAFETY: the quotient fits because the high half is below the divisor.
+    unsafe { divide(product, divisor) }
+}
+
+/// The same without a look whether the quotient fits.
+///
+/// # Safety
+/// It does: the processor raises an exception where it does not.
+#[inline]
+unsafe fn multiply_divide_exactly(value: u64, factor: u64, more: u64, divisor: u64) -> u64 {
+    let product = u128::from(value) * u128::from(factor) + u128::from(more);
+    // SAFETY: the caller vouches for it.
+    unsafe { divide(product, divisor) }
+}
+
+/// # Safety
+/// The quotient fits 64 bits.
+#[inline]
+unsafe fn divide(dividend: u128, divisor: u64) -> u64 {
+    let (high, low) = ((dividend >> 64) as u64, dividend as u64);
+    let quotient;
+    // SAFETY: the caller vouches that there is no overflow.
     unsafe {
         asm!("div {}", in(reg) divisor, inlateout("rax") low => quotient, inlateout("rdx") high => _, options(pure, nomem, nostack));
     }

@@ -37,25 +37,36 @@ impl Releases {
         }
     }
 
-    /// Waits for the next release.
-    pub fn next(&mut self) -> Job {
+    /// The next job, without a wait for its release.
+    pub fn upcoming(&mut self) -> Job {
         let number = self.next;
         self.next += 1;
         let elapsed = self.period.saturating_mul(number);
         let release = self.offset.saturating_add(elapsed);
-        // The kernel starts the thread at its first release.
-        if number > 0 {
-            thread::sleep_until_release(release, number as u32);
-        }
         Job {
             number,
             release,
             deadline: release.saturating_add(self.deadline),
         }
     }
+
+    /// The next job, from its release on.
+    pub fn next(&mut self) -> Job {
+        let job = self.upcoming();
+        if !job.is_first() {
+            thread::sleep_until_release(job.release, job.number as u32);
+        }
+        job
+    }
 }
 
 impl Job {
+    /// Whether it is the thread's first: the kernel starts the thread at its release.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.number == 0
+    }
+
     /// Records that the job is complete, and whether that was too late.
     pub fn complete(self) {
         let late = clock::now() > self.deadline;

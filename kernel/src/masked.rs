@@ -51,24 +51,54 @@ impl<T> Masked<T> {
     /// If called from inside itself.
     #[inline]
     pub fn with<R>(&self, use_it: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: interrupts are off inside.
-        without_interrupts(|| unsafe { self.with_masked(use_it) })
+        without_interrupts(|| {
+            assert!(!self.borrowed.replace(true), "nested use of masked data");
+            // SAFETY: interrupts are off inside, and `borrowed` tells of a borrow.
+            let result = unsafe { self.with_masked(use_it) };
+            self.borrowed.set(false);
+            result
+        })
     }
 
-    /// The same where interrupts are off already.
+    /// The same where interrupts are off already, without a look whether it is borrowed.
     ///
     /// # Safety
-    /// Interrupts are off.
-    ///
-    /// # Panics
-    /// If called from inside itself.
-    #[inline]
+    /// Interrupts are off, and neither is this called from inside itself nor does
+    /// `use_it` reach the value in another way.
+    #[inline(always)]
     pub unsafe fn with_masked<R>(&self, use_it: impl FnOnce(&mut T) -> R) -> R {
-        assert!(!self.borrowed.replace(true), "nested use of masked data");
         // SAFETY: interrupts are off on the only core, and this is the only borrow.
-        let result = use_it(unsafe { &mut *self.value.get() });
-        self.borrowed.set(false);
-        result
+        use_it(unsafe { &mut *self.value.get() })
+    }
+}
+
+/// A value that boot may replace once, and that is only read afterwards.
+#[derive(Debug)]
+pub struct BootValue<T>(UnsafeCell<T>);
+
+// SAFETY: `set` runs during boot with interrupts off, before any other reader.
+unsafe impl<T: Sync> Sync for BootValue<T> {}
+
+impl<T> BootValue<T> {
+    /// The value until boot sets another.
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Sets the value.
+    ///
+    /// # Safety
+    /// Only during boot, with interrupts off, while no reference from `get` lives.
+    pub unsafe fn set(&self, value: T) {
+        // SAFETY: the caller vouches that nothing reads it.
+        unsafe { *self.0.get() = value };
+    }
+
+    /// The value.
+    #[inline]
+    pub fn get(&self) -> &T {
+        // SAFETY: written only during boot, before readers run.
+        unsafe { &*self.0.get() }
     }
 }
 

@@ -274,29 +274,55 @@ impl Process {
             if deadline != Instant::NEVER && deadline <= clock::now() {
                 return Outcome::DeadlineReached;
             }
-            if !self.context_mut().sanitize_user() {
-                let instruction = self.context().frame.rip;
-                return Outcome::Fault(ProgramFault {
-                    vector: ProgramFault::BAD_CONTEXT,
-                    error: 0,
-                    address: instruction,
-                    instruction,
-                });
-            }
-            // SAFETY: the context is this program's, sanitized; `self` is borrowed
-            // exclusively, so nothing borrows the program's memory.
-            match unsafe { thread::run_program(self.root(), self.context(), deadline) } {
-                Stay::Cancelled => return Outcome::DeadlineReached,
-                Stay::Fault(fault) => return Outcome::Fault(fault),
-                Stay::SystemCall => {}
-            }
-            if let Some(outcome) = system_call::serve(self) {
-                if outcome == Outcome::JobDone {
-                    self.context_mut().forget_last_float_instruction();
-                }
+            // SAFETY: `stay` hands over what is asked for.
+            let enter = |root, context| unsafe { thread::run_program(root, context, deadline) };
+            if let Some(outcome) = self.stay(enter) {
                 return outcome;
             }
         }
+    }
+
+    /// Sleeps until `release`, at which job number `job` of the running thread is
+    /// released, then runs the program until its job is done, it faults, or it ends.
+    ///
+    /// # Panics
+    /// In a thread that this program is not bound to.
+    pub fn run_from(&mut self, release: Instant, job: u32) -> Outcome {
+        // SAFETY: `stay` hands over what is asked for.
+        let enter =
+            |root, context| unsafe { thread::run_program_from(root, context, release, job) };
+        match self.stay(enter) {
+            Some(outcome) => outcome,
+            None => self.run_until(Instant::NEVER),
+        }
+    }
+
+    /// One stay in ring 3, by `enter`, which is given the page tables and the sanitized
+    /// context. `None` where the program is to go on after it.
+    fn stay(
+        &mut self,
+        enter: impl FnOnce(GuestPhysical, *const Context) -> Stay,
+    ) -> Option<Outcome> {
+        if !self.context_mut().sanitize_user() {
+            let instruction = self.context().frame.rip;
+            return Some(Outcome::Fault(ProgramFault {
+                vector: ProgramFault::BAD_CONTEXT,
+                error: 0,
+                address: instruction,
+                instruction,
+            }));
+        }
+        // `self` is borrowed exclusively, so nothing borrows the program's memory.
+        match enter(self.root(), self.context()) {
+            Stay::Cancelled => return Some(Outcome::DeadlineReached),
+            Stay::Fault(fault) => return Some(Outcome::Fault(fault)),
+            Stay::SystemCall => {}
+        }
+        let outcome = system_call::serve(self)?;
+        if outcome == Outcome::JobDone {
+            self.context_mut().forget_last_float_instruction();
+        }
+        Some(outcome)
     }
 
     /// Says on the console why the program does not go on.

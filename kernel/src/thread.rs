@@ -5,7 +5,7 @@
 //! whether by an interrupt or by the yield vector. Code in thread context runs with
 //! interrupts on and may be preempted anywhere.
 use crate::cpu::apic;
-use crate::cpu::context::{Context, EntryBlock, Left, enter_user};
+use crate::cpu::context::{Context, EntryBlock, Left, dispatch_then_user, enter_user};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
 use crate::interrupts::ProgramFault;
 use crate::masked::{BootOnce, Masked, without_interrupts};
@@ -17,7 +17,8 @@ use core::arch::asm;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use tern_sched::{Dispatch, Observer, Posted, Scheduler, ServerId, ThreadId};
+use tern_machine::cpu::timestamp;
+use tern_sched::{Observer, Posted, Scheduler, ServerId, ThreadId};
 use tern_trace::{Event, Kind};
 use tern_units::{Duration, GuestPhysical, Instant};
 
@@ -79,8 +80,17 @@ impl Control {
 /// Pointers to control blocks that live for good; they are followed with interrupts off.
 #[derive(Debug)]
 struct Threads {
-    all: Vec<NonNull<Control>>,
+    all: &'static [NonNull<Control>],
     idle: NonNull<Control>,
+}
+
+impl Threads {
+    fn control(&self, thread: Option<ThreadId>) -> NonNull<Control> {
+        match thread.and_then(|thread| self.all.get(thread.index())) {
+            Some(control) => *control,
+            None => self.idle,
+        }
+    }
 }
 
 // SAFETY: one core; every access to a control block is with interrupts off.
@@ -150,7 +160,7 @@ pub unsafe fn initialize(
         }
         Ok(())
     })?;
-    let all = (0..)
+    let all: Vec<_> = (0..)
         .zip(starts)
         .map(|(number, start)| {
             let entry = start.body as *const () as u64;
@@ -174,7 +184,10 @@ pub unsafe fn initialize(
     ));
     // SAFETY: boot runs alone, interrupts off; the blocks live for good.
     unsafe {
-        THREADS.set(Threads { all, idle });
+        THREADS.set(Threads {
+            all: all.leak(),
+            idle,
+        });
         make_current(idle);
     }
     Ok(())
@@ -198,45 +211,72 @@ pub unsafe fn run() -> ! {
     }
 }
 
-/// Records the scheduler's decisions, and releases jobs of threads that wake.
+/// Records the scheduler's decisions, and releases jobs of threads that wake. All that one
+/// decision brings about happens at one counter value.
 struct Recorder<'a> {
     threads: &'a Threads,
+    tsc: u64,
+    /// The thread that is to run now, if it is another.
+    next: Option<NonNull<Control>>,
+}
+
+impl Recorder<'_> {
+    fn now(threads: &Threads) -> Recorder<'_> {
+        Recorder::at(threads, timestamp())
+    }
+
+    #[inline]
+    fn at(threads: &Threads, tsc: u64) -> Recorder<'_> {
+        let next = None;
+        Recorder { threads, tsc, next }
+    }
+
+    #[inline(always)]
+    fn record(&self, event: Event) {
+        trace::record_at(self.tsc, event);
+    }
 }
 
 impl Observer for Recorder<'_> {
+    #[inline(always)]
     fn switched(&mut self, thread: Option<ThreadId>) {
-        trace::record_masked(Event::Switch {
+        self.next = Some(self.threads.control(thread));
+        self.record(Event::Switch {
             thread: thread.map(|thread| thread.index() as u16),
         });
     }
 
+    #[inline(always)]
     fn woken(&mut self, thread: ThreadId, _at: Instant) {
         if let Some(control) = self.threads.all.get(thread.index()) {
             // SAFETY: interrupts are off, the block lives for good.
             let job = unsafe { (*control.as_ptr()).releases.take() };
             if let Some(job) = job {
                 let thread = thread.index() as u16;
-                trace::record_masked(Event::Release { thread, job });
+                self.record(Event::Release { thread, job });
             }
         }
     }
 
+    #[inline(always)]
     fn exhausted(&mut self, server: ServerId) {
         let server = server.index() as u16;
-        trace::record_masked(Event::Exhaust { server });
+        self.record(Event::Exhaust { server });
     }
 
+    #[inline(always)]
     fn replenish_posted(&mut self, server: ServerId, posted: Posted) {
-        trace::record_masked(Event::ReplenishPosted {
+        self.record(Event::ReplenishPosted {
             server: server.index() as u16,
             amount: posted.amount,
             at: posted.time,
         });
     }
 
+    #[inline(always)]
     fn replenish_applied(&mut self, server: ServerId, amount: Duration) {
         let server = server.index() as u16;
-        trace::record_masked(Event::ReplenishApplied { server, amount });
+        self.record(Event::ReplenishApplied { server, amount });
     }
 }
 
@@ -244,22 +284,31 @@ impl Observer for Recorder<'_> {
 /// asked, and makes the chosen thread the running one. Returns its context.
 ///
 /// Interrupts are off, and the running thread's context is saved.
-pub fn dispatch() -> *const Context {
+pub extern "C" fn dispatch() -> *const Context {
+    dispatch_at(timestamp())
+}
+
+/// The same at counter value `tsc`, which has just been read.
+#[inline(always)]
+pub fn dispatch_at(tsc: u64) -> *const Context {
     let threads = THREADS.get();
-    let now = clock::now();
+    let now = clock::clock().instant(tsc);
     if !BEGUN.load(Ordering::Relaxed) && !begin(now) {
         // SAFETY: the block lives for good.
         return unsafe { &raw const (*CURRENT.load(Ordering::Relaxed)).entry.context };
     }
-    let Dispatch { thread, mut timer } =
-        SCHEDULER.with(|scheduler| scheduler.dispatch(now, &mut Recorder { threads }));
-    let next = thread
-        .and_then(|thread| threads.all.get(thread.index()))
-        .copied()
-        .unwrap_or(threads.idle);
+    let mut recorder = Recorder::at(threads, tsc);
+    // SAFETY: interrupts are off, and the recorder does not reach the scheduler.
+    let decision =
+        unsafe { SCHEDULER.with_masked(|scheduler| scheduler.dispatch(now, &mut recorder)) };
+    if let Some(next) = recorder.next {
+        // SAFETY: interrupts are off; the block lives for good.
+        unsafe { make_current(next) };
+    }
     // SAFETY: interrupts are off and blocks live for good; no reference to one is held
     // across this.
-    let control = unsafe { &mut *next.as_ptr() };
+    let control = unsafe { &mut *CURRENT.load(Ordering::Relaxed) };
+    let mut timer = decision.timer;
     if control.cancel_at <= now {
         if control.entry.context.is_user() {
             divert(control, Left::Cancelled);
@@ -268,13 +317,7 @@ pub fn dispatch() -> *const Context {
         timer = timer.min(control.cancel_at);
     }
     apic::arm(timer);
-    if next.as_ptr() != CURRENT.load(Ordering::Relaxed) {
-        // SAFETY: interrupts are off; the block lives for good and has a kernel's half
-        // of page tables like all others.
-        unsafe { make_current(next) };
-    }
-    // SAFETY: the block lives for good.
-    unsafe { &raw const (*next.as_ptr()).entry.context }
+    &raw const control.entry.context
 }
 
 /// Whether the time epoch has come: no thread runs before.
@@ -334,19 +377,18 @@ pub fn leave_program(how: Left, fault: Option<ProgramFault>) -> *const Context {
 /// Puts the running thread behind the other runnable ones of its server, and returns
 /// the context to go on with. Interrupts are off, and its context is saved.
 pub fn give_way() -> *const Context {
-    let threads = THREADS.get();
     let current = CURRENT.load(Ordering::Relaxed);
     // SAFETY: interrupts are off.
     let first = unsafe { SCHEDULER.with_masked(|scheduler| scheduler.give_way()) };
-    let next = first.and_then(|thread| threads.all.get(thread.index()));
-    let Some(next) = next else {
+    if first.is_none() {
         return dispatch();
-    };
+    }
+    let next = THREADS.get().control(first);
     if next.as_ptr() != current {
         let thread = first.map(|thread| thread.index() as u16);
         trace::record_masked(Event::Switch { thread });
         // SAFETY: as in `dispatch`.
-        unsafe { make_current(*next) };
+        unsafe { make_current(next) };
     }
     // SAFETY: interrupts are off and blocks live for good.
     let (left, entered) = unsafe { ((*current).cancel_at, next.as_ref().cancel_at) };
@@ -473,7 +515,7 @@ pub fn request(driver: ThreadNumber) {
         let thread = ThreadId::new(current().0);
         SCHEDULER.with(|scheduler| {
             if let Some(server) = scheduler.server_of(ThreadId::new(driver.0)) {
-                scheduler.request(thread, server, &mut Recorder { threads });
+                scheduler.request(thread, server, &mut Recorder::now(threads));
             }
         });
     });
@@ -484,7 +526,7 @@ pub fn request(driver: ThreadNumber) {
 pub fn served(requester: ThreadNumber) {
     let threads = THREADS.get();
     let requester = ThreadId::new(requester.0);
-    SCHEDULER.with(|scheduler| scheduler.served(requester, &mut Recorder { threads }));
+    SCHEDULER.with(|scheduler| scheduler.served(requester, &mut Recorder::now(threads)));
 }
 
 /// Lets a thread that [`wake`] made runnable preempt the running one, if it may.
@@ -528,6 +570,59 @@ pub(crate) unsafe fn run_program(
     context: *const Context,
     deadline: Instant,
 ) -> Stay {
+    stay(root, |current| {
+        // SAFETY: interrupts are off and blocks live for good.
+        unsafe {
+            (*current).cancel_at = deadline;
+            if deadline < apic::armed() {
+                apic::arm(deadline);
+            }
+            // FP registers hold nothing of Rust's across the call.
+            enter_user(context, &raw mut (*current).entry.kernel_rsp)
+        }
+    })
+}
+
+/// The same from `release` on, at which job number `job` of the running thread is
+/// released. Until then the thread sleeps as one that was interrupted in ring 3: when it
+/// is to run, its program does.
+///
+/// # Safety
+/// As for [`run_program`].
+///
+/// # Panics
+/// As [`run_program`] does.
+pub(crate) unsafe fn run_program_from(
+    root: GuestPhysical,
+    context: *const Context,
+    release: Instant,
+    job: u32,
+) -> Stay {
+    stay(root, |current| {
+        // SAFETY: interrupts are off and blocks live for good; `context` is another.
+        let (thread, kernel_rsp) = unsafe {
+            let block = &mut *current;
+            (block.number, &raw mut block.entry.kernel_rsp)
+        };
+        if release <= clock::now() {
+            trace::record_masked(Event::Release { thread, job });
+            // SAFETY: the caller vouches for the context.
+            return unsafe { enter_user(context, kernel_rsp) };
+        }
+        trace::record_masked(Event::Block { thread });
+        // SAFETY: interrupts are off; the caller vouches for the context.
+        unsafe {
+            (*current).releases = Some(job);
+            (*current).entry.context = (*context).clone();
+            SCHEDULER
+                .with_masked(|scheduler| scheduler.sleep_until(ThreadId::new(thread), release));
+            dispatch_then_user(kernel_rsp)
+        }
+    })
+}
+
+/// A stay in ring 3 that begins with `enter`, which returns what [`enter_user`] does.
+fn stay(root: GuestPhysical, enter: impl FnOnce(*mut Control) -> u64) -> Stay {
     without_interrupts(|| {
         let current = CURRENT.load(Ordering::Relaxed);
         // SAFETY: interrupts are off and blocks live for good. In ring 3 interrupts are
@@ -537,12 +632,7 @@ pub(crate) unsafe fn run_program(
                 (*current).root == root.as_u64(),
                 "a program is run by a thread that is not its own"
             );
-            (*current).cancel_at = deadline;
-            if deadline < apic::armed() {
-                apic::arm(deadline);
-            }
-            // FP registers hold nothing of Rust's across the call.
-            let left = enter_user(context, &raw mut (*current).entry.kernel_rsp);
+            let left = enter(current);
             (*current).cancel_at = Instant::NEVER;
             if left == 0 {
                 return Stay::SystemCall;

@@ -1,5 +1,5 @@
 //! The sandbox's trace ring: this kernel is its one writer.
-use crate::masked::{BootOnce, Masked, without_interrupts};
+use crate::masked::{Masked, without_interrupts};
 use crate::memory::paging::window;
 use core::sync::atomic::AtomicU64;
 use tern_abi::directory::ExitReason;
@@ -8,7 +8,7 @@ use tern_config::TraceMode;
 use tern_machine::cpu::timestamp;
 use tern_trace::{Event, Mode, Ring};
 
-static RING: BootOnce<Ring<'static>> = BootOnce::new();
+static RING: Masked<Option<Ring<'static>>> = Masked::new(None);
 static EXITS: Masked<[u64; ExitReason::ALL.len()]> = Masked::new([0; ExitReason::ALL.len()]);
 
 /// Formats the ring.
@@ -26,8 +26,7 @@ pub unsafe fn initialize(bytes: u64, mode: TraceMode) {
         TraceMode::Overwrite => Mode::Overwrite,
     };
     match Ring::format(words, mode) {
-        // SAFETY: the caller vouches that this is boot.
-        Ok(ring) => unsafe { RING.set(ring) },
+        Ok(ring) => RING.with(|it| *it = Some(ring)),
         Err(error) => panic!("{error}: raise `trace` in the system description"),
     }
 }
@@ -43,8 +42,19 @@ pub fn record(event: Event) {
 /// compile time nothing is left of its encoding.
 #[inline(always)]
 pub fn record_masked(event: Event) {
-    if let Some(ring) = RING.try_get() {
-        ring.push_event(timestamp(), event);
+    record_at(timestamp(), event);
+}
+
+/// The same for an event at counter value `tsc`, which was read after the last record's.
+#[inline(always)]
+pub fn record_at(tsc: u64, event: Event) {
+    // SAFETY: interrupts are off, and writing a record records nothing.
+    unsafe {
+        RING.with_masked(|ring| {
+            if let Some(ring) = ring {
+                ring.push_event(tsc, event);
+            }
+        });
     }
 }
 

@@ -182,9 +182,7 @@ mod tests {
                 assert_eq!(agenda.earliest_above(level as u16), above);
             }
             for now in [127, least, u64::MAX] {
-                let first = table
-                    .iter()
-                    .position(|&time| time <= now && time < NEVER);
+                let first = table.iter().position(|&time| time <= now && time < NEVER);
                 let due = agenda.first_due(now).map(usize::from);
                 assert_eq!(due, first);
             }

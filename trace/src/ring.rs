@@ -282,7 +282,9 @@ impl<'a> Ring<'a> {
             free = 0;
         }
         let from_head = &self.slots[self.position(0).min(self.slots.len())..];
-        let free = from_head.len().min(usize::try_from(free).unwrap_or(usize::MAX));
+        let free = from_head
+            .len()
+            .min(usize::try_from(free).unwrap_or(usize::MAX));
         self.free = from_head[..free].iter();
     }
 

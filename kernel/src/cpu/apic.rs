@@ -4,7 +4,7 @@
 //! Sources: Intel SDM vol. 3 §§10.5.4 (timer), 10.12 (x2APIC); AMD APM vol. 2 §16.4.
 use crate::clock::{clock, multiply_divide};
 use crate::hypercall;
-use crate::masked::BootOnce;
+use crate::masked::BootValue;
 use core::sync::atomic::{AtomicU64, Ordering};
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::layout::{SPURIOUS_VECTOR, TIMER_VECTOR};
@@ -21,7 +21,11 @@ struct Apic {
     timer_hertz: u64,
 }
 
-static APIC: BootOnce<Apic> = BootOnce::new();
+static APIC: BootValue<Apic> = BootValue::new(Apic {
+    owned: false,
+    tsc_deadline: false,
+    timer_hertz: 0,
+});
 /// The instant that the timer is armed for, in nanoseconds.
 static ARMED: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -93,10 +97,11 @@ pub fn fired() {
 /// nothing due and arms it again.
 #[inline]
 pub fn arm(at: Instant) {
-    if ARMED.swap(at.as_nanos(), Ordering::Relaxed) == at.as_nanos() {
+    if armed() == at {
         return;
     }
-    let apic = *APIC.get();
+    ARMED.store(at.as_nanos(), Ordering::Relaxed);
+    let apic = APIC.get();
     let ticks = clock().ticks(at);
     if apic.tsc_deadline {
         // SAFETY: the sandbox owns the timer; a deadline that has passed fires at once,
@@ -113,5 +118,5 @@ pub fn arm(at: Instant) {
             count.clamp(1, u64::from(u32::MAX))
         }
     };
-    write(apic, Register::TIMER_INITIAL, count as u32);
+    write(*apic, Register::TIMER_INITIAL, count as u32);
 }

@@ -1,6 +1,7 @@
 //! The full state of interrupted code, and the way into and out of ring 3.
 use crate::system_call::{serve_give_way, serve_null};
-use core::arch::global_asm;
+use crate::thread;
+use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
 use tern_abi::system_call::SystemCall;
 use tern_machine::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
@@ -171,8 +172,27 @@ unsafe extern "C" {
     /// loaded; the running thread's control block refers to both arguments.
     pub fn enter_user(context: *const Context, kernel_rsp: *mut u64) -> u64;
 
+    /// Gives up the core; when the running thread gets it back, it goes on with the
+    /// context in its control block. Saves the kernel's stack pointer at `kernel_rsp`, and
+    /// returns when the program leaves ring 3, as [`enter_user`] does.
+    ///
+    /// # Safety
+    /// Interrupts are off; that context is the program's, sanitized; the running
+    /// thread's control block refers to `kernel_rsp`.
+    pub fn dispatch_then_user(kernel_rsp: *mut u64) -> u64;
+
     /// Where SYSCALL arrives.
     pub fn system_call_entry();
+}
+
+/// Goes on with the state in `context`.
+///
+/// # Safety
+/// Interrupts are off, and `context` is the running thread's.
+#[inline(always)]
+pub unsafe fn resume(context: *const Context) -> ! {
+    // SAFETY: the caller vouches for the context; `resume` needs nothing else.
+    unsafe { asm!("jmp resume", in("rax") context, options(noreturn)) }
 }
 
 /// The part of a thread's control block that assembly reads.
@@ -204,21 +224,36 @@ pub static mut CURRENT: *mut EntryBlock = core::ptr::null_mut();
 //   context.
 global_asm!(
     r#"
-    .pushsection .text.context, "ax", @progbits
-    .p2align 4
-    .globl enter_user
-    .type enter_user, @function
-enter_user:
+    .macro push_preserved                // what a function keeps for its caller
     push rbx
     push rbp
     push r12
     push r13
     push r14
     push r15
+    .endm
+
+    .pushsection .text.context, "ax", @progbits
+    .p2align 4
+    .globl enter_user
+    .type enter_user, @function
+enter_user:
+    push_preserved
     mov [rsi], rsp
     mov rax, rdi
     jmp resume
     .size enter_user, . - enter_user
+
+    .p2align 4
+    .globl dispatch_then_user
+    .type dispatch_then_user, @function
+dispatch_then_user:
+    push_preserved
+    mov [rdi], rsp
+    mov rsp, [rip + INTERRUPT_STACK]     // the handlers', which no thread uses
+    call {dispatch}
+    jmp resume
+    .size dispatch_then_user, . - dispatch_then_user
 
     .p2align 4
     .globl resume
@@ -371,6 +406,7 @@ system_call_rsp:
     user_code = const USER_CODE,
     null = const SystemCall::Null as u64,
     give_way = const SystemCall::GiveWay as u64,
+    dispatch = sym thread::dispatch,
     serve_null = sym serve_null,
     serve_give_way = sym serve_give_way,
     float_room = const size_of::<FpState>() + 8,

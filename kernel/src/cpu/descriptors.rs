@@ -2,9 +2,10 @@
 //!
 //! Sources: Intel SDM vol. 3 §§2.5, 5.8.8, 6.14; AMD APM vol. 2 §§3.1, 6.1.
 use super::context::{Context, EntryBlock, system_call_entry};
-use super::entry::{INTERRUPT_STACK, STUB_BYTES, vector_stubs};
+use super::entry::{INTERRUPT_STACK, STUB_BYTES, timer_entry, vector_stubs};
 use crate::memory::paging::Stack;
 use core::mem::size_of;
+use tern_abi::layout::TIMER_VECTOR;
 use tern_machine::cpu::{cpuid, cpuid_if_present, write_msr};
 use tern_machine::descriptors::{
     Gate, InterruptTable, KERNEL_CODE, KERNEL_DATA, SegmentTable, TaskState,
@@ -67,6 +68,8 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
             let stub = &raw const vector_stubs as u64 + vector * STUB_BYTES;
             *gate = Gate::interrupt(stub, stack, 0);
         }
+        let timer = &raw const timer_entry as u64;
+        (*interrupts).0[usize::from(TIMER_VECTOR)] = Gate::interrupt(timer, STACK_CONTEXT, 0);
         (*segments).load(task);
         (*interrupts).load();
 

@@ -6,9 +6,10 @@
 //! returns the context to go on with. Double fault, non-maskable interrupt and machine
 //! check arrive on stacks of their own and never return.
 use super::context::Context;
-use crate::interrupts::{fatal, interrupt};
+use crate::interrupts::{fatal, interrupt, timer_interrupt};
 use core::arch::global_asm;
 use core::mem::offset_of;
+use tern_abi::layout::TIMER_VECTOR;
 
 /// Bytes between the stubs of two vectors.
 pub const STUB_BYTES: u64 = 16;
@@ -16,6 +17,8 @@ pub const STUB_BYTES: u64 = 16;
 unsafe extern "C" {
     /// The first of 256 stubs.
     pub static vector_stubs: u8;
+    /// The timer's own entry, in place of its stub.
+    pub static timer_entry: u8;
 }
 
 /// End of the stack that handlers run on.
@@ -72,6 +75,19 @@ global_asm!(
 
     .pushsection .text.entry, "ax", @progbits
     .p2align 4
+    .globl timer_entry
+    .type timer_entry, @function
+timer_entry:
+    push 0
+    push {timer}
+    push_registers
+    fxsave64 [rsp - {frame}]
+    mov rsp, [rip + INTERRUPT_STACK]
+    cld
+    call {timer_interrupt}
+    .size timer_entry, . - timer_entry
+
+    .p2align 4
     .type interrupt_entry, @function
 interrupt_entry:
     push_registers
@@ -97,6 +113,8 @@ fatal_entry:
     .popsection
     "#,
     frame = const offset_of!(Context, frame),
+    timer = const TIMER_VECTOR,
+    timer_interrupt = sym timer_interrupt,
     interrupt = sym interrupt,
     fatal = sym fatal,
 );
