@@ -8,8 +8,9 @@
 
 const NEVER: u64 = u64::MAX;
 
-/// An instant, in nanoseconds, for each of 64 × `WORDS` levels. An update and each
-/// question look at 3 groups of 4, the questions at `WORDS` trees.
+/// An instant, in nanoseconds, for each of 64 × `WORDS` levels, which is what levels are
+/// below. An update and each question look at 3 groups of 4, the questions at `WORDS`
+/// trees.
 #[derive(Clone, Debug)]
 pub(crate) struct Agenda<const WORDS: usize> {
     trees: [Tree; WORDS],
@@ -37,9 +38,8 @@ impl<const WORDS: usize> Agenda<WORDS> {
     /// Sets the instant of a level.
     #[inline]
     pub(crate) fn set(&mut self, level: u16, time: u64) {
-        if let Some(tree) = self.trees.get_mut(usize::from(level / 64)) {
-            tree.set(usize::from(level % 64), time);
-        }
+        let word = usize::from(level / 64) % WORDS;
+        self.trees[word].set(usize::from(level % 64), time);
     }
 
     /// The earliest instant of all levels.
@@ -53,19 +53,18 @@ impl<const WORDS: usize> Agenda<WORDS> {
     /// The earliest instant of the levels above `level` (smaller numbers).
     #[inline]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
-        let word = usize::from(level / 64);
+        if level == 0 {
+            return NEVER;
+        }
+        let word = usize::from(level / 64) % WORDS;
         let above = self.trees.iter().take(word);
         let least = above.fold(NEVER, |least, tree| least.min(tree.least));
-        match self.trees.get(word) {
-            Some(tree) => least.min(tree.earliest_above(usize::from(level % 64))),
-            None => least,
-        }
+        least.min(self.trees[word].earliest_above(usize::from(level % 64)))
     }
 
-    /// The highest level with an instant at or before `now`.
+    /// The highest level with an instant at or before `now`, which is not the end of time.
     #[inline]
     pub(crate) fn first_due(&self, now: u64) -> Option<u16> {
-        let now = now.min(NEVER - 1);
         let word = self.trees.iter().position(|tree| tree.least <= now)?;
         Some((word * 64 + self.trees[word].first_due(now)) as u16)
     }
@@ -181,8 +180,8 @@ mod tests {
                 let above = table[..level].iter().copied().min().unwrap_or(NEVER);
                 assert_eq!(agenda.earliest_above(level as u16), above);
             }
-            for now in [127, least, u64::MAX] {
-                let first = table.iter().position(|&time| time <= now && time < NEVER);
+            for now in [127, least.min(NEVER - 1), NEVER - 1] {
+                let first = table.iter().position(|&time| time <= now);
                 let due = agenda.first_due(now).map(usize::from);
                 assert_eq!(due, first);
             }

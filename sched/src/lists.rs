@@ -30,11 +30,10 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         &mut self.threads[usize::from(thread) % THREADS]
     }
 
-    /// Puts a thread that is in no list among the runnable ones of its server, which
+    /// Puts a thread that is in no list among the runnable ones of its server `server`, which
     /// unblocks at `at` if it had none (rule 4).
     #[inline]
-    pub(crate) fn make_runnable(&mut self, thread: u16, at: Instant) {
-        let server = self.thread(thread).server;
+    pub(crate) fn make_runnable(&mut self, server: u16, thread: u16, at: Instant) {
         let mut previous = NONE;
         let mut next = self.slot(server).runnable;
         while next < thread {
@@ -126,24 +125,30 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
-    /// Of the servers of a level, the one that is due for the longest, and whether others
-    /// are.
+    /// Of the servers of a level, which has one, the one that is due first; whether it is
+    /// due now; and whether there are others.
     #[inline]
-    pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool) {
-        let mut server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];
-        let (mut first, mut earliest, mut due) = (NONE, Instant::NEVER, 0_u32);
+    pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool, bool) {
+        let server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];
+        let alone = self.slot(server).next_of_level == NONE;
+        let first = if alone {
+            server
+        } else {
+            self.first_due_from(server)
+        };
+        (first, self.slot(first).due <= self.now, !alone)
+    }
+
+    #[cold]
+    fn first_due_from(&self, mut server: u16) -> u16 {
+        let mut first = server;
         while server != NONE {
-            let slot = self.slot(server);
-            due += u32::from(slot.due <= self.now);
-            if slot.due < earliest {
-                (first, earliest) = (server, slot.due);
+            if self.slot(server).due < self.slot(first).due {
+                first = server;
             }
-            server = slot.next_of_level;
+            server = self.slot(server).next_of_level;
         }
-        if earliest > self.now {
-            first = NONE;
-        }
-        (first, due > 1)
+        first
     }
 
     /// Brings the agenda up to date with a level.

@@ -71,6 +71,12 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
         (WORDS * 64) as u16
     }
 
+    /// The first entry of a level.
+    #[inline]
+    pub(crate) fn first_at(&self, level: u16) -> u16 {
+        self.first[usize::from(level / 64) % WORDS][usize::from(level % 64)]
+    }
+
     /// Whether `entry` is in the queue.
     #[must_use]
     pub fn contains(&self, entry: u16) -> bool {

@@ -123,13 +123,13 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         ) {
             return;
         }
-        let now = now.max(self.now);
-        self.now = now;
+        self.advance(now);
+        let now = self.now;
         let server = self.thread(thread.0).server;
         // Its server has work since the first of its sleepers was due, noticed or not.
         let since = now.min(self.slot(server).wakes);
         self.leave_list(thread.0);
-        self.make_runnable(thread.0, since);
+        self.make_runnable(server, thread.0, since);
         self.refresh(server);
     }
 
@@ -158,14 +158,18 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Decides what runs from `now` on: charges what ran since the last call to its
     /// server, wakes sleepers and applies replenishments that are due and may change
     /// the decision, and picks.
-    #[inline]
+    #[inline(always)]
     pub fn dispatch<O: Observer + ?Sized>(&mut self, now: Instant, observer: &mut O) -> Dispatch {
-        self.now = now.max(self.now);
-        self.settle_running(observer);
-        self.notice_due(observer);
-        let next = self.ready.first().unwrap_or(NONE);
-        if next != self.running {
-            self.charge_running(observer);
+        let running = self.running;
+        self.advance(now);
+        if running != NONE {
+            self.settle(running, observer);
+        }
+        let next = self.next(observer);
+        if next != running {
+            if running != NONE {
+                self.charge(running, observer);
+            }
             self.running = next;
             self.since = self.now;
         }
@@ -215,6 +219,13 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         identify(second)
     }
 
+    /// Notes what time it is. The end of time never comes: what is due then never is.
+    #[inline]
+    fn advance(&mut self, now: Instant) {
+        const LAST: Instant = Instant::from_nanos(u64::MAX - 1);
+        self.now = now.min(LAST).max(self.now);
+    }
+
     /// How long the running server has run since it was last charged.
     fn uncharged(&self) -> Duration {
         self.now.saturating_since(self.since)
@@ -239,41 +250,43 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         timer
     }
 
-    /// Wakes and replenishes what is due at the highest level where anything is, and so on
-    /// until something may run that nothing due is above. What is due below it waits: it
-    /// could not run.
+    /// The server to run. Wakes and replenishes what is due at the highest level where
+    /// anything is, and so on until something may run that nothing due is above. What is
+    /// due below it waits: it could not run.
     #[inline(always)]
-    fn notice_due<O: Observer + ?Sized>(&mut self, observer: &mut O) {
+    fn next<O: Observer + ?Sized>(&mut self, observer: &mut O) -> u16 {
         while let Some(level) = self.agenda.first_due(self.now.as_nanos()) {
             if level > self.ready.first_level() {
-                return;
+                break;
             }
             self.notice_due_at(level, observer);
-            if level == self.ready.first_level() {
-                return;
+            let next = self.ready.first_at(level);
+            if next != NONE {
+                return next;
             }
         }
+        self.ready.first().unwrap_or(NONE)
     }
 
-    /// The same for the servers of one level, in the order of their instants.
+    /// Wakes and replenishes the servers of one level, in the order of their instants.
     #[inline(always)]
     fn notice_due_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
         loop {
-            let (first, more) = self.first_due_at(level);
-            if first == NONE {
-                // Its instant was that of a server that has been ready since.
+            let (first, due, others) = self.first_due_at(level);
+            if !due {
+                // The level's instant was that of a server that has been ready since.
                 return self.refresh_level(level);
             }
-            self.notice_due_of(first, observer);
-            if !more {
+            self.notice_due(first, observer);
+            if !others || !self.first_due_at(level).1 {
                 return;
             }
         }
     }
 
-    /// The same for one server.
+    /// Wakes and replenishes one server.
     #[inline(always)]
-    fn notice_due_of<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+    fn notice_due<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
         let was_waiting = self.slot(server).active;
         while self.slot(server).wakes <= self.now {
             let Slot {
@@ -281,13 +294,10 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                 wakes: at,
                 ..
             } = *self.slot(server);
-            if thread == NONE {
-                break;
-            }
             // From this instant on it had work, whenever it is noticed: so a periodic
             // thread keeps its phase, whatever the delay of each interrupt.
             self.set_first_sleeper(server, self.thread(thread).next);
-            self.make_runnable(thread, at);
+            self.make_runnable(server, thread, at);
             observer.woken(ThreadId(thread), at);
         }
         let now = self.now;
@@ -307,51 +317,44 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// Charges the running server if it has blocked or its first chunk is used up.
     #[inline(always)]
-    fn settle_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
-        let server = self.running;
-        if server == NONE {
-            return;
-        }
-        let slot = self.slot(server);
+    fn settle<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
+        let slot = self.slot(running);
         let mut blocked = slot.runnable == NONE;
         if blocked && slot.wakes <= self.now {
-            self.notice_late_of(server, observer);
-            blocked = self.slot(server).runnable == NONE;
+            self.notice_late(running, observer);
+            blocked = self.slot(running).runnable == NONE;
         }
-        if !blocked && self.uncharged() < self.slot(server).head.amount {
+        if !blocked && self.uncharged() < self.slot(running).head.amount {
             return;
         }
-        self.charge_running(observer);
+        self.charge(running, observer);
         if blocked {
-            self.slot_mut(server)
-                .block(|posted| observer.replenish_posted(ServerId(server), posted));
-            self.refresh(server);
-        } else if !self.slot(server).ready {
-            observer.exhausted(ServerId(server));
+            self.slot_mut(running)
+                .block(|posted| observer.replenish_posted(ServerId(running), posted));
+            self.refresh(running);
+        } else if !self.slot(running).ready {
+            observer.exhausted(ServerId(running));
         }
     }
 
     /// The sleeper of a server that has nothing else to do is due already.
     #[cold]
-    fn notice_late_of<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
-        self.notice_due_of(server, observer);
+    fn notice_late<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
+        self.notice_due(running, observer);
     }
 
+    /// Charges the running server for what it has run since its last charge.
     #[inline(always)]
-    fn charge_running<O: Observer + ?Sized>(&mut self, observer: &mut O) {
-        let (server, used) = (self.running, self.uncharged());
-        self.since = self.now;
-        if used.is_zero() || server == NONE {
-            return;
-        }
-        let now = self.now;
-        let slot = self.slot_mut(server);
+    fn charge<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
+        let (now, used) = (self.now, self.uncharged());
+        self.since = now;
+        let slot = self.slot_mut(running);
         slot.charge(used, |posted| {
-            observer.replenish_posted(ServerId(server), posted)
+            observer.replenish_posted(ServerId(running), posted)
         });
         // It was ready. While its next chunk is active nothing else changes.
         if slot.head.time > now {
-            self.refresh(server);
+            self.refresh(running);
         }
     }
 

@@ -163,10 +163,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             left = self.charge_beyond_first(left, &mut posted);
         }
         if left > 0 {
-            let returns = self.head.time.saturating_add(self.period);
-            self.head.time = self.head.time.saturating_add(left);
-            self.head.amount = self.head.amount.saturating_sub(left);
-            self.post(returns, left, &mut posted);
+            self.charge_part(left, &mut posted);
         }
         if self.head.amount < self.minimum {
             self.delay_head();
@@ -219,6 +216,17 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         } else {
             &mut self.ring[Self::slot(self.end.wrapping_sub(1))]
         }
+    }
+
+    /// Uses a part of the first chunk.
+    #[inline(always)]
+    fn charge_part(&mut self, used: u64, posted: &mut impl FnMut(Posted)) {
+        let Chunk { time, amount } = self.head;
+        self.head = Chunk {
+            time: time.saturating_add(used),
+            amount: amount.wrapping_sub(used),
+        };
+        self.post(time.saturating_add(self.period), used, posted);
     }
 
     /// Uses up as many chunks as there are in `used`. Returns the rest, less than the
@@ -285,21 +293,21 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// Adds an entry at the end. `time` is never before that of the last entry.
     #[inline(always)]
     fn post(&mut self, time: u64, amount: u64, posted: &mut impl FnMut(Posted)) {
-        let (full, minimum) = (self.waiting() + 1 >= CHUNKS as u64, self.minimum);
-        let last = self.last_mut();
+        let mut last = *self.last_mut();
         if last.reaches(time) {
             // They touch. (They overlap only where an entry was delayed. Then the new
             // one is delayed to the end of the last, and touches it.)
             last.amount += amount;
-        } else if full || last.amount < minimum {
+        } else if self.waiting() >= CHUNKS as u64 - 1 || last.amount < self.minimum {
             // Rules 5 and 6: the earlier entry is delayed.
             last.time = time;
             last.amount += amount;
         } else {
             self.end = self.end.wrapping_add(1);
-            *self.last_mut() = Chunk { time, amount };
+            last = Chunk { time, amount };
         }
-        report(time, amount, *self.last_mut(), posted);
+        *self.last_mut() = last;
+        report(time, amount, last, posted);
     }
 
     /// Rule 6: a first chunk below the minimum waits for the next. There is one: alone it

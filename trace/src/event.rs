@@ -155,7 +155,7 @@ impl Event {
 
     /// The record for this event at `tsc`, and the argument of its continuation.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn encode(self, tsc: u64) -> (Record, Option<u64>) {
         use Event as E;
         let (kind, flags, object, argument, wide) = match self {

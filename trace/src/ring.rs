@@ -93,7 +93,7 @@ impl core::error::Error for RingError {}
 /// keeps half-written records out.
 #[derive(Debug)]
 pub struct Ring<'a> {
-    header: &'a [AtomicU64; HEADER_WORDS],
+    header: &'a Header,
     slots: &'a [Slot],
     /// The slots from the head on, as far as the writer knows them to be free: never beyond
     /// the ring's end, and none while drops are to be reported.
@@ -212,7 +212,7 @@ impl<'a> Ring<'a> {
     }
 
     /// Writes an event, with its continuation where it has one.
-    #[inline]
+    #[inline(always)]
     pub fn push_event(&mut self, tsc: u64, event: Event) {
         let (record, wide) = event.encode(tsc);
         self.put(record, wide);
@@ -225,24 +225,25 @@ impl<'a> Ring<'a> {
     /// registers.
     #[inline(always)]
     fn put(&mut self, record: Record, wide: Option<u64>) {
-        self.add(word::COUNTERS + record.kind as usize, 1);
+        let header = self.header;
+        add(header, word::COUNTERS + record.kind as usize, 1);
         let [tsc, rest] = record.to_words();
         let Some(wide) = wide else {
             return match self.free.next() {
                 Some(slot) => {
                     store(slot, tsc, rest);
-                    self.publish(1);
+                    publish(header, 1);
                 }
                 None => self.put_after_a_look(tsc, rest, None),
             };
         };
-        self.add(word::COUNTERS + Kind::Continuation as usize, 1);
+        add(header, word::COUNTERS + Kind::Continuation as usize, 1);
         match *self.free.as_slice() {
             [ref slot, ref next, ref free @ ..] => {
                 self.free = free.iter();
                 store(slot, tsc, rest);
                 store_continuation(next, wide);
-                self.publish(2);
+                publish(header, 2);
             }
             _ => self.put_after_a_look(tsc, rest, Some(wide)),
         }
@@ -275,7 +276,7 @@ impl<'a> Ring<'a> {
         if let (Some(wide), Some(slot)) = (wide, self.slot(1)) {
             store_continuation(slot, wide);
         }
-        self.publish(length);
+        publish(self.header, length);
         free -= length;
         // More may be pending than one record can tell: look again then.
         if self.get(word::PENDING) != 0 {
@@ -289,8 +290,8 @@ impl<'a> Ring<'a> {
     }
 
     fn drop_records(&self, count: u64) {
-        self.add(word::LOST, count);
-        self.add(word::PENDING, count);
+        add(self.header, word::LOST, count);
+        add(self.header, word::PENDING, count);
     }
 
     fn push_lost(&self, tsc: u64, pending: u64) {
@@ -299,9 +300,9 @@ impl<'a> Ring<'a> {
         if let Some(slot) = self.slot(0) {
             store(slot, tsc, rest);
         }
-        self.add(word::COUNTERS + Kind::Lost as usize, 1);
+        add(self.header, word::COUNTERS + Kind::Lost as usize, 1);
         self.set(word::PENDING, pending.saturating_sub(count.into()));
-        self.publish(1);
+        publish(self.header, 1);
     }
 
     /// Where the record goes that comes so many after the head.
@@ -312,13 +313,6 @@ impl<'a> Ring<'a> {
 
     fn slot(&self, after: u64) -> Option<&'a Slot> {
         self.slots.get(self.position(after))
-    }
-
-    /// Moves the head over records that are stored.
-    #[inline]
-    fn publish(&self, count: u64) {
-        let head = self.get(word::HEAD).wrapping_add(count);
-        self.header[word::HEAD].store(head, Ordering::Release);
     }
 
     /// How many records a reader has taken, in stream mode: their slots are free again.
@@ -336,12 +330,22 @@ impl<'a> Ring<'a> {
     fn set(&self, word: usize, value: u64) {
         self.header[word].store(value, Ordering::Relaxed);
     }
+}
 
-    /// The single writer needs no read-modify-write; 64 bits last for centuries.
-    #[inline]
-    fn add(&self, word: usize, count: u64) {
-        self.set(word, self.get(word).wrapping_add(count));
-    }
+type Header = [AtomicU64; HEADER_WORDS];
+
+/// The single writer needs no read-modify-write; 64 bits last for centuries.
+#[inline]
+fn add(header: &Header, word: usize, count: u64) {
+    let value = header[word].load(Ordering::Relaxed).wrapping_add(count);
+    header[word].store(value, Ordering::Relaxed);
+}
+
+/// Moves the head over records that are stored.
+#[inline]
+fn publish(header: &Header, count: u64) {
+    let head = header[word::HEAD].load(Ordering::Relaxed);
+    header[word::HEAD].store(head.wrapping_add(count), Ordering::Release);
 }
 
 #[inline]

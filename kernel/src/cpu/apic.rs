@@ -79,7 +79,7 @@ pub fn end_of_interrupt() {
 }
 
 /// The instant that the timer is armed for.
-#[inline]
+#[inline(always)]
 pub fn armed() -> Instant {
     Instant::from_nanos(ARMED.load(Ordering::Relaxed))
 }
