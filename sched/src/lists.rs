@@ -152,6 +152,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// Brings the agenda up to date with a level.
+    #[inline(never)]
     pub(crate) fn refresh_level(&mut self, level: u16) {
         let mut least = Instant::NEVER;
         let mut server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];

@@ -167,11 +167,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
         let next = self.next(observer);
         if next != running {
-            if running != NONE {
-                self.charge(running, observer);
-            }
             self.running = next;
-            self.since = self.now;
+            match running {
+                NONE => self.since = self.now,
+                _ => self.charge(running, observer),
+            }
         }
         let (thread, timer) = match next {
             NONE => (NONE, Instant::from_nanos(self.agenda.earliest())),
@@ -233,7 +233,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The next instant at which the decision for a server may change: budget used up, an
     /// instant of a higher priority, or a sleeper of its own with higher precedence.
-    #[inline]
+    #[inline(always)]
     fn timer(&self, slot: &Slot<CHUNKS>) -> Instant {
         let above = Instant::from_nanos(self.agenda.earliest_above(slot.level));
         let exhausted = self.since.saturating_add(slot.head.amount);
@@ -271,16 +271,21 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Wakes and replenishes the servers of one level, in the order of their instants.
     #[inline(always)]
     fn notice_due_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
-        loop {
-            let (first, due, others) = self.first_due_at(level);
-            if !due {
-                // The level's instant was that of a server that has been ready since.
-                return self.refresh_level(level);
-            }
+        let (first, due, others) = self.first_due_at(level);
+        if !due {
+            // The level's instant was that of a server that has been ready since.
+            return self.refresh_level(level);
+        }
+        self.notice_due(first, observer);
+        if others {
+            self.notice_others_at(level, observer);
+        }
+    }
+
+    #[cold]
+    fn notice_others_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
+        while let (first, true, _) = self.first_due_at(level) {
             self.notice_due(first, observer);
-            if !others || !self.first_due_at(level).1 {
-                return;
-            }
         }
     }
 

@@ -293,21 +293,24 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// Adds an entry at the end. `time` is never before that of the last entry.
     #[inline(always)]
     fn post(&mut self, time: u64, amount: u64, posted: &mut impl FnMut(Posted)) {
-        let mut last = *self.last_mut();
-        if last.reaches(time) {
+        let last = self.last_mut();
+        let mut entry = *last;
+        if entry.reaches(time) {
             // They touch. (They overlap only where an entry was delayed. Then the new
             // one is delayed to the end of the last, and touches it.)
-            last.amount += amount;
-        } else if self.waiting() >= CHUNKS as u64 - 1 || last.amount < self.minimum {
+            entry.amount += amount;
+            *last = entry;
+        } else if self.waiting() >= CHUNKS as u64 - 1 || entry.amount < self.minimum {
             // Rules 5 and 6: the earlier entry is delayed.
-            last.time = time;
-            last.amount += amount;
+            entry.time = time;
+            entry.amount += amount;
+            *self.last_mut() = entry;
         } else {
+            entry = Chunk { time, amount };
             self.end = self.end.wrapping_add(1);
-            last = Chunk { time, amount };
+            *self.last_mut() = entry;
         }
-        *self.last_mut() = last;
-        report(time, amount, last, posted);
+        report(time, amount, entry, posted);
     }
 
     /// Rule 6: a first chunk below the minimum waits for the next. There is one: alone it

@@ -79,7 +79,7 @@ pub fn end_of_interrupt() {
 }
 
 /// The instant that the timer is armed for.
-#[inline(always)]
+#[inline]
 pub fn armed() -> Instant {
     Instant::from_nanos(ARMED.load(Ordering::Relaxed))
 }
@@ -95,7 +95,7 @@ pub fn fired() {
 /// It may fire early only where the APIC counts at another rate than the hypervisor
 /// measured, or `at` is further away than its 32 bits reach: the scheduler then finds
 /// nothing due and arms it again.
-#[inline]
+#[inline(always)]
 pub fn arm(at: Instant) {
     if armed() == at {
         return;
