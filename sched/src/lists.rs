@@ -125,11 +125,16 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
+    #[inline]
+    pub(crate) fn first_of_level(&self, level: u16) -> u16 {
+        self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)]
+    }
+
     /// Of the servers of a level, which has one, the one that is due first; whether it is
     /// due now; and whether there are others.
     #[inline]
     pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool, bool) {
-        let server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];
+        let server = self.first_of_level(level);
         let alone = self.slot(server).next_of_level == NONE;
         let first = if alone {
             server
@@ -152,10 +157,10 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// Brings the agenda up to date with a level.
-    #[inline(never)]
+    #[cold]
     pub(crate) fn refresh_level(&mut self, level: u16) {
         let mut least = Instant::NEVER;
-        let mut server = self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)];
+        let mut server = self.first_of_level(level);
         while server != NONE {
             let slot = self.slot(server);
             least = least.min(slot.due);

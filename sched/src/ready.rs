@@ -115,25 +115,31 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
 
     /// Removes `entry`. No effect if it is not in the queue.
     pub fn remove(&mut self, entry: u16) {
-        if !self.contains(entry) {
-            return;
+        if self.contains(entry) {
+            self.take_out(entry);
         }
+    }
+
+    /// The same where the entry is in the queue.
+    #[inline(always)]
+    pub(crate) fn take_out(&mut self, entry: u16) {
         let Link {
             level,
             next,
             previous,
-        } = self.links[usize::from(entry)];
-        self.links[usize::from(entry)] = Link::ABSENT;
-        let (word, bit) = (usize::from(level / 64), usize::from(level % 64));
-        match previous {
-            NONE => self.first[word][bit] = next,
-            _ => self.links[usize::from(previous)].next = next,
-        }
+        } = self.links[usize::from(entry) % SERVERS];
+        self.links[usize::from(entry) % SERVERS] = Link::ABSENT;
+        let (word, bit) = (usize::from(level / 64) % WORDS, usize::from(level % 64));
         match next {
             NONE => self.last[word][bit] = previous,
-            _ => self.links[usize::from(next)].previous = previous,
+            _ => self.links[usize::from(next) % SERVERS].previous = previous,
         }
-        if self.first[word][bit] == NONE {
+        if previous != NONE {
+            self.links[usize::from(previous) % SERVERS].next = next;
+            return;
+        }
+        self.first[word][bit] = next;
+        if next == NONE {
             self.occupied[word] &= !(1 << bit);
         }
     }

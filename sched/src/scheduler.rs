@@ -374,15 +374,19 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             false => slot.wakes,
         };
         let moved = due != slot.due;
+        let last_of_level = slot.next_of_level == NONE;
         slot.ready = ready;
         slot.due = due;
         match (was_ready, ready) {
             (false, true) => self.ready.append(server, level),
-            (true, false) => self.ready.remove(server),
+            (true, false) => self.ready.take_out(server),
             _ => {}
         }
         if moved {
-            self.refresh_level(level);
+            match last_of_level && self.first_of_level(level) == server {
+                true => self.agenda.set(level, due.as_nanos()),
+                false => self.refresh_level(level),
+            }
         }
     }
 

@@ -243,7 +243,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     }
 
     /// Uses up the first chunk. Returns how much that was.
-    #[inline]
+    #[inline(always)]
     fn charge_first(&mut self, posted: &mut impl FnMut(Posted)) -> u64 {
         let Chunk { time, amount } = self.head;
         let returns = time.saturating_add(self.period);
@@ -295,7 +295,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     fn post(&mut self, time: u64, amount: u64, posted: &mut impl FnMut(Posted)) {
         let last = self.last_mut();
         let mut entry = *last;
-        if entry.reaches(time) {
+        if time.wrapping_sub(entry.time) <= entry.amount {
             // They touch. (They overlap only where an entry was delayed. Then the new
             // one is delayed to the end of the last, and touches it.)
             entry.amount += amount;
@@ -307,8 +307,8 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             *self.last_mut() = entry;
         } else {
             entry = Chunk { time, amount };
+            self.ring[Self::slot(self.end)] = entry;
             self.end = self.end.wrapping_add(1);
-            *self.last_mut() = entry;
         }
         report(time, amount, entry, posted);
     }
