@@ -11,7 +11,8 @@ pub trait Observer {
     }
 
     /// A sleeping thread has become runnable at `at`. That is the instant it asked
-    /// for: where it could not have preempted, it is noticed at a later dispatch.
+    /// for: where it could not have preempted, it is noticed at a later dispatch, when it
+    /// could run.
     fn woken(&mut self, thread: ThreadId, at: Instant) {
         let _ = (thread, at);
     }
@@ -26,7 +27,8 @@ pub trait Observer {
         let _ = (server, posted);
     }
 
-    /// A server with runnable threads that waited for budget has got this much.
+    /// A server with runnable threads that waited for budget has got this much: told when
+    /// it could use it.
     fn replenish_applied(&mut self, server: ServerId, amount: Duration) {
         let _ = (server, amount);
     }
