@@ -131,12 +131,13 @@ fn lengths(stamps: &[Stamp]) -> Vec<u64> {
 }
 
 /// The mean time from one release of the first thread to the next over 10,000 periods,
-/// rounded up to ticks.
+/// rounded up to ticks; the first release is not like the others, as it ends the wait for
+/// the time epoch.
 fn mean_period(measured: &Measured, late: &[u64]) -> Vec<u64> {
     const PERIODS: u64 = 10_000;
     let first = measured.system.sandboxes[0].threads().next();
     let (Some((_, _, thread)), Some(begin), Some(end)) =
-        (first, late.first(), late.get(PERIODS as usize))
+        (first, late.get(1), late.get(PERIODS as usize + 1))
     else {
         return Vec::new();
     };
