@@ -10,6 +10,10 @@ use tern_config::System;
 use xtask::emulator::{Directory, Machine, Options};
 use xtask::{build, image, qemu10, setup, workspace};
 
+mod platform;
+
+pub use platform::{BOCHS_AMD, BOCHS_INTEL, Jobs, Platform, QEMU, QEMU_10, Running};
+
 /// How long a test's machine may run, in the host's time.
 pub const BOUND: Duration = Duration::from_secs(60);
 

@@ -2,15 +2,9 @@
 //! sandbox, and the next one misses nothing.
 use elf::ElfBytes;
 use elf::endian::LittleEndian;
-use std::time::Duration;
-use tern_tests::{Built, Emulator, directory};
-use tern_trace::{Core, Event};
-use xtask::emulator::{Directory, Machine};
-use xtask::{build, record};
+use tern_tests::{Built, Platform, Running, on_each_machine};
+use xtask::build;
 
-/// Numbers of registers in the debugger stub's order.
-const RSP: usize = 7;
-const RIP: usize = 16;
 /// The kernel's stacks: `kernel/src/memory/layout.rs`. The idle thread has slot 0; its
 /// lower half is the guard.
 const IDLE_STACK: u64 = 0xffff_a000_0000_0000;
@@ -28,11 +22,11 @@ fn system(heap_pages: u32) -> String {
             [[sandbox.server]]
             name = "load"
             budget = "20ms"
-            period = "200ms"
+            period = "50ms"
             [[sandbox.server.thread]]
             name = "load"
             wcet = "10ms"
-            period = "200ms"
+            period = "50ms"
             program = "load"
             heap_pages = {heap}
             "#
@@ -42,53 +36,21 @@ fn system(heap_pages: u32) -> String {
     format!("[system]\nname = \"containment\"\n{alpha}{beta}")
 }
 
-fn wait_for(machine: &mut Machine, text: &str) -> String {
-    machine
-        .wait_for(text)
-        .unwrap_or_else(|error| panic!("{error}"))
+/// Sandbox beta completes five jobs more, none of them late.
+fn beta_goes_on(machine: &mut Running) {
+    machine.goes_on(1, 5);
 }
 
-/// Sandbox beta's trace, read while the machine stands still.
-fn beta(machine: &mut Machine, directory: &Directory) -> Core {
-    machine.monitor.stop().unwrap();
-    let core = record::core(&machine.memory, &directory.entries[1], "beta").unwrap();
-    machine.monitor.resume().unwrap();
-    core
-}
-
-fn count(core: &Core, wanted: impl Fn(&Event) -> bool) -> usize {
-    let events = core.events().map(|event| event.unwrap().1);
-    events.filter(|event| wanted(event)).count()
-}
-
-/// Waits until beta has completed five jobs more, none of them late.
-fn beta_goes_on(machine: &mut Machine, directory: &Directory) {
-    let completed = |core: &Core| count(core, |it| matches!(it, Event::Complete { .. }));
-    let before = completed(&beta(machine, directory));
-    loop {
-        let core = beta(machine, directory);
-        assert_eq!(count(&core, |it| matches!(it, Event::Miss { .. })), 0);
-        if completed(&core) >= before + 5 {
-            return;
-        }
-        machine.check().unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-#[test]
-fn a_kernel_that_panics_says_so_and_stops_alone() {
+fn a_kernel_panics(platform: Platform) {
     // Given a program whose heap does not fit the sandbox's memory,
-    let mut machine = Built::parse(&system(10_000)).start(Emulator::Installed);
-    let directory = directory(&mut machine);
+    let mut machine = Running::start(&Built::parse(&system(10_000)), platform);
     // when the kernel loads it,
-    let line = wait_for(&mut machine, "kernel panic");
-    wait_for(&mut machine, "[beta] kernel: ");
+    let line = machine.wait_for("kernel panic");
     // then it says what to do, and beta goes on.
     assert!(line.contains("[alpha]"), "{line}");
     assert!(line.contains("give it more `memory`"), "{line}");
-    wait_for(&mut machine, "sandbox alpha stopped");
-    beta_goes_on(&mut machine, &directory);
+    machine.wait_for("sandbox alpha stopped");
+    beta_goes_on(&mut machine);
 }
 
 /// The address of a symbol of the kernel.
@@ -105,59 +67,43 @@ fn kernel_symbol(name: &str) -> u64 {
 
 /// Starts the machine and puts core 0, while its kernel is idle, at instruction `rip`
 /// with stack pointer `rsp`.
-fn derail(rip: u64, rsp: u64) -> (Machine, Directory) {
-    let mut machine = Built::parse(&system(0)).start(Emulator::Installed);
-    let directory = directory(&mut machine);
-    wait_for(&mut machine, "[beta] kernel: ");
-    while count(&beta(&mut machine, &directory), |it| {
-        matches!(it, Event::Complete { .. })
-    }) == 0
-    {
-        machine.check().unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn derail(platform: Platform, rip: u64, rsp: u64) -> Running {
+    let mut machine = Running::start(&Built::parse(&system(0)), platform);
+    machine.goes_on(1, 1);
     let idle = IDLE_STACK + GUARD..IDLE_STACK + 2 * GUARD;
-    // The machine stands still while a debugger is attached.
-    let mut debugger = loop {
-        let mut debugger = machine.debugger().unwrap();
-        if idle.contains(&debugger.registers(0).unwrap().general[RSP]) {
-            break debugger;
-        }
-        debugger.detach().unwrap();
-        machine.check().unwrap();
-        std::thread::sleep(Duration::from_millis(3));
-    };
-    debugger.set_register(0, RSP, rsp).unwrap();
-    debugger.set_register(0, RIP, rip).unwrap();
-    debugger.detach().unwrap();
-    (machine, directory)
+    machine.derail(0, &idle, rip, rsp);
+    machine
 }
 
-#[test]
-fn a_kernel_stack_that_overflows_is_named_and_stops_its_sandbox_alone() {
+fn a_kernel_stack_overflows(platform: Platform) {
     // Given a stack pointer at the very bottom of the idle thread's stack,
     // when a function there saves a register,
     let bottom = IDLE_STACK + GUARD;
-    let (mut machine, directory) = derail(kernel_symbol("enter_user"), bottom);
+    let mut machine = derail(platform, kernel_symbol("enter_user"), bottom);
     // then the guard is hit, its owner is named, and beta goes on.
-    let line = wait_for(&mut machine, "stack overflow");
+    let line = machine.wait_for("stack overflow");
     assert!(
         line.contains("[alpha]") && line.contains("\"idle\""),
         "{line}"
     );
-    wait_for(&mut machine, "sandbox alpha stopped");
-    beta_goes_on(&mut machine, &directory);
+    machine.wait_for("sandbox alpha stopped");
+    beta_goes_on(&mut machine);
 }
 
-#[test]
-fn an_exception_in_the_kernel_is_said_and_stops_its_sandbox_alone() {
+fn a_kernel_faults(platform: Platform) {
     let top = IDLE_STACK + 2 * GUARD;
-    let (mut machine, directory) = derail(0x1000, top);
-    let line = wait_for(&mut machine, "page fault in the kernel");
+    let mut machine = derail(platform, 0x1000, top);
+    let line = machine.wait_for("page fault in the kernel");
     assert!(
         line.contains("[alpha]") && line.contains("in idle"),
         "{line}"
     );
-    wait_for(&mut machine, "sandbox alpha stopped");
-    beta_goes_on(&mut machine, &directory);
+    machine.wait_for("sandbox alpha stopped");
+    beta_goes_on(&mut machine);
+}
+
+on_each_machine! {
+    a_kernel_that_panics_says_so_and_stops_alone => a_kernel_panics;
+    a_kernel_stack_that_overflows_is_named_and_stops_its_sandbox_alone => a_kernel_stack_overflows;
+    an_exception_in_the_kernel_is_said_and_stops_its_sandbox_alone => a_kernel_faults;
 }

@@ -19,12 +19,14 @@ pub struct Information {
     /// The timestamp counter's rate, where the loader knows it: `tsc_hertz=` on the
     /// command line of a PVH loader.
     pub tsc_hertz: Option<u64>,
+    /// How long kernels get to set themselves up, in milliseconds: `lead_ms=` there.
+    pub lead_ms: Option<u64>,
 }
 
-/// The value of `tsc_hertz=` among the words of a command line.
-fn tsc_hertz(line: &str) -> Option<u64> {
+/// The number after `key` among the words of a command line.
+fn number(line: &str, key: &str) -> Option<u64> {
     let mut words = line.split_ascii_whitespace();
-    words.find_map(|word| word.strip_prefix("tsc_hertz=")?.parse().ok())
+    words.find_map(|word| word.strip_prefix(key)?.parse().ok())
 }
 
 /// Why the hand-over cannot be used.
@@ -69,7 +71,8 @@ pub unsafe fn from_pvh(address: u64) -> Result<Information, HandoverError> {
         .next()
         .map(|module| Range::new(module.address, module.bytes));
     found.acpi_root = Some(start.info().acpi_root).filter(|&root| root != 0);
-    found.tsc_hertz = tsc_hertz(start.command_line());
+    found.tsc_hertz = number(start.command_line(), "tsc_hertz=");
+    found.lead_ms = number(start.command_line(), "lead_ms=");
     Ok(found)
 }
 
@@ -140,10 +143,11 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
-    fn the_loader_may_tell_the_rate_of_the_timestamp_counter() {
-        assert_eq!(tsc_hertz("quiet tsc_hertz=100000000"), Some(100_000_000));
-        assert_eq!(tsc_hertz("tsc_hertz=fast"), None);
-        assert_eq!(tsc_hertz(""), None);
+    fn the_loader_may_tell_numbers() {
+        let line = "quiet tsc_hertz=100000000 lead_ms=fast";
+        assert_eq!(number(line, "tsc_hertz="), Some(100_000_000));
+        assert_eq!(number(line, "lead_ms="), None);
+        assert_eq!(number("", "lead_ms="), None);
     }
 
     fn information(tags: &[(u32, &[u32])]) -> Vec<u8> {

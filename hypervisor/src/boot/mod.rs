@@ -27,15 +27,16 @@ use tern_machine::cpu::{halt_forever, timestamp};
 use tern_machine::port;
 use tern_units::{Duration, HostPhysical, PAGE_SIZE};
 
-/// From the release of the first sandbox to the time epoch: kernels set themselves up.
-const LEAD: Duration = Duration::from_millis(500);
+/// From the release of the first sandbox to the time epoch, in which kernels set themselves
+/// up, in milliseconds; unless the loader says otherwise.
+const LEAD_MS: u64 = 500;
 /// Timestamp counters further apart than this cannot share a time epoch.
 const SKEW_LIMIT: Duration = Duration::from_micros(10);
 
 /// Prints why the machine cannot run the system and what to do, and halts it.
 fn refuse(line: fmt::Arguments<'_>) -> ! {
-    cores::abandon();
     say!("cannot start: {line}");
+    cores::abandon();
     port::stop_emulator();
     halt_forever()
 }
@@ -134,7 +135,8 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     unsafe { route_devices(system, &partitions, &facts.machine) };
 
     let page = frames.page().or_refuse();
-    let epoch = timestamp() + facts.timing.tsc.to_ticks(LEAD);
+    let lead = Duration::from_millis(information.lead_ms.unwrap_or(LEAD_MS));
+    let epoch = timestamp() + facts.timing.tsc.to_ticks(lead);
     for partition in &mut partitions {
         partition.hand_over(&image, &facts, epoch);
     }

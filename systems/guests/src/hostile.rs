@@ -1,7 +1,7 @@
 //! A guest that attacks: the first word of its command line names how. An attack that
 //! needs an address takes it as a second word, in hexadecimal.
 //!
-//! It waits until 50 ms after the time epoch, says `attacking: NAME`, attacks, and says
+//! It waits until 10 ms after the time epoch, says `attacking: NAME`, attacks, and says
 //! `survived: …` if the attack returned. The hypervisor is expected to have stopped it
 //! by then, or to have refused harmlessly.
 #![no_std]
@@ -37,7 +37,7 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
     let address = words
         .next()
         .and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
-    guest.wait_until(50);
+    guest.wait_until(10);
     let _ = writeln!(guest, "attacking: {attack}");
     // SAFETY: this guest is meant to break rules; its own memory is all it can harm.
     let survived = unsafe { perform(&mut guest, attack, address) };

@@ -58,7 +58,10 @@ pub struct Options {
     pub hypervisor: PathBuf,
     /// The boot module, if any.
     pub module: Option<PathBuf>,
-    /// A disc to boot from by the machine's firmware, instead of hypervisor and module.
+    /// The hypervisor's command line.
+    pub command_line: String,
+    /// A disc to boot from by the machine's firmware, instead of hypervisor, module and
+    /// command line.
     pub disc: Option<Disc>,
     /// Whether the second serial port is connected to [`Machine::plant`].
     pub plant: bool,
@@ -99,6 +102,7 @@ impl Options {
             clock: Clock::Instructions { shift: 1 },
             hypervisor,
             module: None,
+            command_line: String::new(),
             disc: None,
             plant: false,
             bound: Duration::from_secs(60),
@@ -183,6 +187,7 @@ pub(super) fn command(options: &Options, folder: &Folder) -> Result<Command> {
         return Ok(command);
     }
     command.arg("-kernel").arg(&options.hypervisor);
+    command.args(["-append", &options.command_line]);
     if let Some(module) = &options.module {
         command.arg("-initrd").arg(module);
     }

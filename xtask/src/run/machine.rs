@@ -42,7 +42,8 @@ pub trait Watched {
 /// A machine in QEMU, which runs by itself unless it is stopped.
 #[derive(Debug)]
 pub struct InQemu {
-    machine: emulator::Machine,
+    /// The machine.
+    pub machine: emulator::Machine,
     stopped: bool,
 }
 
@@ -90,7 +91,8 @@ impl Watched for InQemu {
 /// every time.
 #[derive(Debug)]
 pub struct InBochs {
-    machine: bochs::Machine,
+    /// The machine.
+    pub machine: bochs::Machine,
     most: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask run`: boots a system, watches it, injects a fault, and judges.
 mod accelerator;
 mod evidence;
-mod machine;
+pub mod machine;
 mod options;
 mod session;
 mod verdict;

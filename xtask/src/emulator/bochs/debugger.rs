@@ -85,6 +85,29 @@ impl Debugger {
         self.child.id()
     }
 
+    /// Time of the host's processors that the emulator has taken.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        let (mut clock, mut time) = (
+            0,
+            libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+        );
+        // SAFETY: plain system calls that write to the two variables.
+        let read = unsafe {
+            libc::clock_getcpuclockid(self.child.id().cast_signed(), &raw mut clock) == 0
+                && libc::clock_gettime(clock, &raw mut time) == 0
+        };
+        if !read {
+            return Err(Error::failure("the emulator's processor time is unknown"));
+        }
+        Ok(Duration::new(
+            time.tv_sec.cast_unsigned(),
+            time.tv_nsec as u32,
+        ))
+    }
+
     /// Lets the machine run on.
     pub(super) fn resume(&mut self) -> Result<()> {
         if self.stopped.take().is_some() {
@@ -222,11 +245,25 @@ fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>
     let mut stopped = true; // the banner is not the machine's
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
+    let mut begun = String::new();
     while output
         .read_until(b'\n', &mut bytes)
         .is_ok_and(|count| count > 0)
     {
-        let line = String::from_utf8_lossy(&bytes).trim_end().to_string();
+        let text = String::from_utf8_lossy(&bytes);
+        let line = format!("{begun}{}", text.trim_end());
+        begun.clear();
+        bytes.clear();
+        // Where a guest has a triple fault, the debugger says so in the middle of a line of
+        // another core's: `(2).[31688705] [0x000003608a56] 0008:0000000000208a56 …`.
+        if let Some(at) = line
+            .find(").[")
+            .filter(|_| !stopped && !line.starts_with('('))
+        {
+            begun.push_str(line[..at].trim_end_matches(|it: char| it.is_ascii_digit()));
+            begun.pop();
+            continue;
+        }
         let sent = if let Some(ticks) = line.strip_prefix("Next at t=") {
             stopped = true;
             let ticks = ticks.parse().unwrap_or(0);
@@ -246,7 +283,6 @@ fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>
         if !sent {
             break;
         }
-        bytes.clear();
     }
 }
 
@@ -256,13 +292,17 @@ mod tests {
 
     #[test]
     fn the_machines_lines_and_the_debuggers_are_kept_apart() {
-        let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\n(1) Magic breakpoint\nNext at t=42\n\
+        let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\ntern: b(7).[31] [0x8a56] 0008:8a56 (unk. ctxt): ud2\n\
+                      ye\n(1) Magic breakpoint\nNext at t=42\n\
                       (0) hlt\n<bochs:2> xp /2gx 0x8\n0x8 <bogus+ 0>:\t0x1\t0x00000002\n";
         let (lines, console) = channel();
         let (sender, replies) = channel();
         separate(output.as_bytes(), &lines, &sender);
         drop((lines, sender));
-        assert_eq!(console.iter().collect::<Vec<_>>(), ["tern: hello"]);
+        assert_eq!(
+            console.iter().collect::<Vec<_>>(),
+            ["tern: hello", "tern: bye"]
+        );
         let replies: Vec<_> = replies.iter().collect();
         let stops: Vec<_> = replies
             .iter()

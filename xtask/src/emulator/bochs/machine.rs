@@ -37,6 +37,8 @@ pub struct Options {
     pub hypervisor: PathBuf,
     /// The boot module's contents, if there is one.
     pub module: Option<Vec<u8>>,
+    /// The hypervisor's command line.
+    pub command_line: String,
     /// How long the machine may run, in the host's time.
     pub bound: Duration,
 }
@@ -60,6 +62,7 @@ impl Options {
             rom: output.join(crate::build::ROM),
             hypervisor: output.join(crate::build::HYPERVISOR),
             module: Some(module),
+            command_line: format!("tsc_hertz={TICKS_PER_SECOND}"),
             bound: Duration::from_secs(120),
         }
     }
@@ -275,6 +278,14 @@ impl Machine {
         self.debugger.ask(&format!("set $cpu = {core}")).map(drop)
     }
 
+    /// Time of the host's processors that the emulator has taken, its own start included.
+    ///
+    /// # Errors
+    /// If the emulator has ended.
+    pub fn processor_time(&self) -> Result<Duration> {
+        self.debugger.processor_time()
+    }
+
     /// Ends the emulator.
     ///
     /// # Errors
@@ -337,7 +348,7 @@ impl Folder {
             rom: &read(&options.rom)?,
             hypervisor: &read(&options.hypervisor)?,
             module: options.module.as_deref(),
-            command_line: &format!("tsc_hertz={TICKS_PER_SECOND}"),
+            command_line: &options.command_line,
             cores: options.cores,
             memory: options.memory << 20,
         })?;

@@ -1,0 +1,57 @@
+//! A sandbox's own interrupts: its timer, itself, and doorbells along a channel.
+use tern_tests::{Built, Platform, Running, on_each_machine};
+
+/// Two ends of one channel; `guest-interrupts` knows which it is by its command line.
+const SYSTEM: &str = r#"
+    [system]
+    name = "interrupts"
+    [[sandbox]]
+    name = "writer"
+    core = 0
+    memory = "4MiB"
+    kernel = "guest-interrupts"
+    command_line = "writer"
+    [[sandbox]]
+    name = "reader"
+    core = 1
+    memory = "4MiB"
+    kernel = "guest-interrupts"
+    command_line = "reader"
+    may_shut_down = true
+    [[channel]]
+    name = "news"
+    writer = "writer"
+    readers = ["reader"]
+    size = "4KiB"
+"#;
+
+fn interrupts_arrive(platform: Platform) {
+    let mut machine = Running::start(&Built::parse(SYSTEM), platform);
+    machine.run_to_the_end();
+    let lines = machine.lines();
+    let said = |sandbox: &str, text: &str| {
+        let wanted = format!("[{sandbox}] {text}");
+        assert!(
+            lines.iter().any(|line| line.starts_with(&wanted)),
+            "{platform}: no '{wanted}' in {lines:#?}"
+        );
+    };
+    for sandbox in ["writer", "reader"] {
+        if platform.has_x2apic() {
+            said(sandbox, "1000 timer interrupts, 0 exits");
+            said(
+                sandbox,
+                "2 interrupts to itself, 1 exits for the command register",
+            );
+        } else {
+            // Programming the timer and the end of the interrupt.
+            said(sandbox, "1000 timer interrupts, 2000 exits");
+        }
+    }
+    said("writer", "doorbell rung: 0");
+    said("reader", "doorbells 1, message 0x7465726e");
+}
+
+on_each_machine! {
+    interrupts_arrive_with_no_more_exits_than_the_apic_needs => interrupts_arrive;
+}

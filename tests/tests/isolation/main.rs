@@ -1,0 +1,245 @@
+//! A sandbox that attacks: it is stopped and recorded, or refused, and the sandboxes
+//! beside it miss nothing. `attacks.rs` has the list, `systems/guests` the attacker; the
+//! same list holds on every machine, with six attackers in each run.
+mod attacks;
+
+use attacks::{Attack, Ending, Places};
+use tern_config::{Description, channel_address};
+use tern_tests::{Built, Platform, Running, on_each_machine};
+
+/// Attackers in one run.
+const ATTACKERS: usize = 6;
+/// Sandboxes before the attackers: the bystander and the one that ends the run.
+const OTHERS: usize = 2;
+const BYSTANDER: usize = 0;
+const MEMORY_MIB: u64 = 4;
+/// Of the ring, its header's page included.
+const TRACE_BYTES: u64 = (64 << 10) + 4096;
+/// Indices of channels in [`system`].
+const READ_BY_ATTACKERS: usize = 0;
+const OF_OTHERS: usize = 1;
+/// Jobs that the bystander is released for before the run ends.
+const JOBS: u64 = 3;
+
+/// A bystander with a periodic load and its deadlines, one sandbox that shares a channel
+/// with it and ends the run after 130 ms, and the attackers, who begin after 10 ms.
+fn system<'a>(attacks: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::from(
+        r#"
+        [system]
+        name = "isolation"
+        trace = "64KiB"
+        [[sandbox]]
+        name = "bystander"
+        core = 0
+        memory = "8MiB"
+        [[sandbox.server]]
+        name = "load"
+        budget = "20ms"
+        period = "50ms"
+        [[sandbox.server.thread]]
+        name = "load"
+        wcet = "10ms"
+        period = "50ms"
+        program = "load"
+        [[sandbox]]
+        name = "other"
+        core = 1
+        memory = "4MiB"
+        kernel = "guest-hello"
+        command_line = "130"
+        may_shut_down = true
+        "#,
+    );
+    let mut readers = Vec::new();
+    for (index, attack) in attacks.enumerate() {
+        readers.push(format!("\"attacker-{index}\""));
+        text += &format!(
+            r#"
+            [[sandbox]]
+            name = "attacker-{index}"
+            core = {}
+            memory = "{MEMORY_MIB}MiB"
+            kernel = "guest-hostile"
+            command_line = "{attack}"
+            "#,
+            OTHERS + index
+        );
+    }
+    text + &format!(
+        r#"
+        [[channel]]
+        name = "news"
+        writer = "bystander"
+        readers = [{}]
+        size = "4KiB"
+        [[channel]]
+        name = "private"
+        writer = "bystander"
+        readers = ["other"]
+        size = "4KiB"
+        "#,
+        readers.join(", ")
+    )
+}
+
+/// The attacks, with the addresses of [`system`].
+fn attacks() -> Vec<Attack> {
+    let system = Description::parse("test", &system(["none"].into_iter()))
+        .unwrap()
+        .system;
+    let channel = |index| channel_address(&system, index).unwrap().as_u64();
+    attacks::all(Places {
+        memory: MEMORY_MIB << 20,
+        trace: TRACE_BYTES,
+        read_channel: channel(READ_BY_ATTACKERS),
+        foreign_channel: (OF_OTHERS, channel(OF_OTHERS)),
+    })
+}
+
+/// Whether the attack of sandbox `index` ended as it should, with what it says if not.
+fn judge(machine: &mut Running, index: usize, ending: Ending) -> Result<(), String> {
+    let name = format!("attacker-{}", index - OTHERS);
+    let lines = machine.lines();
+    let lines: Vec<_> = lines.iter().filter(|line| line.contains(&name)).collect();
+    let said = |text: &str| lines.iter().any(|line| line.contains(text));
+    let fail = |what: String| Err(format!("{what}; its console: {lines:#?}"));
+    let record = machine.violation(index);
+    if !said("attacking: ") {
+        return fail("it did not begin".into());
+    }
+    match (ending, record) {
+        (Ending::Stopped(reason, object, what), Some(record)) => {
+            if (record.reason, record.object) != (reason as u64 + 1, object) {
+                return fail(format!("not {reason:?} {object:#x}, but {record:x?}"));
+            }
+            if record.tsc <= machine.directory().header.epoch_tsc {
+                return fail("stopped before the time epoch".into());
+            }
+            if !said(what) || said("survived") {
+                return fail(format!("its line does not say '{what}'"));
+            }
+        }
+        (Ending::Stopped(..), None) => return fail("not stopped".into()),
+        (_, Some(record)) => return fail(format!("stopped: {record:x?}")),
+        (Ending::Refused(result), None) => {
+            let answer = format!(" gave {:#x}", result as u64);
+            if !lines
+                .iter()
+                .any(|line| line.contains("survived: ") && line.ends_with(&answer))
+            {
+                return fail(format!("not answered with{answer}"));
+            }
+        }
+        (Ending::Endured, None) if said("survived") => return fail("it came to an end".into()),
+        (Ending::Endured, None) => {}
+    }
+    Ok(())
+}
+
+/// Tries all attacks that `wanted` selects and that can be tried on `platform`, six at a
+/// time, and expects their endings there.
+fn attacks_end_as_they_should(platform: Platform, wanted: impl Fn(Ending) -> bool) {
+    let attacks: Vec<_> = attacks()
+        .into_iter()
+        .filter(|attack| wanted(attack.ending))
+        .filter_map(|attack| match attack.ending_on(platform) {
+            Ok(ending) => Some((attack, ending)),
+            Err(why) => {
+                println!("{}: not on {platform}: {why}", attack.name);
+                None
+            }
+        })
+        .collect();
+    let mut failures = Vec::new();
+    for some in attacks.chunks(ATTACKERS) {
+        let built = Built::parse(&system(some.iter().map(|(attack, _)| attack.line.as_str())));
+        let mut machine = Running::start(&built, platform);
+        machine.run_to_the_end();
+        for (index, (attack, ending)) in some.iter().enumerate() {
+            if let Err(what) = judge(&mut machine, OTHERS + index, *ending) {
+                failures.push(format!("{}: {what}", attack.name));
+            }
+        }
+        let names: Vec<_> = some.iter().map(|(attack, _)| attack.name).collect();
+        let jobs = machine.jobs(BYSTANDER);
+        if jobs.missed > 0 || jobs.completed < JOBS {
+            failures.push(format!("the bystander of {names:?}: {jobs:?}"));
+        }
+        for other in 0..OTHERS {
+            if let Some(record) = machine.violation(other) {
+                failures.push(format!(
+                    "sandbox {other} beside {names:?}: stopped: {record:x?}"
+                ));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{platform}: {failures:#?}");
+}
+
+/// A guest that reads port 0x60, which is a device of its own; `plant` is a line of the
+/// program in the other sandbox.
+fn reader_of_its_own_port(plant: &str) -> Built {
+    Built::parse(&format!(
+        r#"
+        [system]
+        name = "ports"
+        [[device]]
+        name = "own"
+        port = 0x60
+        port_count = 1
+        interrupt = 1
+        [[sandbox]]
+        name = "other"
+        core = 0
+        memory = "8MiB"
+        [[sandbox.server]]
+        name = "load"
+        budget = "20ms"
+        period = "200ms"
+        [[sandbox.server.thread]]
+        name = "load"
+        wcet = "10ms"
+        period = "200ms"
+        program = "load"
+        {plant}
+        [[sandbox]]
+        name = "reader"
+        core = 1
+        memory = "4MiB"
+        kernel = "guest-hostile"
+        command_line = "port-read"
+        devices = ["own"]
+        [[sandbox.server]]
+        name = "driver"
+        budget = "1ms"
+        period = "10ms"
+        [[sandbox.server.thread]]
+        name = "driver"
+        driver = "own"
+        "#
+    ))
+}
+
+fn simulated_ports_are_nobodys(platform: Platform) {
+    for (plant, said) in [
+        ("", "[reader] survived: port-read"),
+        ("simulates = \"own\"", "reader stopped: read of port 0x60"),
+    ] {
+        Running::start(&reader_of_its_own_port(plant), platform).wait_for(said);
+    }
+}
+
+on_each_machine! {
+    attacks_are_stopped_and_recorded => |platform| {
+        attacks_end_as_they_should(platform, |ending| matches!(ending, Ending::Stopped(..)));
+    };
+    attacks_that_are_refused_harm_nobody => |platform| {
+        attacks_end_as_they_should(platform, |ending| matches!(ending, Ending::Refused(_)));
+    };
+    attacks_without_end_harm_nobody => |platform| {
+        attacks_end_as_they_should(platform, |ending| ending == Ending::Endured);
+    };
+    the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it
+        => simulated_ports_are_nobodys;
+}
