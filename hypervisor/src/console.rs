@@ -1,10 +1,12 @@
 //! The console, shared by all cores a line at a time.
+use crate::cores;
 use arrayvec::ArrayVec;
 use core::fmt::{self, Write};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 use tern_machine::console::Console;
+use tern_machine::cpu::halt_forever;
 
-static CONSOLE: Mutex<Console> = Mutex::new(Console);
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Attempts to get the console before a line is written without it: a core that died
 /// with the lock must not silence the others.
@@ -20,15 +22,26 @@ macro_rules! say {
 
 /// Prints `line` whole, without another core's output in between.
 pub fn print_line(line: fmt::Arguments<'_>) {
-    for _ in 0..MAX_ATTEMPTS {
-        if let Some(mut console) = CONSOLE.try_lock() {
-            // The console's writes do not fail.
-            let _ = console.write_fmt(line);
-            return;
-        }
-        core::hint::spin_loop();
+    let turn = turn();
+    if turn.is_none() && cores::is_ending() {
+        halt_forever(); // the last line is being printed, or has been
     }
+    // The console's writes do not fail.
     let _ = Console.write_fmt(line);
+}
+
+/// Takes the console from all other cores for good: what the caller writes is the last.
+#[must_use]
+pub fn keep() -> Console {
+    core::mem::forget(turn());
+    Console
+}
+
+fn turn() -> Option<MutexGuard<'static, ()>> {
+    (0..MAX_ATTEMPTS).find_map(|_| {
+        core::hint::spin_loop();
+        TURN.try_lock()
+    })
 }
 
 /// The line that a sandbox is writing: it is printed when complete, so that sandboxes'

@@ -2,6 +2,7 @@
 //! the same time, and ended together.
 use crate::acpi::Tables;
 use crate::clock;
+use crate::console;
 use crate::faults::CoreTables;
 use crate::frames::{Frames, OutOfMemory};
 use crate::io_apic;
@@ -11,7 +12,7 @@ use crate::say;
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::{Mutex, Once};
@@ -399,18 +400,26 @@ pub fn abandon() {
     ENDING.store(true, Ordering::Release);
 }
 
-/// Ends the machine's run with `status`: prints the line that tools wait for and stops
-/// every core, this one included.
+/// Ends the machine's run with `status`: stops every other core by an NMI, prints the
+/// line that tools wait for, and stops this core.
+///
+/// No core misses it. A guest exits at an NMI, and its core halts. Under AMD-V an NMI that
+/// comes while the hypervisor runs is held back until the next entry, and exits at once
+/// (APM vol. 2 §15.17, global interrupt flag). Under VT-x it is taken there and then (SDM
+/// vol. 3 §26.1), just before the entry too: so its handler halts the core itself, which
+/// may be done anywhere but where the core would keep the console with it.
 pub fn end(local: LocalApic, status: u64) -> ! {
     if !ENDING.swap(true, Ordering::AcqRel) {
+        let mut console = console::keep();
         if let Some(running) = RUNNING.get() {
             let own = local.id();
             for &id in running.started.iter().filter(|&&id| id != own) {
-                // SAFETY: guests exit at an NMI, and their cores then halt.
+                // SAFETY: as above: the other cores halt.
                 unsafe { local.send(id, apic::COMMAND_NMI) };
             }
         }
-        say!("shut down with status {status}");
+        // The console's writes do not fail.
+        let _ = writeln!(console, "tern: shut down with status {status}");
         port::stop_emulator();
     }
     halt_forever()

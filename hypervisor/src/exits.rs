@@ -16,10 +16,6 @@ pub fn run<G: Guest>(mut guest: G, mut sandbox: Sandbox) -> ! {
         let why = reason(&exit, rax, rcx);
         sandbox.count(why);
         serve(&mut guest, &mut sandbox, exit, why);
-        // Under VT-x the NMI that says so may have come while the hypervisor ran.
-        if cores::is_ending() {
-            halt_forever();
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What happens to the hypervisor itself: its exceptions, which end the core with a
 //! line that says where, and the NMI that it accepts between two runs of a guest.
+use crate::cores;
 use crate::say;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Once;
 use tern_machine::cpu::{halt_forever, page_fault_address};
 use tern_machine::descriptors::{Gate, InterruptTable, SegmentTable, TaskState};
@@ -14,8 +14,6 @@ unsafe extern "C" {
     static hypervisor_vectors: u8;
 }
 
-/// Non-maskable interrupts that reached the hypervisor's own handler.
-static NMIS: AtomicU32 = AtomicU32::new(0);
 static TABLE: Once<InterruptTable> = Once::new();
 
 const NMI: u64 = 2;
@@ -102,15 +100,16 @@ fn interrupt_table() -> InterruptTable {
     table
 }
 
-/// Called by the stubs. The NMI path returns, and uses no FP register; all others end
-/// this core.
+/// Called by the stubs. An NMI ends this core if the run is over ([`cores::end`]), or else
+/// returns, and uses no FP register; all others end this core.
 #[unsafe(no_mangle)]
 extern "C" fn hypervisor_interrupt(frame: &mut Frame) {
-    if frame.vector == NMI {
-        NMIS.fetch_add(1, Ordering::Relaxed);
-        return;
+    if frame.vector != NMI {
+        report(frame)
     }
-    report(frame)
+    if cores::is_ending() {
+        halt_forever()
+    }
 }
 
 #[cold]

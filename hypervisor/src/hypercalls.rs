@@ -5,7 +5,6 @@ use crate::sandbox::Sandbox;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
 use tern_abi::layout::DOORBELL_VECTOR;
 use tern_machine::apic::{COMMAND_FIXED, Register};
-use tern_machine::cpu::halt_forever;
 
 /// What a hypercall leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +18,6 @@ pub enum Outcome {
 /// Serves the hypercall in `registers`.
 #[inline]
 pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
-    if cores::is_ending() {
-        // Nothing follows the line that tools wait for.
-        halt_forever();
-    }
     let (first, second) = (registers.rdi, registers.rsi);
     let result = match Hypercall::try_from(registers.rax) {
         Ok(Hypercall::Null) => Ok(0),

@@ -283,6 +283,7 @@ impl Guest for VmxGuest {
     }
 
     /// Nothing to do: the exit for a non-maskable interrupt takes it, and those that
-    /// come while the hypervisor runs reach its handler at once (§28.3.1, §26.1).
+    /// come while the hypervisor runs reach its handler at once (§28.3.1, §26.1), up to the
+    /// very entry: [`crate::cores::end`].
     fn take_pending_nmi(&mut self) {}
 }
