@@ -1,0 +1,190 @@
+//! Fixed points across cores.
+use super::{span, sporadic};
+use tern_sched::analysis::{
+    CostTable, Dependency, DependencyKind, ServerContext, ThreadModel, ThreadResponse, Threads,
+    fixed_point,
+};
+use tern_units::Duration;
+
+/// Three replicas (4 in server (10, 20)), a voter (2 in server (5, 20)) released by the
+/// last ballot, and in each replica's server a thread that waits for the verdict.
+#[test]
+fn replicas_and_voter_reach_a_fixed_point_across_cores() {
+    let core = [sporadic(10, 20)];
+    let voter_core = [sporadic(5, 20)];
+    let costs = CostTable::NONE;
+    let context = |servers, response| ServerContext {
+        servers,
+        index: 0,
+        response: Some(span(response)),
+        costs: &costs,
+    };
+    let contexts = [
+        context(&core, 10),
+        context(&core, 10),
+        context(&core, 10),
+        context(&voter_core, 5),
+    ];
+    let job = ThreadModel::periodic(span(4), span(200));
+    let own = [
+        job,
+        job,
+        job,
+        job,
+        job,
+        job,
+        ThreadModel::periodic(span(2), span(200)),
+    ];
+    let mut dependencies = Vec::new();
+    for replica in 0..3 {
+        let latency = span(3);
+        let (ballot, waits) = (2 * replica, 2 * replica + 1);
+        dependencies.push(Dependency {
+            waits: 6,
+            on: ballot,
+            kind: DependencyKind::Release,
+            latency,
+        });
+        dependencies.push(Dependency {
+            waits,
+            on: 6,
+            kind: DependencyKind::Suspension,
+            latency,
+        });
+    }
+    let (mut models, mut responses) = (own, [ThreadResponse::default(); 7]);
+    let mut threads = Threads {
+        servers: &[0, 0, 1, 1, 2, 2, 3],
+        own: &own,
+        models: &mut models,
+        responses: &mut responses,
+    };
+    assert!(fixed_point(
+        &contexts,
+        &mut threads,
+        &dependencies,
+        span(1000)
+    ));
+    // Ballot: 10 + 4 = 14. Voter: jitter 14 + 3, 15 + 2: 34. Verdict known at 37.
+    // The waiting thread: load 4 + (4 + 37) = 45, four gaps of 10, 10 before: 95.
+    let times: Vec<_> = responses
+        .iter()
+        .map(|r| r.response.unwrap().as_nanos())
+        .collect();
+    assert_eq!(times, [14, 95, 14, 95, 14, 95, 34]);
+    assert_eq!(models[6].jitter, span(17));
+    assert_eq!(models[1].suspension, span(37));
+
+    let mut threads = Threads {
+        servers: &[0, 0, 1, 1, 2, 2, 3],
+        own: &own,
+        models: &mut models,
+        responses: &mut responses,
+    };
+    assert!(!fixed_point(
+        &contexts,
+        &mut threads,
+        &dependencies,
+        span(94)
+    ));
+}
+
+/// Two threads that release each other are later in every round: no fixed point.
+#[test]
+fn a_circle_of_releases_has_no_fixed_point() {
+    let servers = [sporadic(10, 20)];
+    let costs = CostTable::NONE;
+    let context = ServerContext {
+        servers: &servers,
+        index: 0,
+        response: Some(span(10)),
+        costs: &costs,
+    };
+    let own = [ThreadModel::periodic(span(1), span(100)); 2];
+    let (mut models, mut responses) = (own, [ThreadResponse::default(); 2]);
+    let edge = |waits, on| Dependency {
+        waits,
+        on,
+        kind: DependencyKind::Release,
+        latency: Duration::ZERO,
+    };
+    let mut threads = Threads {
+        servers: &[0, 1],
+        own: &own,
+        models: &mut models,
+        responses: &mut responses,
+    };
+    assert!(!fixed_point(
+        &[context, context],
+        &mut threads,
+        &[edge(0, 1), edge(1, 0)],
+        span(10_000)
+    ));
+}
+
+#[test]
+fn a_limit_is_the_last_response_allowed() {
+    let servers = [sporadic(10, 20)];
+    let costs = CostTable::NONE;
+    let context = ServerContext {
+        servers: &servers,
+        index: 0,
+        response: Some(span(10)),
+        costs: &costs,
+    };
+    let own = [ThreadModel::periodic(span(4), span(200))];
+    for (limit, within) in [(13, false), (14, true), (15, true)] {
+        let (mut models, mut responses) = (own, [ThreadResponse::default()]);
+        let mut threads = Threads {
+            servers: &[0],
+            own: &own,
+            models: &mut models,
+            responses: &mut responses,
+        };
+        assert_eq!(
+            fixed_point(&[context], &mut threads, &[], span(limit)),
+            within
+        );
+    }
+}
+
+#[test]
+fn slices_and_dependencies_that_do_not_fit_are_no_fixed_point() {
+    let servers = [sporadic(10, 20)];
+    let costs = CostTable::NONE;
+    let context = ServerContext {
+        servers: &servers,
+        index: 0,
+        response: Some(span(10)),
+        costs: &costs,
+    };
+    let own = [ThreadModel::periodic(span(1), span(100)); 2];
+    let fits = |placement: &[usize], models: usize, responses: usize, waits, on| {
+        let (mut models, mut responses) = (
+            vec![own[0]; models],
+            vec![ThreadResponse::default(); responses],
+        );
+        let mut threads = Threads {
+            servers: placement,
+            own: &own,
+            models: &mut models,
+            responses: &mut responses,
+        };
+        let edge = Dependency {
+            waits,
+            on,
+            kind: DependencyKind::Release,
+            latency: Duration::ZERO,
+        };
+        fixed_point(&[context], &mut threads, &[edge], span(10_000))
+    };
+    assert!(fits(&[0, 0], 2, 2, 1, 0));
+    assert!(!fits(&[0], 2, 2, 1, 0));
+    assert!(!fits(&[0, 0], 1, 2, 1, 0));
+    assert!(!fits(&[0, 0], 3, 2, 1, 0));
+    assert!(!fits(&[0, 0], 2, 1, 1, 0));
+    assert!(!fits(&[0, 0], 2, 3, 1, 0));
+    assert!(!fits(&[0, 0], 2, 2, 2, 0));
+    assert!(!fits(&[0, 0], 2, 2, 1, 2));
+    assert!(!fits(&[0, 1], 2, 2, 1, 0), "there is no second server");
+}

@@ -1,0 +1,166 @@
+//! Bounds on repairs.
+use super::span;
+use tern_sched::analysis::{
+    Copying, RecoveryObstacle, Supply, pages_in, recovery_bound, recovery_epochs,
+};
+
+fn copying() -> Copying {
+    Copying {
+        pages: 20,
+        total: 100,
+        donor: Supply::new(span(10), span(20)).unwrap(),
+        target: Supply::new(span(10), span(20)).unwrap(),
+        donor_cost: span(1),
+        target_cost: span(1),
+        latency: span(4),
+        dirtied: 0,
+        period: span(100),
+    }
+}
+
+#[test]
+fn a_repair_without_writes_takes_one_round() {
+    // 20 + 3 gaps of 10 on each side, and the latency.
+    let bound = recovery_bound(&copying(), 10).unwrap();
+    assert_eq!(
+        (bound.time, bound.rounds, bound.copied),
+        (span(50 + 4 + 50), 1, 20)
+    );
+    // REDUNDANCY: R(D) ≤ 2(T − C) + ⌈D·c/C⌉·T on each side.
+    assert!(bound.time <= span(2 * (2 * 10 + 2 * 20) + 4));
+}
+
+#[test]
+fn pre_copy_ends_when_the_rest_fits_in_one_budget() {
+    // 104 for the first round: two jobs dirty 6 pages; these fit: 6 + 20 a side, and 4.
+    let bound = recovery_bound(
+        &Copying {
+            dirtied: 3,
+            ..copying()
+        },
+        10,
+    )
+    .unwrap();
+    assert_eq!(
+        (bound.time, bound.rounds, bound.copied),
+        (span(104 + 26 + 4 + 26), 2, 26)
+    );
+}
+
+#[test]
+fn a_donor_that_dirties_faster_than_is_copied_is_refused_by_name() {
+    let error = recovery_bound(
+        &Copying {
+            dirtied: 15,
+            ..copying()
+        },
+        10,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error,
+        RecoveryObstacle::Dirtied {
+            dirtied: 30,
+            copied: 20
+        }
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("30 pages are dirtied while 20 are copied")
+    );
+    let slow = Copying {
+        dirtied: 9,
+        ..copying()
+    };
+    let error = recovery_bound(&Copying { dirtied: 9, ..slow }, 1).unwrap_err();
+    assert_eq!(error, RecoveryObstacle::Rounds { cap: 1, left: 18 });
+}
+
+#[test]
+fn a_repair_in_windows_takes_as_many_epochs_as_the_pages_need() {
+    // In 74: 5 + 20 a side, and 4 = 54 … 10 + 20: 64 … 11 + 30: 86.
+    assert_eq!(pages_in(&copying(), span(74)), 10);
+    assert_eq!(pages_in(&copying(), span(45)), 0);
+    assert_eq!(pages_in(&copying(), span(46)), 1);
+    let bound = recovery_epochs(&copying(), span(74)).unwrap();
+    assert_eq!((bound.time, bound.rounds, bound.copied), (span(200), 2, 20));
+    // Of each 10 copied, 8 come back: 10 left after the first, 2 fewer in each.
+    let dirty = Copying {
+        dirtied: 8,
+        ..copying()
+    };
+    let bound = recovery_epochs(&dirty, span(74)).unwrap();
+    assert_eq!((bound.rounds, bound.copied), (6, 20 + 8 * 5));
+    let error = recovery_epochs(
+        &Copying {
+            dirtied: 10,
+            ..dirty
+        },
+        span(74),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error,
+        RecoveryObstacle::Dirtied {
+            dirtied: 10,
+            copied: 10
+        }
+    );
+    let error = recovery_epochs(&copying(), span(40)).unwrap_err();
+    assert_eq!(
+        error,
+        RecoveryObstacle::NoTime {
+            window: span(40),
+            needed: span(46)
+        }
+    );
+}
+
+#[test]
+fn the_rest_must_fit_in_one_budget_on_both_sides() {
+    // Of the donor's budget of 10 a page takes 1, of the target's 50 or 8 it takes 2.
+    let roomy = Supply::new(span(50), span(100)).unwrap();
+    let tight = Supply::new(span(8), span(100)).unwrap();
+    let rounds = |target, dirtied| {
+        let copying = Copying {
+            target,
+            target_cost: span(2),
+            dirtied,
+            period: span(300),
+            ..copying()
+        };
+        recovery_bound(&copying, 2).map(|bound| bound.rounds)
+    };
+    assert_eq!(rounds(roomy, 8), Ok(2));
+    assert_eq!(
+        rounds(roomy, 11),
+        Err(RecoveryObstacle::Dirtied {
+            dirtied: 11,
+            copied: 11
+        })
+    );
+    assert_eq!(
+        rounds(tight, 2),
+        Err(RecoveryObstacle::Rounds { cap: 2, left: 4 })
+    );
+}
+
+#[test]
+fn what_fits_in_the_first_window_is_repaired_however_much_is_dirtied() {
+    for (pages, dirtied) in [(10, 50), (10, 10), (3, 10), (0, 50)] {
+        let copying = Copying {
+            pages,
+            dirtied,
+            ..copying()
+        };
+        let bound = recovery_epochs(&copying, span(74)).unwrap();
+        assert_eq!((bound.rounds, bound.copied), (1, pages));
+    }
+    // Nothing differs, and there is no time either.
+    let idle = Copying {
+        pages: 0,
+        ..copying()
+    };
+    assert_eq!(recovery_epochs(&idle, span(1)).unwrap().copied, 0);
+}
