@@ -114,9 +114,9 @@ impl fmt::Display for RecoveryObstacle {
 
 impl core::error::Error for RecoveryObstacle {}
 
-/// The time to repair by pre-copy while the donor runs: each round copies what was
-/// dirtied in the round before; when the rest fits in one budget it is copied at a job
-/// boundary, with the donor at rest.
+/// The time to repair by pre-copy while the donor runs, from a release of its job on: each
+/// round copies what was dirtied in the round before; when the rest fits in one budget it
+/// is copied from the next release on, with the donor at rest.
 ///
 /// # Errors
 /// If the repair does not converge, or not within `cap` rounds.
@@ -129,11 +129,17 @@ pub fn recovery_bound(copying: &Copying, cap: u64) -> Result<RecoveryBound, Reco
             copied: left,
         };
         let took = copying.round(left).ok_or(unbounded)?;
+        let last = copying.fits_one_budget(left);
+        if last && round > 1 {
+            time = time.saturating_add(copying.period);
+        }
         time = time.saturating_add(took);
         copied = copied.saturating_add(left);
+        // Only the first round begins with a job: another may have begun before a later one.
         let jobs = took.as_nanos().div_ceil(copying.period.as_nanos().max(1));
+        let jobs = jobs.saturating_add(u64::from(round > 1));
         let dirtied = copying.dirtied.saturating_mul(jobs).min(copying.total);
-        if dirtied == 0 || copying.fits_one_budget(left) {
+        if dirtied == 0 || last {
             return Ok(RecoveryBound {
                 time,
                 rounds: round,

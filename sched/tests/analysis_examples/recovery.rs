@@ -32,7 +32,8 @@ fn a_repair_without_writes_takes_one_round() {
 
 #[test]
 fn pre_copy_ends_when_the_rest_fits_in_one_budget() {
-    // 104 for the first round: two jobs dirty 6 pages; these fit: 6 + 20 a side, and 4.
+    // 104 for the first round: two jobs dirty 6 pages; these fit: up to 100 to the next
+    // release, then 6 + 20 a side, and 4.
     let bound = recovery_bound(
         &Copying {
             dirtied: 3,
@@ -43,7 +44,7 @@ fn pre_copy_ends_when_the_rest_fits_in_one_budget() {
     .unwrap();
     assert_eq!(
         (bound.time, bound.rounds, bound.copied),
-        (span(104 + 26 + 4 + 26), 2, 26)
+        (span(104 + 100 + 26 + 4 + 26), 2, 26)
     );
 }
 
@@ -133,16 +134,20 @@ fn the_rest_must_fit_in_one_budget_on_both_sides() {
         recovery_bound(&copying, 2).map(|bound| bound.rounds)
     };
     assert_eq!(rounds(roomy, 8), Ok(2));
+    // One job in the first round, two that reach into the second.
     assert_eq!(
         rounds(roomy, 11),
         Err(RecoveryObstacle::Dirtied {
-            dirtied: 11,
+            dirtied: 22,
             copied: 11
         })
     );
     assert_eq!(
         rounds(tight, 2),
-        Err(RecoveryObstacle::Rounds { cap: 2, left: 4 })
+        Err(RecoveryObstacle::Dirtied {
+            dirtied: 6,
+            copied: 6
+        })
     );
 }
 
