@@ -26,7 +26,13 @@ impl Vendor {
         if vmx::is_present() {
             return vmx::missing().map_or(Ok(Self::Intel), Err);
         }
-        svm::missing().map_or(Ok(Self::Amd), Err)
+        if svm::is_present() {
+            return svm::missing().map_or(Ok(Self::Amd), Err);
+        }
+        Err(
+            "the processor has neither VT-x nor AMD-V: use one that has, or turn virtualization \
+             on in the firmware's setup",
+        )
     }
 
     /// Its name.

@@ -4,7 +4,7 @@
 //! It stands in for BIOS and GRUB, whose 400 million instructions a test does not want.
 //! Tables, start information and images come from the host as one memory image; the ROM
 //! checks its sum, sets up what firmware sets up and a kernel relies on (the port of the
-//! power-management timer), and jumps. It uses no memory of the machine, not even a stack.
+//! power-management timer, and a model-specific register if told so), and jumps. It uses no memory of the machine, not even a stack.
 //!
 //! Bochs fills memory blocks in the order of their first use, whatever the address the
 //! image is given for (`BX_MEM_C::load_RAM` of version 2.7): reading the image front to
@@ -29,6 +29,9 @@ global_asm!(
     "rom_information: .long 0",  // address of the PVH start information
     "rom_entry: .long 0",        // address of the PVH entry
     "rom_memory_end: .long 0",   // first address past memory
+    "rom_register: .long 0",     // a model-specific register to set, unless it is 0,
+    "rom_register_low: .long 0", // and its value
+    "rom_register_high: .long 0",
     ".popsection",
     ".pushsection .rom.text, \"a\", @progbits",
     ".code16",
@@ -90,6 +93,12 @@ global_asm!(
     "movb $1, %al",
     "movw $0xcfc, %dx",
     "outb %al, %dx",
+    "movl rom_register, %ecx",
+    "jecxz 2f",
+    "movl rom_register_low, %eax",
+    "movl rom_register_high, %edx",
+    "wrmsr",
+    "2:",
     "movl rom_information, %ebx",
     "movl rom_entry, %eax",
     "jmp *%eax",

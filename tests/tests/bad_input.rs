@@ -1,89 +1,128 @@
 //! Machines and boot modules that cannot work: each ends in one line on the console
 //! that says what is wrong and what to do, and nothing hangs.
 use std::sync::LazyLock;
-use tern_tests::{Built, Emulator, start};
-use xtask::emulator::{Machine, Options};
+use tern_tests::{Built, Emulator, Platform, start};
+use xtask::emulator::{Machine, Options, bochs};
+use xtask::setup;
 
 static PENDULUM: LazyLock<Built> = LazyLock::new(|| Built::new("systems/pendulum/system.toml"));
 
-/// The one line with which the machine refuses to start.
-fn refusal(machine: &mut Machine) -> String {
-    let line = machine
-        .wait_for("cannot start: ")
-        .unwrap_or_else(|error| panic!("{error}"));
-    let lines = machine.console.lines();
-    let refusals = lines
-        .iter()
-        .filter(|line| line.contains("cannot start"))
-        .count();
-    assert_eq!(refusals, 1, "{lines:#?}");
-    line
+/// What is changed of a machine that would do.
+#[derive(Clone, Debug)]
+enum Change {
+    /// The boot module; `None` takes it away.
+    Module(Option<Vec<u8>>),
+    /// The number of cores.
+    Cores(u8),
+    /// MiB of memory.
+    Memory(u64),
 }
 
-fn refused(change: impl FnOnce(&mut Options, &mut Vec<u8>)) -> String {
-    let mut options = PENDULUM.options(Emulator::Installed);
-    let mut module = PENDULUM.module.clone();
-    change(&mut options, &mut module);
-    refusal(&mut start(options, &module))
+/// Every case: its name, what is changed, and what the line says.
+fn cases() -> Vec<(&'static str, Change, &'static [&'static str])> {
+    let module = PENDULUM.module.clone();
+    let middle = module.len() / 2;
+    let truncated = module[..middle].to_vec();
+    let mut damaged = module;
+    damaged[middle] ^= 1;
+    let other = b"not a system image".repeat(1000);
+    let changed = |module| Change::Module(Some(module));
+    vec![
+        (
+            "a truncated boot module",
+            changed(truncated),
+            &["truncated", "rebuild"],
+        ),
+        (
+            "a damaged boot module",
+            changed(damaged),
+            &["checksum", "rebuild"],
+        ),
+        (
+            "a boot module of another kind",
+            changed(other),
+            &["not a system image", "cargo xtask image"],
+        ),
+        (
+            "no boot module",
+            Change::Module(None),
+            &["no boot module", "pass the system image"],
+        ),
+        (
+            "too few cores",
+            Change::Cores(2),
+            &["gamma", "core 2", "the machine has 2"],
+        ),
+        // Enough for hypervisor and boot module.
+        ("too little memory", Change::Memory(64), &["memory", "MiB"]),
+    ]
 }
 
-#[track_caller]
-fn assert_says(line: &str, words: &[&str]) {
-    for word in words {
-        assert!(line.contains(word), "'{line}' does not say '{word}'");
+/// All that the machine prints until it refuses to start.
+fn console(platform: Platform, change: &Change) -> Vec<String> {
+    match platform {
+        Platform::Qemu(emulator) => {
+            let mut options = PENDULUM.options(emulator);
+            let mut module = Some(PENDULUM.module.clone());
+            match change {
+                Change::Module(other) => module.clone_from(other),
+                Change::Cores(cores) => options.cores = u32::from(*cores),
+                Change::Memory(memory) => options.memory = *memory,
+            }
+            let mut machine = match module {
+                Some(module) => start(options, &module),
+                None => Machine::start(&options).unwrap_or_else(|error| panic!("{error}")),
+            };
+            let line = machine.wait_for("cannot start: ");
+            line.unwrap_or_else(|error| panic!("{error}"));
+            machine.console.lines().to_vec()
+        }
+        Platform::Bochs(model) => {
+            let module = PENDULUM.module.clone();
+            let mut options = bochs::Options::for_system(&PENDULUM.system, module, model);
+            options.emulator = setup::ensure_bochs().unwrap_or_else(|error| panic!("{error}"));
+            match change {
+                Change::Module(other) => options.module.clone_from(other),
+                Change::Cores(cores) => options.cores = *cores,
+                Change::Memory(memory) => options.memory = *memory,
+            }
+            let machine = bochs::Machine::start(&options);
+            let mut machine = machine.unwrap_or_else(|error| panic!("{error}"));
+            // It stops where it refuses.
+            machine.run_for(100_000_000).unwrap();
+            machine.console.lines().to_vec()
+        }
     }
 }
 
-#[test]
-fn a_truncated_boot_module_is_refused() {
-    let line = refused(|_, module| module.truncate(module.len() / 2));
-    assert_says(&line, &["truncated", "rebuild"]);
+fn what_cannot_work_is_refused(platform: Platform) {
+    for (name, change, words) in cases() {
+        let lines = console(platform, &change);
+        let refusals = lines.iter().filter(|line| line.contains("cannot start: "));
+        let refusals: Vec<_> = refusals.collect();
+        let [line] = refusals[..] else {
+            panic!("{name} on {platform}: {lines:#?}");
+        };
+        for word in words {
+            assert!(
+                line.contains(word),
+                "{name} on {platform}: '{line}' lacks '{word}'"
+            );
+        }
+    }
 }
 
-#[test]
-fn a_damaged_boot_module_is_refused() {
-    let line = refused(|_, module| {
-        let middle = module.len() / 2;
-        module[middle] ^= 1;
-    });
-    assert_says(&line, &["checksum", "rebuild"]);
-}
-
-#[test]
-fn a_boot_module_of_another_kind_is_refused() {
-    let line = refused(|_, module| *module = b"not a system image".repeat(1000));
-    assert_says(&line, &["not a system image", "cargo xtask image"]);
-}
-
-#[test]
-fn a_missing_boot_module_is_refused() {
-    let options = PENDULUM.options(Emulator::Installed);
-    let mut machine = Machine::start(&options).unwrap();
-    assert_says(&refusal(&mut machine), &["module"]);
-}
-
-#[test]
-fn a_processor_without_virtualization_is_refused() {
-    // AES is there, AMD-V is not.
-    let line =
-        refused(|options, _| options.processor = "qemu64,-svm,+aes,+ssse3,+sse4.1,+sse4.2".into());
-    assert_says(&line, &["AMD-V"]);
+tern_tests::on_each_machine! {
+    what_cannot_work_is_refused_in_one_line => what_cannot_work_is_refused;
 }
 
 #[test]
 fn a_processor_without_aes_is_refused() {
-    let line = refused(|options, _| options.processor = "max,-aes".into());
-    assert_says(&line, &["AES"]);
-}
-
-#[test]
-fn too_few_cores_are_refused() {
-    let line = refused(|options, _| options.cores = 2);
-    assert_says(&line, &["gamma", "core 2", "the machine has 2"]);
-}
-
-#[test]
-fn too_little_memory_is_refused() {
-    let line = refused(|options, _| options.memory = 64);
-    assert_says(&line, &["memory", "MiB"]);
+    let options = Options {
+        processor: "max,-aes".into(),
+        ..PENDULUM.options(Emulator::Installed)
+    };
+    let line = start(options, &PENDULUM.module).wait_for("cannot start: ");
+    let line = line.unwrap_or_else(|error| panic!("{error}"));
+    assert!(line.contains("AES"), "{line}");
 }

@@ -20,20 +20,28 @@ const MSR_HOST_SAVE: u32 = 0xc001_0117;
 const EFER_SVME: u64 = 1 << 12;
 const CR0_PG: u64 = 1 << 31;
 
-/// What the boot processor lacks for AMD-V, as one line; `None` if nothing.
+/// Whether the boot processor has AMD-V at all (CPUID leaf 8000_0001h, ECX bit 2).
+#[must_use]
+pub fn is_present() -> bool {
+    cpuid_if_present(0x8000_0001).ecx & 1 << 2 != 0
+}
+
+/// What the boot processor, which has AMD-V, lacks of it, as one line; `None` if nothing.
 #[must_use]
 pub fn missing() -> Option<&'static str> {
-    const SVM: u32 = 1 << 2;
+    // SAFETY: processors with SVM have VM_CR (APM vol. 2 §15.30.1), and this one does.
+    let control = unsafe { read_msr(MSR_VM_CR) };
+    lacks(cpuid_if_present(0x8000_000a).edx, control)
+}
+
+/// What is missing with these features (CPUID leaf 8000_000Ah, EDX) and this VM_CR.
+fn lacks(features: u32, control: u64) -> Option<&'static str> {
     const NESTED_PAGING: u32 = 1;
     const DISABLED: u64 = 1 << 4;
-    if cpuid_if_present(0x8000_0001).ecx & SVM == 0 {
-        return Some("the processor has no AMD-V: use one with SVM, or turn it on in the firmware");
-    }
-    if cpuid_if_present(0x8000_000a).edx & NESTED_PAGING == 0 {
+    if features & NESTED_PAGING == 0 {
         return Some("the processor's AMD-V has no nested paging: use a newer processor");
     }
-    // SAFETY: processors with SVM have VM_CR (APM vol. 2 §15.30.1).
-    if unsafe { read_msr(MSR_VM_CR) } & DISABLED != 0 {
+    if control & DISABLED != 0 {
         return Some("AMD-V is switched off by the firmware: turn SVM on in its setup");
     }
     None
@@ -355,5 +363,28 @@ impl Guest for SvmGuest {
         // SAFETY: the core's interrupt table handles NMI on a stack of its own, and
         // interrupts are masked in the flags.
         unsafe { asm!("stgi", "nop", "clgi") };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amd_v_is_refused_without_nested_paging_or_switched_off_whoever_locked_that() {
+        const LOCK: u64 = 1 << 3;
+        const DISABLE: u64 = 1 << 4;
+        for (features, control, says) in [
+            (0b1001, 0, None),
+            (0b0001, LOCK, None),
+            (0b1000, 0, Some("no nested paging")),
+            (0b1001, DISABLE, Some("switched off by the firmware")),
+            (0b1001, DISABLE | LOCK, Some("switched off by the firmware")),
+        ] {
+            let line = lacks(features, control);
+            assert_eq!(line.is_some(), says.is_some(), "{control:#x}");
+            let (line, says) = (line.unwrap_or_default(), says.unwrap_or_default());
+            assert!(line.contains(says), "'{line}' does not say '{says}'");
+        }
     }
 }

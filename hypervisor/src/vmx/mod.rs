@@ -32,19 +32,22 @@ pub fn is_present() -> bool {
     cpuid_if_present(1).ecx & 1 << 5 != 0
 }
 
-/// What the boot processor lacks for VT-x, as one line; `None` if nothing.
+/// What the boot processor, which has VT-x, lacks of it, as one line; `None` if nothing.
 #[must_use]
 pub fn missing() -> Option<&'static str> {
-    if !is_present() {
-        return Some("the processor has no VT-x: use one with VMX, or turn it on in the firmware");
-    }
     // SAFETY: the register exists with VT-x (SDM vol. 3 §24.7).
     let features = unsafe { read_msr(MSR_FEATURE_CONTROL) };
-    if features & FEATURES_LOCKED != 0 && features & VMX_OUTSIDE_SMX == 0 {
+    if is_locked_off(features) {
         return Some("VT-x is locked off by the firmware: turn virtualization on in its setup");
     }
     // SAFETY: the processor has VT-x.
     unsafe { Capabilities::read() }.err()
+}
+
+/// Whether the firmware has set this value of the feature-control register, and locked it,
+/// without VT-x. What it has not locked, [`enable`] sets.
+fn is_locked_off(features: u64) -> bool {
+    features & FEATURES_LOCKED != 0 && features & VMX_OUTSIDE_SMX == 0
 }
 
 /// Puts this core into VMX operation, `region` being a page for the processor's own use.
@@ -286,4 +289,19 @@ impl Guest for VmxGuest {
     /// come while the hypervisor runs reach its handler at once (§28.3.1, §26.1), up to the
     /// very entry: [`crate::cores::end`].
     fn take_pending_nmi(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_firmware_locked_without_vt_x_is_off() {
+        const INSIDE_SMX: u64 = 1 << 1;
+        assert!(is_locked_off(FEATURES_LOCKED));
+        assert!(is_locked_off(FEATURES_LOCKED | INSIDE_SMX));
+        for features in [0, VMX_OUTSIDE_SMX, VMX_OUTSIDE_SMX | FEATURES_LOCKED] {
+            assert!(!is_locked_off(features), "{features:#x}");
+        }
+    }
 }

@@ -40,8 +40,8 @@ pub const TICKS_PER_SECOND: u64 = 100_000_000;
 /// What the configuration names.
 #[derive(Clone, Copy, Debug)]
 pub struct Configuration<'a> {
-    /// The processor.
-    pub model: Model,
+    /// The processor, by its name in Bochs.
+    pub processor: &'a str,
     /// Number of cores.
     pub cores: u8,
     /// MiB of memory.
@@ -75,8 +75,7 @@ impl Configuration<'_> {
         };
         line(format_args!(
             "cpu: model={}, count={}, ips={TICKS_PER_SECOND}, quantum=16, reset_on_triple_fault=0",
-            self.model.name(),
-            self.cores
+            self.processor, self.cores
         ));
         line(format_args!("memory: guest={0}, host={0}", self.memory));
         line(format_args!("romimage: file={folder}/rom"));
@@ -117,7 +116,7 @@ mod tests {
 
     fn configuration(folder: &str) -> Result<String> {
         Configuration {
-            model: Model::Amd,
+            processor: Model::Amd.name(),
             cores: 4,
             memory: 128,
             folder: Path::new(folder),

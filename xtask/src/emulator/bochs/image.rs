@@ -42,6 +42,8 @@ pub struct Parts<'a> {
     pub cores: u8,
     /// Bytes of memory.
     pub memory: u64,
+    /// A model-specific register that the ROM sets, and its value.
+    pub register: Option<(u32, u64)>,
 }
 
 /// What the emulator loads.
@@ -97,7 +99,7 @@ pub fn build(parts: &Parts) -> Result<Images> {
     place(&mut memory, IMAGE_START, &start_information(parts, module)?);
     place(&mut memory, ACPI, &acpi::tables(ACPI, parts.cores));
     place(&mut memory, COMMAND_LINE, parts.command_line.as_bytes());
-    let rom = rom(parts.rom, &memory, entry, parts.memory)?;
+    let rom = rom(parts, &memory, entry)?;
     Ok(Images { memory, rom })
 }
 
@@ -153,8 +155,8 @@ fn start_information(parts: &Parts, module: u64) -> Result<Vec<u8>> {
 }
 
 /// The page of the ROM with its parameters filled in.
-fn rom(file: &[u8], memory: &[u8], entry: u32, memory_end: u64) -> Result<Vec<u8>> {
-    let file = parse(file, "the ROM")?;
+fn rom(parts: &Parts, memory: &[u8], entry: u32) -> Result<Vec<u8>> {
+    let file = parse(parts.rom, "the ROM")?;
     let mut page = vec![0; PAGE as usize];
     for segment in segments(&file, PT_LOAD) {
         let data = file.segment_data(&segment);
@@ -170,13 +172,17 @@ fn rom(file: &[u8], memory: &[u8], entry: u32, memory_end: u64) -> Result<Vec<u8
     if &page[..8] != ROM_MAGIC {
         return Err(Error::input("the ROM's file has no parameters to fill in"));
     }
+    let (register, value) = parts.register.unwrap_or_default();
     let words = [
         IMAGE_START as u32,
         (memory.len() as u64 / BLOCK) as u32,
         sum(memory),
         IMAGE_START as u32,
         entry,
-        memory_end as u32,
+        parts.memory as u32,
+        register,
+        value as u32,
+        (value >> 32) as u32,
     ];
     for (place, word) in page[8..].chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
@@ -263,6 +269,7 @@ mod tests {
             command_line: "tsc_hertz=100000000",
             cores: 4,
             memory,
+            register: None,
         })
     }
 
@@ -328,6 +335,7 @@ mod tests {
                     command_line: "",
                     cores: 1,
                     memory: 64 << 20,
+                    register: None,
                 }),
                 "no PVH entry",
             ),
@@ -339,6 +347,7 @@ mod tests {
                     command_line: "",
                     cores: 1,
                     memory: 64 << 20,
+                    register: None,
                 }),
                 "below",
             ),

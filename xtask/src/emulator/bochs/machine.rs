@@ -25,8 +25,8 @@ const OVERHEAD: u64 = 32;
 pub struct Options {
     /// The emulator's program.
     pub emulator: PathBuf,
-    /// The processor.
-    pub model: Model,
+    /// The processor, by its name in Bochs.
+    pub processor: &'static str,
     /// Number of cores.
     pub cores: u8,
     /// MiB of memory.
@@ -39,6 +39,8 @@ pub struct Options {
     pub module: Option<Vec<u8>>,
     /// The hypervisor's command line.
     pub command_line: String,
+    /// A model-specific register that the firmware sets on the boot core, and its value.
+    pub firmware_register: Option<(u32, u64)>,
     /// How long the machine may run, in the host's time.
     pub bound: Duration,
 }
@@ -53,7 +55,7 @@ impl Options {
         let bytes = system.memory_bytes() + 2 * module.len() as u64;
         Self {
             emulator: EMULATOR.into(),
-            model,
+            processor: model.name(),
             cores: cores
                 .max()
                 .and_then(|it| u8::try_from(it).ok())
@@ -63,6 +65,7 @@ impl Options {
             hypervisor: output.join(crate::build::HYPERVISOR),
             module: Some(module),
             command_line: format!("tsc_hertz={TICKS_PER_SECOND}"),
+            firmware_register: None,
             bound: Duration::from_secs(120),
         }
     }
@@ -351,9 +354,10 @@ impl Folder {
             command_line: &options.command_line,
             cores: options.cores,
             memory: options.memory << 20,
+            register: options.firmware_register,
         })?;
         let configuration = Configuration {
-            model: options.model,
+            processor: options.processor,
             cores: options.cores,
             memory: options.memory,
             folder: &self.path,
