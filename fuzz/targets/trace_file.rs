@@ -53,23 +53,24 @@ fn trace_of(cores: Vec<Core>) -> Trace {
     }
 }
 
-/// One view, for speed: the input says which.
+/// Summary and conformance; of 64 inputs some have another view instead, which takes longer
+/// than all else: the input says which.
 fn view(trace: &Trace, choice: u8) {
-    match choice % 4 {
+    match choice {
         0 => {
-            let _ = Summary::from_trace(trace).to_string();
+            let _ = html(trace);
         }
-        1 => {
-            let _ = Conformance::of(trace);
+        1 | 2 => {
+            let _ = (csv(trace), json_lines(trace), perfetto(trace));
+        }
+        3..6 => {
             for core in 0..trace.cores.len() {
                 let _ = Story::of(trace, core, 0, 0);
             }
         }
-        2 => {
-            let _ = (csv(trace), json_lines(trace), perfetto(trace));
-        }
         _ => {
-            let _ = html(trace);
+            let _ = Summary::from_trace(trace).to_string();
+            let _ = Conformance::of(trace);
         }
     }
     assert_eq!(Trace::from_bytes(&trace.to_bytes()).as_ref(), Ok(trace));

@@ -66,6 +66,19 @@ fn with_a_sleeper_that_may_preempt_the_next_thread_dispatch_decides_and_sets_the
 }
 
 #[test]
+fn a_thread_that_has_just_become_first_waits_for_dispatch() {
+    let (mut scheduler, threads) = scheduler();
+    scheduler.wake(threads[1], at(0));
+    scheduler.wake(threads[2], at(0));
+    scheduler.dispatch(at(0), &mut Silent);
+    scheduler.wake(threads[0], at(1));
+    assert_eq!(scheduler.give_way(), None);
+    assert_eq!(scheduler.running(), Some(threads[1]));
+    let decision = scheduler.dispatch(at(1), &mut Silent);
+    assert_eq!(decision.thread, Some(threads[0]));
+}
+
+#[test]
 fn an_idle_core_has_nobody_to_give_way() {
     let (mut scheduler, _) = scheduler();
     assert_eq!(scheduler.give_way(), None);

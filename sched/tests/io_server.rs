@@ -313,6 +313,38 @@ impl Observer for Log {
     }
 }
 
+/// The charge first: it is for what ran before.
+#[test]
+fn a_sleeper_that_is_due_when_its_server_is_used_up_is_heard_of_after_the_charge() {
+    let mut scheduler = Scheduler::<2, 2>::new();
+    let server = scheduler.add_server(sporadic(5, 50, 0)).unwrap();
+    let [sleeper, works] = [0, 1].map(|_| scheduler.add_thread(server).unwrap());
+    scheduler.sleep_until(sleeper, at(5));
+    scheduler.wake(works, at(0));
+    let mut log = Log::default();
+    for now in [0, 5] {
+        scheduler.dispatch(at(now), &mut log);
+    }
+    let expected = [
+        "switch Some(1)",
+        "posted 0 5ns at @50ns",
+        "exhausted 0",
+        "woken 0 @5ns",
+        "switch None",
+    ];
+    assert_eq!(log.0, expected);
+}
+
+/// There is no server behind the last, also where there is no place for one.
+#[test]
+fn a_request_to_a_server_that_is_not_there_changes_nothing() {
+    let mut scheduler = Scheduler::<1, 1>::new();
+    let server = scheduler.add_server(sporadic(5, 50, 3)).unwrap();
+    let thread = scheduler.add_thread(server).unwrap();
+    scheduler.request(thread, ServerId::new(1), &mut Silent);
+    assert_eq!(scheduler.priority(server), Some(3));
+}
+
 #[test]
 fn an_observer_hears_every_decision_in_order() {
     let mut machine = Machine::new();
