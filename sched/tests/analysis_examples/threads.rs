@@ -205,6 +205,23 @@ fn a_thread_that_asks_for_all_of_a_server_with_gaps_has_no_bound_below_others() 
     );
 }
 
+/// Shares of the core that differ by less than can be told apart: 1 in 2³³ + 1 offered, 1 in
+/// 2³³ + 2 asked. Twice held up for 1, the thread is done in its second job's time.
+#[test]
+fn a_spare_share_that_is_rounded_to_nothing_is_still_one() {
+    let period = (1 << 33) + 1;
+    let servers = [
+        sporadic(1, 1 << 60),
+        sporadic(1, 1 << 60),
+        sporadic(1, period),
+    ];
+    let threads = [ThreadModel::periodic(span(1), span(period + 1))];
+    assert_eq!(
+        thread_table(&servers, 2, &threads),
+        [(Some(period + 2), Bound::DavisBurns)]
+    );
+}
+
 /// No work is done as soon as it is there.
 #[test]
 fn a_thread_without_work_responds_after_its_jitter() {
