@@ -27,6 +27,27 @@ pub struct Registers {
     pub r15: u64,
 }
 
+impl Registers {
+    /// All zero.
+    pub const ZERO: Self = Self {
+        rax: 0,
+        rbx: 0,
+        rcx: 0,
+        rdx: 0,
+        rsi: 0,
+        rdi: 0,
+        rbp: 0,
+        r8: 0,
+        r9: 0,
+        r10: 0,
+        r11: 0,
+        r12: 0,
+        r13: 0,
+        r14: 0,
+        r15: 0,
+    };
+}
+
 /// Why a guest left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -151,8 +172,7 @@ pub struct Mapping {
     pub access: Access,
 }
 
-/// All that a guest may reach without an exit. The vendor's code adds what its own
-/// instructions switch.
+/// All that a guest may reach without an exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Memory.
@@ -163,4 +183,18 @@ pub struct Reach {
     pub readable: Vec<u32>,
     /// Model-specific registers that it may read and write.
     pub writable: Vec<u32>,
+}
+
+impl Reach {
+    /// Every model-specific register that it may read, and whether it may write it too:
+    /// those named, and those that are the guest's own under either vendor, which SYSENTER,
+    /// SYSCALL, FS and GS use: switched at entry and exit, or not used by the hypervisor.
+    pub fn registers(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
+        let own = (0x174..=0x176)
+            .chain(0xc000_0081..=0xc000_0084)
+            .chain(0xc000_0100..=0xc000_0102);
+        let readable = self.readable.iter().map(|&register| (register, false));
+        let writable = self.writable.iter().copied().chain(own);
+        readable.chain(writable.map(|register| (register, true)))
+    }
 }

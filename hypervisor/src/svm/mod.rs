@@ -89,8 +89,7 @@ const USER: u64 = 1 << 2;
 const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 
-/// Fresh bitmaps that allow what `reach` names and the registers that VMRUN, VMLOAD and
-/// VMSAVE switch.
+/// Fresh bitmaps that allow what `reach` names.
 fn permissions(
     frames: &mut Frames,
     reach: &Reach,
@@ -107,18 +106,8 @@ fn permissions(
     for &(first, count) in &reach.ports {
         ports.allow(first, count);
     }
-    for &register in &reach.readable {
-        registers.allow(register, false);
-    }
-    for &register in &reach.writable {
-        registers.allow(register, true);
-    }
-    // SYSENTER, STAR to SFMASK, FS, GS and kernel GS base (APM vol. 2 §15.5.2).
-    let switched = (0x174..=0x176)
-        .chain(0xc000_0081..=0xc000_0084)
-        .chain(0xc000_0100..=0xc000_0102);
-    for register in switched {
-        registers.allow(register, true);
+    for (register, write) in reach.registers() {
+        registers.allow(register, write);
     }
     Ok((ports, registers))
 }

@@ -1,34 +1,10 @@
 //! The permission bitmaps: which ports and model-specific registers a guest reaches
 //! without an exit. All are denied until allowed (APM vol. 2 §§15.10.1 and 15.11).
 
-/// One bit a port, set where an access exits; three pages, of which the bits past
-/// 64 Ki catch accesses that wrap around.
-#[derive(Clone, Debug)]
-#[repr(C, align(4096))]
-pub struct IoPermissions([u8; 3 * 4096]);
+use crate::permissions::{PortPermissions, position};
 
-impl IoPermissions {
-    /// Denies all ports.
-    pub fn deny_all(&mut self) {
-        self.0.fill(0xff);
-    }
-
-    /// Allows `count` ports from `first`, as far as there are ports.
-    pub fn allow(&mut self, first: u16, count: u16) {
-        for port in (usize::from(first)..)
-            .take(usize::from(count))
-            .take_while(|p| *p < 1 << 16)
-        {
-            self.0[port / 8] &= !(1 << (port % 8));
-        }
-    }
-
-    /// Whether an access to `port` exits.
-    #[must_use]
-    pub fn denies(&self, port: u16) -> bool {
-        self.0[usize::from(port) / 8] & 1 << (port % 8) != 0
-    }
-}
+/// Three pages, of which the bits past 64 Ki catch accesses that wrap around.
+pub type IoPermissions = PortPermissions<{ 3 * 4096 }>;
 
 /// Two bits a register, read and write, set where an access exits; two pages.
 #[derive(Clone, Debug)]
@@ -63,12 +39,7 @@ impl MsrPermissions {
     }
 
     fn bit(register: u32) -> Option<usize> {
-        const RANGE: u32 = 0x2000;
-        let ranges = [0, 0xc000_0000, 0xc001_0000];
-        let position = ranges
-            .iter()
-            .position(|&first| register.wrapping_sub(first) < RANGE)?;
-        Some((position * RANGE as usize + (register - ranges[position]) as usize) * 2)
+        position(&[0, 0xc000_0000, 0xc001_0000], register).map(|at| at * 2)
     }
 }
 
@@ -76,22 +47,6 @@ impl MsrPermissions {
 mod tests {
     extern crate std;
     use super::*;
-
-    #[test]
-    fn only_the_allowed_ports_do_not_exit() {
-        let mut ports = IoPermissions([0; 3 * 4096]);
-        ports.deny_all();
-        ports.allow(0x3f8, 8);
-        ports.allow(0xffff, 4);
-        for port in 0..=u16::MAX {
-            let allowed = (0x3f8..0x400).contains(&port) || port == 0xffff;
-            assert_eq!(ports.denies(port), !allowed, "port {port:#x}");
-        }
-        assert!(
-            ports.0[0x2000..].iter().all(|byte| *byte == 0xff),
-            "wrapping accesses exit"
-        );
-    }
 
     #[test]
     fn each_register_has_its_own_two_bits() {

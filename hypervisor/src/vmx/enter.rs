@@ -1,5 +1,6 @@
 //! The way into a guest and back: everything that VM entry and exit leave to software.
 use crate::guest::Registers;
+use crate::switch::{enter_frame, find_context, leave_frame, load_guest, save_guest};
 use core::mem::offset_of;
 use tern_machine::fpu::FpState;
 
@@ -28,13 +29,6 @@ impl Context {
     }
 }
 
-core::arch::global_asm!(
-    ".pushsection .rodata.vmx, \"a\", @progbits",
-    ".balign 4",
-    "vmx_initial_mxcsr: .long 0x1f80",
-    ".popsection",
-);
-
 unsafe extern "C" {
     /// Where exits go: inside [`enter`].
     pub static vmx_exit: u8;
@@ -55,32 +49,13 @@ unsafe extern "C" {
 #[unsafe(naked)]
 pub unsafe extern "sysv64" fn enter(context: *mut Context, resume: bool) -> bool {
     core::arch::naked_asm!(
-        "push rbx",
-        "push rbp",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "push rdi",
+        enter_frame!(),
         "mov eax, 0x6c14", // host RSP
         "vmwrite rax, rsp",
         "fxrstor64 [rdi + 0x80]",
         "test sil, sil",
         "mov rax, [rdi]",
-        "mov rbx, [rdi + 0x08]",
-        "mov rcx, [rdi + 0x10]",
-        "mov rdx, [rdi + 0x18]",
-        "mov rsi, [rdi + 0x20]",
-        "mov rbp, [rdi + 0x30]",
-        "mov r8, [rdi + 0x38]",
-        "mov r9, [rdi + 0x40]",
-        "mov r10, [rdi + 0x48]",
-        "mov r11, [rdi + 0x50]",
-        "mov r12, [rdi + 0x58]",
-        "mov r13, [rdi + 0x60]",
-        "mov r14, [rdi + 0x68]",
-        "mov r15, [rdi + 0x70]",
-        "mov rdi, [rdi + 0x28]",
+        load_guest!(),
         "jne 2f",
         "vmlaunch",
         "jmp 3f",
@@ -92,35 +67,12 @@ pub unsafe extern "sysv64" fn enter(context: *mut Context, resume: bool) -> bool
         "jmp 4f",
         ".globl vmx_exit",
         "vmx_exit:",
-        "xchg rdi, [rsp]",
+        find_context!(),
         "fxsave64 [rdi + 0x80]",
         "mov [rdi], rax",
-        "mov [rdi + 0x08], rbx",
-        "mov [rdi + 0x10], rcx",
-        "mov [rdi + 0x18], rdx",
-        "mov [rdi + 0x20], rsi",
-        "mov [rdi + 0x30], rbp",
-        "mov [rdi + 0x38], r8",
-        "mov [rdi + 0x40], r9",
-        "mov [rdi + 0x48], r10",
-        "mov [rdi + 0x50], r11",
-        "mov [rdi + 0x58], r12",
-        "mov [rdi + 0x60], r13",
-        "mov [rdi + 0x68], r14",
-        "mov [rdi + 0x70], r15",
-        "pop rax",
-        "mov [rdi + 0x28], rax",
+        save_guest!(),
         "xor eax, eax",
         "4:",
-        // The hypervisor's compiled code expects the initial FP control words.
-        "fninit",
-        "ldmxcsr [rip + vmx_initial_mxcsr]",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
+        leave_frame!(),
     );
 }

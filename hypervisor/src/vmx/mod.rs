@@ -113,8 +113,7 @@ const WRITE: u64 = 1 << 1;
 const EXECUTE: u64 = 1 << 2;
 const LARGE: u64 = 1 << 7;
 
-/// Fresh bitmaps that allow what `reach` names and the registers that entry and exit
-/// switch or that the hypervisor does not use.
+/// Fresh bitmaps that allow what `reach` names.
 fn permissions(
     frames: &mut Frames,
     reach: &Reach,
@@ -131,18 +130,8 @@ fn permissions(
     for &(first, count) in &reach.ports {
         ports.allow(first, count);
     }
-    for &register in &reach.readable {
-        registers.allow(register, false);
-    }
-    for &register in &reach.writable {
-        registers.allow(register, true);
-    }
-    // SYSENTER, STAR to SFMASK, FS, GS and kernel GS base.
-    let own = (0x174..=0x176)
-        .chain(0xc000_0081..=0xc000_0084)
-        .chain(0xc000_0100..=0xc000_0102);
-    for register in own {
-        registers.allow(register, true);
+    for (register, write) in reach.registers() {
+        registers.allow(register, write);
     }
     Ok((ports, registers))
 }

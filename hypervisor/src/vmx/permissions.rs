@@ -1,34 +1,10 @@
 //! The permission bitmaps: which ports and model-specific registers a guest reaches
 //! without an exit. All are denied until allowed (Intel SDM vol. 3 §§25.6.4, 25.6.9).
 
-/// Bitmaps A and B, one bit a port, set where an access exits. Accesses that wrap
-/// around past the last port always exit.
-#[derive(Clone, Debug)]
-#[repr(C, align(4096))]
-pub struct IoPermissions([u8; 2 * 4096]);
+use crate::permissions::{PortPermissions, position};
 
-impl IoPermissions {
-    /// Denies all ports.
-    pub fn deny_all(&mut self) {
-        self.0.fill(0xff);
-    }
-
-    /// Allows `count` ports from `first`, as far as there are ports.
-    pub fn allow(&mut self, first: u16, count: u16) {
-        for port in (usize::from(first)..)
-            .take(usize::from(count))
-            .take_while(|p| *p < 1 << 16)
-        {
-            self.0[port / 8] &= !(1 << (port % 8));
-        }
-    }
-
-    /// Whether an access to `port` exits.
-    #[must_use]
-    pub fn denies(&self, port: u16) -> bool {
-        self.0[usize::from(port) / 8] & 1 << (port % 8) != 0
-    }
-}
+/// Bitmaps A and B. Accesses that wrap around past the last port always exit.
+pub type IoPermissions = PortPermissions<{ 2 * 4096 }>;
 
 /// Four bitmaps of a kilobyte: reads of low and high registers, writes of low and high
 /// ones; a bit is set where an access exits.
@@ -68,12 +44,7 @@ impl MsrPermissions {
     }
 
     fn bit(register: u32) -> Option<usize> {
-        const RANGE: u32 = 0x2000;
-        let ranges = [0, 0xc000_0000];
-        let position = ranges
-            .iter()
-            .position(|&first| register.wrapping_sub(first) < RANGE)?;
-        Some(position * RANGE as usize + (register - ranges[position]) as usize)
+        position(&[0, 0xc000_0000], register)
     }
 }
 
@@ -81,18 +52,6 @@ impl MsrPermissions {
 mod tests {
     extern crate std;
     use super::*;
-
-    #[test]
-    fn only_the_allowed_ports_do_not_exit() {
-        let mut ports = IoPermissions([0; 2 * 4096]);
-        ports.deny_all();
-        ports.allow(0x3f8, 8);
-        ports.allow(0xffff, 4);
-        for port in 0..=u16::MAX {
-            let allowed = (0x3f8..0x400).contains(&port) || port == 0xffff;
-            assert_eq!(ports.denies(port), !allowed, "port {port:#x}");
-        }
-    }
 
     #[test]
     fn each_register_has_its_own_bits_for_reads_and_writes() {
