@@ -1,5 +1,48 @@
 //! Permission bitmaps, as far as both vendors' are the same: a bit is set where an access
 //! exits, and everything is denied until allowed.
+use crate::frames::{Frames, OutOfMemory};
+use crate::guest::Reach;
+
+/// A bitmap of model-specific registers.
+///
+/// # Safety
+/// It consists of bytes, of which any are valid.
+pub unsafe trait RegisterPermissions {
+    /// Denies all registers.
+    fn deny_all(&mut self);
+
+    /// Allows reads, and writes if `write`.
+    ///
+    /// # Panics
+    /// If the bitmap has no bits for the register.
+    fn allow(&mut self, register: u32, write: bool);
+}
+
+/// A guest's two bitmaps.
+pub type Bitmaps<const BYTES: usize, R> = (&'static PortPermissions<BYTES>, &'static R);
+
+/// Fresh bitmaps that allow what `reach` names.
+///
+/// # Errors
+/// If there is no memory left.
+pub fn allow<const BYTES: usize, R: RegisterPermissions>(
+    frames: &mut Frames,
+    reach: &Reach,
+) -> Result<Bitmaps<BYTES, R>, OutOfMemory> {
+    // SAFETY: byte arrays.
+    let ports = unsafe { frames.place::<PortPermissions<BYTES>>()? };
+    // SAFETY: the trait is for bitmaps of bytes alone.
+    let registers = unsafe { frames.place::<R>()? };
+    ports.deny_all();
+    registers.deny_all();
+    for &(first, count) in &reach.ports {
+        ports.allow(first, count);
+    }
+    for (register, write) in reach.registers() {
+        registers.allow(register, write);
+    }
+    Ok((ports, registers))
+}
 
 /// One bit a port. What a vendor has past the bits of the last port stays set.
 #[derive(Clone, Debug)]

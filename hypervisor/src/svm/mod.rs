@@ -1,15 +1,16 @@
 //! AMD-V: enabling it on a core, building a guest, running it (AMD APM vol. 2, §15).
+pub mod bitmaps;
 mod enter;
-pub mod permissions;
 pub mod vmcb;
 
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
 use crate::nested::{Access, Format, Tables};
+use crate::permissions;
+use bitmaps::{IoPermissions, MsrPermissions};
 use core::arch::asm;
 use enter::Context;
-use permissions::{IoPermissions, MsrPermissions};
 use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
 use tern_units::{GuestPhysical, HostPhysical};
 use vmcb::{Segment, Vmcb, exit_code, intercept};
@@ -89,29 +90,6 @@ const USER: u64 = 1 << 2;
 const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 
-/// Fresh bitmaps that allow what `reach` names.
-fn permissions(
-    frames: &mut Frames,
-    reach: &Reach,
-) -> Result<(&'static IoPermissions, &'static MsrPermissions), OutOfMemory> {
-    // SAFETY: byte arrays.
-    let (ports, registers) = unsafe {
-        (
-            frames.place::<IoPermissions>()?,
-            frames.place::<MsrPermissions>()?,
-        )
-    };
-    ports.deny_all();
-    registers.deny_all();
-    for &(first, count) in &reach.ports {
-        ports.allow(first, count);
-    }
-    for (register, write) in reach.registers() {
-        registers.allow(register, write);
-    }
-    Ok((ports, registers))
-}
-
 /// A guest under AMD-V.
 #[derive(Debug)]
 pub struct SvmGuest {
@@ -132,7 +110,8 @@ impl SvmGuest {
         for mapping in &reach.memory {
             memory.map(frames, mapping)?;
         }
-        let (ports, registers) = permissions(frames, reach)?;
+        let (ports, registers): (&IoPermissions, &MsrPermissions) =
+            permissions::allow(frames, reach)?;
         // SAFETY: all zeroes is a VMCB.
         let block = unsafe { frames.place::<Vmcb>()? };
         let host_block = frames.page()?.as_u64();

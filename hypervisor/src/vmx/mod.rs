@@ -1,21 +1,22 @@
 //! VT-x: enabling it on a core, building a guest, running it (Intel SDM vol. 3, ch. 24
 //! to 28).
+pub mod bitmaps;
 mod capabilities;
 mod enter;
 mod exits;
 mod fields;
-pub mod permissions;
 mod state;
 
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
 use crate::nested::{Access, Format, Tables};
+use crate::permissions;
+use bitmaps::{IoPermissions, MsrPermissions};
 use capabilities::Capabilities;
 use core::arch::asm;
 use enter::Context;
 use fields::{Field, read, write};
-use permissions::{IoPermissions, MsrPermissions};
 use state::Addresses;
 use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
 use tern_units::HostPhysical;
@@ -113,29 +114,6 @@ const WRITE: u64 = 1 << 1;
 const EXECUTE: u64 = 1 << 2;
 const LARGE: u64 = 1 << 7;
 
-/// Fresh bitmaps that allow what `reach` names.
-fn permissions(
-    frames: &mut Frames,
-    reach: &Reach,
-) -> Result<(&'static IoPermissions, &'static MsrPermissions), OutOfMemory> {
-    // SAFETY: byte arrays.
-    let (ports, registers) = unsafe {
-        (
-            frames.place::<IoPermissions>()?,
-            frames.place::<MsrPermissions>()?,
-        )
-    };
-    ports.deny_all();
-    registers.deny_all();
-    for &(first, count) in &reach.ports {
-        ports.allow(first, count);
-    }
-    for (register, write) in reach.registers() {
-        registers.allow(register, write);
-    }
-    Ok((ports, registers))
-}
-
 /// A guest under VT-x.
 #[derive(Debug)]
 pub struct VmxGuest {
@@ -156,7 +134,8 @@ impl VmxGuest {
         for mapping in &reach.memory {
             memory.map(frames, mapping)?;
         }
-        let (ports, registers) = permissions(frames, reach)?;
+        let (ports, registers): (&IoPermissions, &MsrPermissions) =
+            permissions::allow(frames, reach)?;
         Ok(Self {
             context: Context::new(Registers {
                 rbx: start.start_info,

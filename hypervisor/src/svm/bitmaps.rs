@@ -1,7 +1,7 @@
 //! The permission bitmaps: which ports and model-specific registers a guest reaches
 //! without an exit. All are denied until allowed (APM vol. 2 §§15.10.1 and 15.11).
 
-use crate::permissions::{PortPermissions, position};
+use crate::permissions::{PortPermissions, RegisterPermissions, position};
 
 /// Three pages, of which the bits past 64 Ki catch accesses that wrap around.
 pub type IoPermissions = PortPermissions<{ 3 * 4096 }>;
@@ -11,24 +11,22 @@ pub type IoPermissions = PortPermissions<{ 3 * 4096 }>;
 #[repr(C, align(4096))]
 pub struct MsrPermissions([u8; 2 * 4096]);
 
-impl MsrPermissions {
-    /// Denies all registers.
-    pub fn deny_all(&mut self) {
+// SAFETY: an array of bytes.
+unsafe impl RegisterPermissions for MsrPermissions {
+    fn deny_all(&mut self) {
         self.0.fill(0xff);
     }
 
-    /// Allows reads, and writes if `write`.
-    ///
-    /// # Panics
-    /// If the bitmap has no bits for the register.
-    pub fn allow(&mut self, register: u32, write: bool) {
+    fn allow(&mut self, register: u32, write: bool) {
         let Some(bit) = Self::bit(register) else {
             panic!("no permission bits for register {register:#x}");
         };
         let bits = if write { 3 } else { 1 };
         self.0[bit / 8] &= !(bits << (bit % 8));
     }
+}
 
+impl MsrPermissions {
     /// Whether a read, or a write if `write`, exits. Registers without bits always do.
     #[must_use]
     pub fn denies(&self, register: u32, write: bool) -> bool {

@@ -1,7 +1,7 @@
 //! The permission bitmaps: which ports and model-specific registers a guest reaches
 //! without an exit. All are denied until allowed (Intel SDM vol. 3 §§25.6.4, 25.6.9).
 
-use crate::permissions::{PortPermissions, position};
+use crate::permissions::{PortPermissions, RegisterPermissions, position};
 
 /// Bitmaps A and B. Accesses that wrap around past the last port always exit.
 pub type IoPermissions = PortPermissions<{ 2 * 4096 }>;
@@ -12,19 +12,13 @@ pub type IoPermissions = PortPermissions<{ 2 * 4096 }>;
 #[repr(C, align(4096))]
 pub struct MsrPermissions([u8; 4096]);
 
-impl MsrPermissions {
-    const WRITES: usize = 2048;
-
-    /// Denies all registers.
-    pub fn deny_all(&mut self) {
+// SAFETY: an array of bytes.
+unsafe impl RegisterPermissions for MsrPermissions {
+    fn deny_all(&mut self) {
         self.0.fill(0xff);
     }
 
-    /// Allows reads, and writes if `write`.
-    ///
-    /// # Panics
-    /// If the bitmap has no bits for the register.
-    pub fn allow(&mut self, register: u32, write: bool) {
+    fn allow(&mut self, register: u32, write: bool) {
         let Some(bit) = Self::bit(register) else {
             panic!("no permission bits for register {register:#x}");
         };
@@ -33,6 +27,10 @@ impl MsrPermissions {
             self.0[Self::WRITES + bit / 8] &= !(1 << (bit % 8));
         }
     }
+}
+
+impl MsrPermissions {
+    const WRITES: usize = 2048;
 
     /// Whether a read, or a write if `write`, exits. Registers without bits always do.
     #[must_use]
