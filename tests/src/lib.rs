@@ -11,6 +11,7 @@ use xtask::emulator::{Directory, Machine, Options};
 use xtask::{build, image, qemu10, setup, workspace};
 
 mod platform;
+pub mod text;
 
 pub use platform::{BOCHS_AMD, BOCHS_INTEL, Jobs, Platform, QEMU, QEMU_10, Running};
 

@@ -1,30 +1,23 @@
 //! The machines of Bochs, with VT-x and with AMD-V: they start soon, time is the same in
 //! every run, and hypercalls cost what they may.
 use std::time::Duration;
-use tern_tests::Built;
+use tern_tests::{Built, text};
 use tern_trace::Event;
 use xtask::emulator::Directory;
 use xtask::emulator::bochs::{Machine, Model, Options};
 use xtask::setup;
 
+/// For a sandbox that may end the run.
+const MAY_END: &str = "may_shut_down = true\n";
+
 /// Four sandboxes with one guest each; the first may end the run.
 fn four(guests: [(&str, &str); 4]) -> Built {
-    let mut text = String::from("[system]\nname = \"four\"\n");
+    let mut description = String::from("[system]\nname = \"four\"\n");
     for (core, (kernel, line)) in guests.iter().enumerate() {
-        text += &format!(
-            r#"
-            [[sandbox]]
-            name = "s{core}"
-            core = {core}
-            memory = "4MiB"
-            kernel = "{kernel}"
-            command_line = "{line}"
-            may_shut_down = {}
-            "#,
-            core == 0
-        );
+        description += &text::guest(&format!("s{core}"), core, kernel, line);
+        description += if core == 0 { MAY_END } else { "" };
     }
-    Built::parse(&text)
+    Built::parse(&description)
 }
 
 fn start(built: &Built, model: Model) -> Machine {
@@ -125,18 +118,8 @@ fn measured(lines: &[String], what: &str) -> [u64; 3] {
 
 fn hypercalls_cost_at_most(model: Model, most: u64) {
     // Given a guest that measures, on one core, where a tick is an instruction,
-    let built = Built::parse(
-        r#"
-        [system]
-        name = "measure"
-        [[sandbox]]
-        name = "alpha"
-        core = 0
-        memory = "4MiB"
-        kernel = "guest-measure"
-        may_shut_down = true
-        "#,
-    );
+    let guest = text::guest("alpha", 0, "guest-measure", "");
+    let built = Built::parse(&format!("[system]\nname = \"measure\"\n{guest}{MAY_END}"));
     let mut machine = start(&built, model);
     machine.resume().unwrap();
     end(&mut machine);

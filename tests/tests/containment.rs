@@ -2,7 +2,7 @@
 //! sandbox, and the next one misses nothing.
 use elf::ElfBytes;
 use elf::endian::LittleEndian;
-use tern_tests::{Built, Platform, Running, on_each_machine};
+use tern_tests::{Built, Platform, Running, on_each_machine, text};
 use xtask::build;
 
 /// The kernel's stacks: `kernel/src/memory/layout.rs`. The idle thread has slot 0; its
@@ -12,28 +12,8 @@ const GUARD: u64 = 8 * 4096;
 
 /// Two sandboxes with one load each; the first one's program has `heap_pages`.
 fn system(heap_pages: u32) -> String {
-    let sandbox = |name: &str, core: u32, heap: u32| {
-        format!(
-            r#"
-            [[sandbox]]
-            name = "{name}"
-            core = {core}
-            memory = "8MiB"
-            [[sandbox.server]]
-            name = "load"
-            budget = "20ms"
-            period = "50ms"
-            [[sandbox.server.thread]]
-            name = "load"
-            wcet = "10ms"
-            period = "50ms"
-            program = "load"
-            heap_pages = {heap}
-            "#
-        )
-    };
-    let (alpha, beta) = (sandbox("alpha", 0, heap_pages), sandbox("beta", 1, 0));
-    format!("[system]\nname = \"containment\"\n{alpha}{beta}")
+    let (alpha, beta) = (text::load("alpha", 0), text::load("beta", 1));
+    format!("[system]\nname = \"containment\"\n{alpha}\nheap_pages = {heap_pages}\n{beta}")
 }
 
 /// Sandbox beta completes five jobs more, none of them late.

@@ -1,8 +1,8 @@
 //! The end of a run: every core stands still, wherever the request to do so meets it.
-use tern_tests::{BOCHS_AMD, BOCHS_INTEL, Built, Platform, Running};
+use tern_tests::{BOCHS_AMD, BOCHS_INTEL, Built, Platform, Running, text};
 
 /// Cores: the first ends the run.
-const CORES: u64 = 5;
+const CORES: usize = 5;
 /// When it asks for that, in the ticks of `guest-instant`.
 const END: u64 = 1_000;
 /// Between the instants at which the other cores go to the hypervisor, in ticks. One visit
@@ -11,32 +11,25 @@ const STEP: u64 = 10;
 
 /// A system whose other cores go to the hypervisor once, from `first` on, one after another.
 fn system(first: u64) -> Built {
-    let mut text = String::from("[system]\nname = \"ending\"\n");
+    let mut description = String::from("[system]\nname = \"ending\"\n");
     for core in 0..CORES {
         let instant = match core {
             0 => END,
-            _ => first + core * STEP,
+            _ => first + core as u64 * STEP,
         };
-        text += &format!(
-            r#"
-            [[sandbox]]
-            name = "s{core}"
-            core = {core}
-            memory = "4MiB"
-            kernel = "guest-instant"
-            command_line = "{instant}"
-            may_shut_down = {}
-            "#,
-            core == 0
-        );
+        let name = format!("s{core}");
+        description += &text::guest(&name, core, "guest-instant", &instant.to_string());
+        if core == 0 {
+            description += "may_shut_down = true\n";
+        }
     }
-    Built::parse(&text)
+    Built::parse(&description)
 }
 
 /// What each core's guest says of its time, after another 20 us of the machine's.
 fn times(machine: &mut Running) -> Vec<u64> {
     machine.run_for(std::time::Duration::from_micros(20));
-    (1..CORES as usize)
+    (1..CORES)
         .map(|core| machine.first_trace_word(core))
         .collect()
 }

@@ -1,32 +1,28 @@
 //! A sandbox's own interrupts: its timer, itself, and doorbells along a channel.
-use tern_tests::{Built, Platform, Running, on_each_machine};
+use tern_tests::{Built, Platform, Running, on_each_machine, text};
 
 /// Two ends of one channel; `guest-interrupts` knows which it is by its command line.
-const SYSTEM: &str = r#"
-    [system]
-    name = "interrupts"
-    [[sandbox]]
-    name = "writer"
-    core = 0
-    memory = "4MiB"
-    kernel = "guest-interrupts"
-    command_line = "writer"
-    [[sandbox]]
-    name = "reader"
-    core = 1
-    memory = "4MiB"
-    kernel = "guest-interrupts"
-    command_line = "reader"
-    may_shut_down = true
-    [[channel]]
-    name = "news"
-    writer = "writer"
-    readers = ["reader"]
-    size = "4KiB"
-"#;
+fn system() -> Built {
+    Built::parse(&format!(
+        r#"
+        [system]
+        name = "interrupts"
+        {}
+        {}
+        may_shut_down = true
+        [[channel]]
+        name = "news"
+        writer = "writer"
+        readers = ["reader"]
+        size = "4KiB"
+        "#,
+        text::guest("writer", 0, "guest-interrupts", "writer"),
+        text::guest("reader", 1, "guest-interrupts", "reader"),
+    ))
+}
 
 fn interrupts_arrive(platform: Platform) {
-    let mut machine = Running::start(&Built::parse(SYSTEM), platform);
+    let mut machine = Running::start(&system(), platform);
     machine.run_to_the_end();
     let lines = machine.lines();
     let said = |sandbox: &str, text: &str| {

@@ -5,13 +5,14 @@ mod attacks;
 
 use attacks::{Attack, Ending, Places};
 use tern_config::{Description, channel_address};
-use tern_tests::{Built, Platform, Running, on_each_machine};
+use tern_tests::{Built, Platform, Running, on_each_machine, text};
 
 /// Attackers in one run.
 const ATTACKERS: usize = 6;
 /// Sandboxes before the attackers: the bystander and the one that ends the run.
 const OTHERS: usize = 2;
 const BYSTANDER: usize = 0;
+/// Of each guest.
 const MEMORY_MIB: u64 = 4;
 /// Of the ring, its header's page included.
 const TRACE_BYTES: u64 = (64 << 10) + 4096;
@@ -24,50 +25,19 @@ const JOBS: u64 = 3;
 /// A bystander with a periodic load and its deadlines, one sandbox that shares a channel
 /// with it and ends the run after 130 ms, and the attackers, who begin after 10 ms.
 fn system<'a>(attacks: impl Iterator<Item = &'a str>) -> String {
-    let mut text = String::from(
-        r#"
-        [system]
-        name = "isolation"
-        trace = "64KiB"
-        [[sandbox]]
-        name = "bystander"
-        core = 0
-        memory = "8MiB"
-        [[sandbox.server]]
-        name = "load"
-        budget = "20ms"
-        period = "50ms"
-        [[sandbox.server.thread]]
-        name = "load"
-        wcet = "10ms"
-        period = "50ms"
-        program = "load"
-        [[sandbox]]
-        name = "other"
-        core = 1
-        memory = "4MiB"
-        kernel = "guest-hello"
-        command_line = "130"
-        may_shut_down = true
-        "#,
-    );
+    let mut description = String::from("[system]\nname = \"isolation\"\ntrace = \"64KiB\"\n");
+    description += &text::load("bystander", BYSTANDER);
+    description += &text::guest("other", 1, "guest-hello", "130");
+    description += "may_shut_down = true\n";
     let mut readers = Vec::new();
     for (index, attack) in attacks.enumerate() {
-        readers.push(format!("\"attacker-{index}\""));
-        text += &format!(
-            r#"
-            [[sandbox]]
-            name = "attacker-{index}"
-            core = {}
-            memory = "{MEMORY_MIB}MiB"
-            kernel = "guest-hostile"
-            command_line = "{attack}"
-            "#,
-            OTHERS + index
-        );
+        let name = format!("attacker-{index}");
+        description += &text::guest(&name, OTHERS + index, "guest-hostile", attack);
+        readers.push(format!("\"{name}\""));
     }
-    text + &format!(
-        r#"
+    description
+        + &format!(
+            r#"
         [[channel]]
         name = "news"
         writer = "bystander"
@@ -79,8 +49,8 @@ fn system<'a>(attacks: impl Iterator<Item = &'a str>) -> String {
         readers = ["other"]
         size = "4KiB"
         "#,
-        readers.join(", ")
-    )
+            readers.join(", ")
+        )
 }
 
 /// The attacks, with the addresses of [`system`].
@@ -189,26 +159,9 @@ fn reader_of_its_own_port(plant: &str) -> Built {
         port = 0x60
         port_count = 1
         interrupt = 1
-        [[sandbox]]
-        name = "other"
-        core = 0
-        memory = "8MiB"
-        [[sandbox.server]]
-        name = "load"
-        budget = "20ms"
-        period = "200ms"
-        [[sandbox.server.thread]]
-        name = "load"
-        wcet = "10ms"
-        period = "200ms"
-        program = "load"
+        {}
         {plant}
-        [[sandbox]]
-        name = "reader"
-        core = 1
-        memory = "4MiB"
-        kernel = "guest-hostile"
-        command_line = "port-read"
+        {}
         devices = ["own"]
         [[sandbox.server]]
         name = "driver"
@@ -217,7 +170,9 @@ fn reader_of_its_own_port(plant: &str) -> Built {
         [[sandbox.server.thread]]
         name = "driver"
         driver = "own"
-        "#
+        "#,
+        text::load("other", 0),
+        text::guest("reader", 1, "guest-hostile", "port-read"),
     ))
 }
 
