@@ -5,7 +5,7 @@
 //! whether by an interrupt or by the yield vector. Code in thread context runs with
 //! interrupts on and may be preempted anywhere.
 use crate::cpu::apic;
-use crate::cpu::context::{Context, EntryBlock, Left, dispatch_then_user, enter_user};
+use crate::cpu::context::{CURRENT, Context, EntryBlock, Left, dispatch_then_user, enter_user};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
 use crate::interrupts::ProgramFault;
 use crate::masked::{BootOnce, Masked, without_interrupts};
@@ -16,10 +16,10 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tern_machine::cpu::timestamp;
 use tern_sched::{Observer, Posted, Scheduler, ServerId, ThreadId};
-use tern_trace::{Event, Kind};
+use tern_trace::{Event, Kind, Ring};
 use tern_units::{Duration, GuestPhysical, Instant};
 
 /// Most servers of a sandbox.
@@ -80,16 +80,21 @@ impl Control {
 /// Pointers to control blocks that live for good; they are followed with interrupts off.
 #[derive(Debug)]
 struct Threads {
-    all: &'static [NonNull<Control>],
+    /// The idle thread's in the places that no thread has.
+    all: [NonNull<Control>; MAX_THREADS],
+    count: usize,
     idle: NonNull<Control>,
 }
 
 impl Threads {
-    fn control(&self, thread: Option<ThreadId>) -> NonNull<Control> {
-        match thread.and_then(|thread| self.all.get(thread.index())) {
-            Some(control) => *control,
-            None => self.idle,
-        }
+    /// The control block of one of the scheduler's threads.
+    #[inline(always)]
+    fn control(&self, thread: ThreadId) -> NonNull<Control> {
+        self.all[thread.index() % MAX_THREADS]
+    }
+
+    fn known(&self) -> &[NonNull<Control>] {
+        &self.all[..self.count]
     }
 }
 
@@ -98,7 +103,6 @@ unsafe impl Sync for Threads {}
 
 static SCHEDULER: Masked<Scheduler<MAX_SERVERS, MAX_THREADS>> = Masked::new(Scheduler::new());
 static THREADS: BootOnce<Threads> = BootOnce::new();
-static CURRENT: AtomicPtr<Control> = AtomicPtr::new(core::ptr::null_mut());
 /// Whether the time epoch has passed.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 /// Guest-physical address of the loaded page tables.
@@ -160,7 +164,7 @@ pub unsafe fn initialize(
         }
         Ok(())
     })?;
-    let all: Vec<_> = (0..)
+    let blocks = (0..)
         .zip(starts)
         .map(|(number, start)| {
             let entry = start.body as *const () as u64;
@@ -175,22 +179,31 @@ pub unsafe fn initialize(
             }
             leak(control)
         })
-        .collect();
+        .collect::<Vec<_>>();
     let idle = leak(Control::new(
         Kind::IDLE,
         "idle",
         Context::kernel(0, 0, 8),
         idle_stack_slot,
     ));
+    let mut all = [idle; MAX_THREADS];
+    for (place, block) in all.iter_mut().zip(&blocks) {
+        *place = *block;
+    }
+    let count = blocks.len();
     // SAFETY: boot runs alone, interrupts off; the blocks live for good.
     unsafe {
-        THREADS.set(Threads {
-            all: all.leak(),
-            idle,
-        });
+        THREADS.set(Threads { all, count, idle });
         make_current(idle);
     }
     Ok(())
+}
+
+/// The running thread's control block; null before there are threads.
+#[inline(always)]
+fn running() -> *mut Control {
+    // The entry block is its first field.
+    CURRENT.load(Ordering::Relaxed).cast()
 }
 
 fn leak(control: Control) -> NonNull<Control> {
@@ -211,50 +224,49 @@ pub unsafe fn run() -> ! {
     }
 }
 
-/// Records the scheduler's decisions, and releases jobs of threads that wake. All that one
-/// decision brings about happens at one counter value.
+/// Records the scheduler's decisions and carries them out: releases jobs of threads that
+/// wake, and makes the thread that is to run the running one. All that one decision brings
+/// about happens at one counter value.
 struct Recorder<'a> {
     threads: &'a Threads,
+    ring: &'a mut Ring<'static>,
     tsc: u64,
-    /// The thread that is to run now, if it is another.
-    next: Option<NonNull<Control>>,
 }
 
 impl Recorder<'_> {
-    fn now(threads: &Threads) -> Recorder<'_> {
-        Recorder::at(threads, timestamp())
-    }
-
-    #[inline]
-    fn at(threads: &Threads, tsc: u64) -> Recorder<'_> {
-        let next = None;
-        Recorder { threads, tsc, next }
+    /// Runs `section` on a recorder of what happens now. Interrupts are off.
+    fn now<R>(section: impl FnOnce(&mut Recorder) -> R) -> R {
+        let (threads, tsc) = (THREADS.get(), timestamp());
+        trace::with_ring(|ring| section(&mut Recorder { threads, ring, tsc }))
     }
 
     #[inline(always)]
-    fn record(&self, event: Event) {
-        trace::record_at(self.tsc, event);
+    fn record(&mut self, event: Event) {
+        self.ring.push_event(self.tsc, event);
     }
 }
 
 impl Observer for Recorder<'_> {
     #[inline(always)]
     fn switched(&mut self, thread: Option<ThreadId>) {
-        self.next = Some(self.threads.control(thread));
         self.record(Event::Switch {
             thread: thread.map(|thread| thread.index() as u16),
         });
+        let next = match thread {
+            Some(thread) => self.threads.control(thread),
+            None => self.threads.idle,
+        };
+        // SAFETY: interrupts are off; the block lives for good.
+        unsafe { make_current(next) };
     }
 
     #[inline(always)]
     fn woken(&mut self, thread: ThreadId, _at: Instant) {
-        if let Some(control) = self.threads.all.get(thread.index()) {
-            // SAFETY: interrupts are off, the block lives for good.
-            let job = unsafe { (*control.as_ptr()).releases.take() };
-            if let Some(job) = job {
-                let thread = thread.index() as u16;
-                self.record(Event::Release { thread, job });
-            }
+        let control = self.threads.control(thread);
+        // SAFETY: interrupts are off, the block lives for good.
+        if let Some(job) = unsafe { (*control.as_ptr()).releases.take() } {
+            let thread = thread.index() as u16;
+            self.record(Event::Release { thread, job });
         }
     }
 
@@ -285,29 +297,25 @@ impl Observer for Recorder<'_> {
 ///
 /// Interrupts are off, and the running thread's context is saved.
 pub extern "C" fn dispatch() -> *const Context {
-    dispatch_at(timestamp())
+    trace::with_ring(|ring| dispatch_at(timestamp(), ring))
 }
 
 /// The same at counter value `tsc`, which has just been read.
 #[inline(always)]
-pub fn dispatch_at(tsc: u64) -> *const Context {
+pub fn dispatch_at(tsc: u64, ring: &mut Ring<'static>) -> *const Context {
     let threads = THREADS.get();
     let now = clock::clock().instant(tsc);
-    if !BEGUN.load(Ordering::Relaxed) && !begin(now) {
+    if !BEGUN.load(Ordering::Relaxed) && !begin(now, tsc, ring) {
         // SAFETY: the block lives for good.
-        return unsafe { &raw const (*CURRENT.load(Ordering::Relaxed)).entry.context };
+        return unsafe { &raw const (*running()).entry.context };
     }
-    let mut recorder = Recorder::at(threads, tsc);
+    let mut recorder = Recorder { threads, ring, tsc };
     // SAFETY: interrupts are off, and the recorder does not reach the scheduler.
     let decision =
         unsafe { SCHEDULER.with_masked(|scheduler| scheduler.dispatch(now, &mut recorder)) };
-    if let Some(next) = recorder.next {
-        // SAFETY: interrupts are off; the block lives for good.
-        unsafe { make_current(next) };
-    }
     // SAFETY: interrupts are off and blocks live for good; no reference to one is held
     // across this.
-    let control = unsafe { &mut *CURRENT.load(Ordering::Relaxed) };
+    let control = unsafe { &mut *running() };
     let mut timer = decision.timer;
     if control.cancel_at <= now {
         if control.entry.context.is_user() {
@@ -322,20 +330,20 @@ pub fn dispatch_at(tsc: u64) -> *const Context {
 
 /// Whether the time epoch has come: no thread runs before.
 #[cold]
-fn begin(now: Instant) -> bool {
+fn begin(now: Instant, tsc: u64, ring: &mut Ring<'static>) -> bool {
     if now == Instant::EPOCH {
         apic::arm(now);
         return false;
     }
     BEGUN.store(true, Ordering::Relaxed);
-    trace::record_masked(Event::ClockSync { now });
+    ring.push_event(tsc, Event::ClockSync { now });
     true
 }
 
 /// # Safety
 /// Interrupts are off, and `next` is a control block that lives for good.
+#[inline(always)]
 unsafe fn make_current(next: NonNull<Control>) {
-    CURRENT.store(next.as_ptr(), Ordering::Relaxed);
     // SAFETY: the entry block is the control block's first field; page tables of
     // programs share the kernel's half.
     unsafe {
@@ -368,7 +376,7 @@ fn divert(control: &mut Control, how: Left) {
 /// returns the context to go on with.
 pub fn leave_program(how: Left, fault: Option<ProgramFault>) -> *const Context {
     // SAFETY: interrupts are off in handlers, and blocks live for good.
-    let control = unsafe { &mut *CURRENT.load(Ordering::Relaxed) };
+    let control = unsafe { &mut *running() };
     control.fault = fault;
     divert(control, how);
     &raw const control.entry.context
@@ -377,15 +385,15 @@ pub fn leave_program(how: Left, fault: Option<ProgramFault>) -> *const Context {
 /// Puts the running thread behind the other runnable ones of its server, and returns
 /// the context to go on with. Interrupts are off, and its context is saved.
 pub fn give_way() -> *const Context {
-    let current = CURRENT.load(Ordering::Relaxed);
+    let current = running();
     // SAFETY: interrupts are off.
     let first = unsafe { SCHEDULER.with_masked(|scheduler| scheduler.give_way()) };
-    if first.is_none() {
+    let Some(thread) = first else {
         return dispatch();
-    }
-    let next = THREADS.get().control(first);
+    };
+    let next = THREADS.get().control(thread);
     if next.as_ptr() != current {
-        let thread = first.map(|thread| thread.index() as u16);
+        let thread = Some(thread.index() as u16);
         trace::record_masked(Event::Switch { thread });
         // SAFETY: as in `dispatch`.
         unsafe { make_current(next) };
@@ -410,7 +418,7 @@ fn yield_core() {
 /// Runs `section` on the running thread's control block and number, interrupts off.
 fn with_current<R>(section: impl FnOnce(&mut Control) -> R) -> R {
     // SAFETY: interrupts are off, blocks live for good, and `section` does not nest.
-    without_interrupts(|| section(unsafe { &mut *CURRENT.load(Ordering::Relaxed) }))
+    without_interrupts(|| section(unsafe { &mut *running() }))
 }
 
 /// The running thread.
@@ -423,7 +431,7 @@ pub fn current() -> ThreadNumber {
 #[inline]
 pub fn current_masked() -> ThreadNumber {
     // SAFETY: blocks live for good, and their numbers never change.
-    ThreadNumber(unsafe { (*CURRENT.load(Ordering::Relaxed)).number })
+    ThreadNumber(unsafe { (*running()).number })
 }
 
 /// Sleeps until `until`; returns at once if that has passed.
@@ -492,7 +500,7 @@ pub fn wait() {
 /// follows runs it; from a thread, it runs when its turn comes.
 pub fn wake(thread: ThreadNumber) {
     without_interrupts(|| {
-        let Some(control) = THREADS.get().all.get(usize::from(thread.0)) else {
+        let Some(control) = THREADS.get().known().get(usize::from(thread.0)) else {
             return;
         };
         // SAFETY: interrupts are off, blocks live for good, nobody holds a reference.
@@ -510,12 +518,11 @@ pub fn wake(thread: ThreadNumber) {
 /// The running thread asks `driver` for work: until it is [`served`], an I/O server that
 /// the driver is in has at least the priority of this thread's server.
 pub fn request(driver: ThreadNumber) {
-    let threads = THREADS.get();
     without_interrupts(|| {
         let thread = ThreadId::new(current().0);
         SCHEDULER.with(|scheduler| {
             if let Some(server) = scheduler.server_of(ThreadId::new(driver.0)) {
-                scheduler.request(thread, server, &mut Recorder::now(threads));
+                Recorder::now(|recorder| scheduler.request(thread, server, recorder));
             }
         });
     });
@@ -524,9 +531,8 @@ pub fn request(driver: ThreadNumber) {
 /// What `requester` asked for is done. What the driver's server had inherited for it is
 /// gone at the next dispatch.
 pub fn served(requester: ThreadNumber) {
-    let threads = THREADS.get();
     let requester = ThreadId::new(requester.0);
-    SCHEDULER.with(|scheduler| scheduler.served(requester, &mut Recorder::now(threads)));
+    SCHEDULER.with(|scheduler| Recorder::now(|recorder| scheduler.served(requester, recorder)));
 }
 
 /// Lets a thread that [`wake`] made runnable preempt the running one, if it may.
@@ -624,7 +630,7 @@ pub(crate) unsafe fn run_program_from(
 /// A stay in ring 3 that begins with `enter`, which returns what [`enter_user`] does.
 fn stay(root: GuestPhysical, enter: impl FnOnce(*mut Control) -> u64) -> Stay {
     without_interrupts(|| {
-        let current = CURRENT.load(Ordering::Relaxed);
+        let current = running();
         // SAFETY: interrupts are off and blocks live for good. In ring 3 interrupts are
         // on, so handlers use the block meanwhile: no reference to it is held across.
         unsafe {
@@ -649,7 +655,7 @@ fn stay(root: GuestPhysical, enter: impl FnOnce(*mut Control) -> u64) -> Stay {
 #[must_use]
 pub fn running_name() -> &'static str {
     // SAFETY: names are set at boot and never change.
-    match unsafe { CURRENT.load(Ordering::Relaxed).as_ref() } {
+    match unsafe { running().as_ref() } {
         Some(control) => control.name,
         None => "boot",
     }
@@ -662,7 +668,7 @@ pub struct StackName(pub u64);
 impl fmt::Display for StackName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(threads) = THREADS.try_get() {
-            for control in threads.all.iter().chain([&threads.idle]) {
+            for control in threads.known().iter().chain([&threads.idle]) {
                 // SAFETY: names and slots are set at boot and never change.
                 let control = unsafe { control.as_ref() };
                 if control.stack_slot == self.0 {

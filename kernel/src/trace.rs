@@ -42,20 +42,35 @@ pub fn record(event: Event) {
 /// compile time nothing is left of its encoding.
 #[inline(always)]
 pub fn record_masked(event: Event) {
-    record_at(timestamp(), event);
-}
-
-/// The same for an event at counter value `tsc`, which was read after the last record's.
-#[inline(always)]
-pub fn record_at(tsc: u64, event: Event) {
     // SAFETY: interrupts are off, and writing a record records nothing.
     unsafe {
         RING.with_masked(|ring| {
             if let Some(ring) = ring {
-                ring.push_event(tsc, event);
+                ring.push_event(timestamp(), event);
             }
         });
     }
+}
+
+/// Lends the ring to `section`, which records in no other way, where interrupts are off
+/// already.
+///
+/// # Panics
+/// Before boot has made the ring.
+#[inline(always)]
+pub fn with_ring<R>(section: impl FnOnce(&mut Ring<'static>) -> R) -> R {
+    // SAFETY: interrupts are off, and this is the only borrow.
+    unsafe {
+        RING.with_masked(|ring| match ring {
+            Some(ring) => section(ring),
+            None => no_ring(),
+        })
+    }
+}
+
+#[cold]
+fn no_ring() -> ! {
+    panic!("a decision before there is a trace ring");
 }
 
 /// Records how many exits there were to the hypervisor since the last call, by reason.

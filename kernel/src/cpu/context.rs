@@ -3,6 +3,7 @@ use crate::system_call::{serve_give_way, serve_null};
 use crate::thread;
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
+use core::sync::atomic::AtomicPtr;
 use tern_abi::system_call::SystemCall;
 use tern_machine::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use tern_machine::fpu::FpState;
@@ -209,7 +210,7 @@ pub struct EntryBlock {
 
 /// The running thread's [`EntryBlock`].
 #[unsafe(no_mangle)]
-pub static mut CURRENT: *mut EntryBlock = core::ptr::null_mut();
+pub static CURRENT: AtomicPtr<EntryBlock> = AtomicPtr::new(core::ptr::null_mut());
 
 // SYSCALL (Intel SDM vol. 2, AMD APM vol. 2 §6.1.1) leaves the stack alone, RIP in RCX
 // and RFLAGS in R11; interrupts are off by the flag mask. The program's state goes to

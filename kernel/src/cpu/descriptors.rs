@@ -1,10 +1,11 @@
 //! The sandbox's descriptor tables and control registers.
 //!
 //! Sources: Intel SDM vol. 3 §§2.5, 5.8.8, 6.14; AMD APM vol. 2 §§3.1, 6.1.
-use super::context::{Context, EntryBlock, system_call_entry};
+use super::context::{CURRENT, Context, EntryBlock, system_call_entry};
 use super::entry::{INTERRUPT_STACK, STUB_BYTES, timer_entry, vector_stubs};
 use crate::memory::paging::Stack;
 use core::mem::size_of;
+use core::sync::atomic::Ordering;
 use tern_abi::layout::TIMER_VECTOR;
 use tern_machine::cpu::{cpuid, cpuid_if_present, write_msr};
 use tern_machine::descriptors::{
@@ -91,7 +92,7 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
 pub unsafe fn set_context(block: *mut EntryBlock) {
     // SAFETY: the task segment is only written here, with interrupts off.
     unsafe {
-        super::context::CURRENT = block;
+        CURRENT.store(block, Ordering::Relaxed);
         let end = (&raw mut (*block).context)
             .cast::<u8>()
             .add(size_of::<Context>());
