@@ -67,8 +67,20 @@ impl<T> Masked<T> {
     /// `use_it` reach the value in another way.
     #[inline(always)]
     pub unsafe fn with_masked<R>(&self, use_it: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: the caller vouches for it.
+        use_it(unsafe { self.borrow_masked() })
+    }
+
+    /// The value, where interrupts are off already.
+    ///
+    /// # Safety
+    /// Interrupts are off, and nothing reaches the value in another way until the
+    /// reference is gone.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "there is no other reference")]
+    pub unsafe fn borrow_masked(&self) -> &mut T {
         // SAFETY: interrupts are off on the only core, and this is the only borrow.
-        use_it(unsafe { &mut *self.value.get() })
+        unsafe { &mut *self.value.get() }
     }
 }
 

@@ -236,8 +236,10 @@ struct Recorder<'a> {
 impl Recorder<'_> {
     /// Runs `section` on a recorder of what happens now. Interrupts are off.
     fn now<R>(section: impl FnOnce(&mut Recorder) -> R) -> R {
+        // SAFETY: interrupts are off, and a decision records in the ring that it is lent.
+        let ring = unsafe { trace::ring() };
         let (threads, tsc) = (THREADS.get(), timestamp());
-        trace::with_ring(|ring| section(&mut Recorder { threads, ring, tsc }))
+        section(&mut Recorder { threads, ring, tsc })
     }
 
     #[inline(always)]
@@ -297,7 +299,8 @@ impl Observer for Recorder<'_> {
 ///
 /// Interrupts are off, and the running thread's context is saved.
 pub extern "C" fn dispatch() -> *const Context {
-    trace::with_ring(|ring| dispatch_at(timestamp(), ring))
+    // SAFETY: interrupts are off, and a decision records in the ring that it is lent.
+    dispatch_at(timestamp(), unsafe { trace::ring() })
 }
 
 /// The same at counter value `tsc`, which has just been read.

@@ -52,19 +52,19 @@ pub fn record_masked(event: Event) {
     }
 }
 
-/// Lends the ring to `section`, which records in no other way, where interrupts are off
-/// already.
+/// The ring, for several records, where interrupts are off already.
+///
+/// # Safety
+/// Interrupts are off, and nothing is recorded in another way until the reference is gone.
 ///
 /// # Panics
 /// Before boot has made the ring.
 #[inline(always)]
-pub fn with_ring<R>(section: impl FnOnce(&mut Ring<'static>) -> R) -> R {
-    // SAFETY: interrupts are off, and this is the only borrow.
-    unsafe {
-        RING.with_masked(|ring| match ring {
-            Some(ring) => section(ring),
-            None => no_ring(),
-        })
+pub unsafe fn ring() -> &'static mut Ring<'static> {
+    // SAFETY: the caller vouches for it.
+    match unsafe { RING.borrow_masked() } {
+        Some(ring) => ring,
+        None => no_ring(),
     }
 }
 
