@@ -43,12 +43,8 @@ pub fn record(event: Event) {
 #[inline(always)]
 pub fn record_masked(event: Event) {
     // SAFETY: interrupts are off, and writing a record records nothing.
-    unsafe {
-        RING.with_masked(|ring| {
-            if let Some(ring) = ring {
-                ring.push_event(timestamp(), event);
-            }
-        });
+    if let Some(ring) = unsafe { RING.borrow_masked() } {
+        ring.push_event(timestamp(), event);
     }
 }
 
