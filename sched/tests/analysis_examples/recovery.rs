@@ -48,6 +48,45 @@ fn pre_copy_ends_when_the_rest_fits_in_one_budget() {
     );
 }
 
+/// It begins with a release: nothing to wait for.
+#[test]
+fn what_fits_in_one_budget_is_copied_at_once() {
+    // 5 + 20 a side, and 4.
+    let few = Copying {
+        pages: 5,
+        dirtied: 3,
+        ..copying()
+    };
+    let bound = recovery_bound(&few, 10).unwrap();
+    assert_eq!((bound.time, bound.rounds), (span(25 + 4 + 25), 1));
+}
+
+/// Only the last of several rounds waits for a release.
+#[test]
+fn rounds_that_leave_too_much_follow_one_another_at_once() {
+    // 80 pages take 170 a side and 4: 344, 4 jobs dirty 40. These 90 a side: 184, 3 jobs (one
+    // of them begun before) dirty 30. These 70 a side: 144, 3 jobs again.
+    let slow = Copying {
+        pages: 80,
+        dirtied: 10,
+        ..copying()
+    };
+    let error = recovery_bound(&slow, 10).unwrap_err();
+    assert_eq!(
+        error,
+        RecoveryObstacle::Dirtied {
+            dirtied: 30,
+            copied: 30
+        }
+    );
+    // With 3 a job: 344, 12 left; 42 + 4 + 42 = 88, 6 left; up to 100, and 26 + 4 + 26.
+    let bound = recovery_bound(&Copying { dirtied: 3, ..slow }, 10).unwrap();
+    assert_eq!(
+        (bound.time, bound.rounds, bound.copied),
+        (span(344 + 88 + 100 + 56), 3, 80 + 12 + 6)
+    );
+}
+
 #[test]
 fn a_donor_that_dirties_faster_than_is_copied_is_refused_by_name() {
     let error = recovery_bound(
