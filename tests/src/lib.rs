@@ -3,8 +3,9 @@
 //!
 //! A test that cannot boot fails; none is skipped.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tern_config::System;
 use xtask::emulator::{Directory, Machine, Options};
@@ -88,7 +89,7 @@ impl Built {
     /// If it cannot be built.
     #[must_use]
     pub fn of(system: System) -> Self {
-        let module = build::build_for(&system).and_then(|()| image::assemble(&system));
+        let module = build_once(&system).and_then(|()| image::assemble(&system));
         Self {
             module: module.unwrap_or_else(|error| panic!("{error}")),
             system,
@@ -113,6 +114,22 @@ impl Built {
     pub fn start(&self, emulator: Emulator) -> Machine {
         start(self.options(emulator), &self.module)
     }
+}
+
+/// Builds what `system` needs, unless this process has done so: asking cargo takes longer
+/// than some machines run, and much longer on a host where others build.
+fn build_once(system: &System) -> xtask::error::Result<()> {
+    static BUILT: Mutex<BTreeSet<Vec<String>>> = Mutex::new(BTreeSet::new());
+    let mut files: Vec<String> = system.files().map(String::from).collect();
+    files.sort();
+    files.dedup();
+    // A test that failed while it built leaves the set as it was.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !built.contains(&files) {
+        build::build_for(system)?;
+        built.insert(files);
+    }
+    Ok(())
 }
 
 /// Starts a machine with `module` as its boot module.
