@@ -20,7 +20,14 @@ pub enum Outcome {
 pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
     let (first, second) = (registers.rdi, registers.rsi);
     let result = match Hypercall::try_from(registers.rax) {
-        Ok(Hypercall::Null) => Ok(0),
+        Ok(Hypercall::Null) => {
+            #[cfg(feature = "slow-null-hypercall")]
+            // SAFETY: does nothing, for three instructions.
+            unsafe {
+                core::arch::asm!("nop", "nop", "nop", options(nomem, nostack));
+            }
+            Ok(0)
+        }
         Ok(Hypercall::ConsoleWrite) => console_write(sandbox, first, second),
         Ok(Hypercall::ApicRead) => apic_read(sandbox, first),
         Ok(Hypercall::ApicWrite) => apic_write(sandbox, first, second),

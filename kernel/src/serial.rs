@@ -117,14 +117,23 @@ impl SerialPort {
     /// fewer than given if the queue is full.
     pub fn send(&self, bytes: &[u8]) -> usize {
         let requester = 1 << thread::current().0;
-        thread::request(self.driver);
-        let taken = self.queues.with(|queues| {
-            queues.requesters |= requester;
-            bytes
-                .iter()
-                .take_while(|byte| queues.to_send.push(**byte))
-                .count()
-        });
+        let mut taken = 0;
+        // Piece by piece: nothing else runs while the queues are borrowed. The driver may
+        // have served all that came before.
+        for piece in bytes.chunks(TRANSMIT_FIFO) {
+            thread::request(self.driver);
+            let count = self.queues.with(|queues| {
+                queues.requesters |= requester;
+                piece
+                    .iter()
+                    .take_while(|byte| queues.to_send.push(**byte))
+                    .count()
+            });
+            taken += count;
+            if count < piece.len() {
+                break;
+            }
+        }
         thread::wake(self.driver);
         thread::preempt();
         taken

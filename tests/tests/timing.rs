@@ -1,14 +1,24 @@
 //! Time on the machines of Bochs depends on nothing but executed instructions: two runs
-//! of the same image leave the same trace, to the last byte, on four cores.
+//! of the same image leave the same trace, to the last byte, on four cores; and under an
+//! adversarial load no response is above its bound.
+use std::path::Path;
+use std::time::Duration;
 use xtask::emulator::bochs::Model;
-use xtask::timing::measure::measure;
+use xtask::timing::measure::{Plan, measure};
+use xtask::timing::soak::Soak;
+use xtask::{build, timing, workspace};
 
 /// Time of a run after the time epoch: several jobs of every thread.
 const MILLIS: u64 = 50;
 
 fn two_runs_leave_the_same_trace(model: Model) {
     let run = || {
-        let measured = measure("load", model, MILLIS).unwrap_or_else(|error| panic!("{error}"));
+        let plan = Plan {
+            name: "load",
+            millis: MILLIS,
+            ..Plan::default()
+        };
+        let measured = measure(&plan, model).unwrap_or_else(|error| panic!("{error}"));
         let bytes = measured.trace.to_bytes();
         let records: usize = measured
             .trace
@@ -31,4 +41,53 @@ fn two_runs_leave_the_same_trace_under_vt_x() {
 #[test]
 fn two_runs_leave_the_same_trace_under_amd_v() {
     two_runs_leave_the_same_trace(Model::Amd);
+}
+
+/// The slowed path is a feature of the hypervisor that no other build has.
+#[test]
+fn a_path_that_is_two_percent_slower_is_named() {
+    let folder = build::build_variant(build::HYPERVISOR, "slow-null-hypercall");
+    let folder = folder.unwrap_or_else(|error| panic!("{error}"));
+    let timing = |hypervisor: &Path| {
+        let mut command = workspace::cargo();
+        command
+            .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+            .args([
+                "timing",
+                "--only",
+                "parts,calls,yield,channel",
+                "--hypervisor",
+            ])
+            .arg(hypervisor);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text)
+    };
+    let (code, text) = timing(&folder.join(build::HYPERVISOR));
+    let last = text.lines().last();
+    assert_eq!(last, Some("FAILED, slower or gone: hypercall"), "{text}");
+    assert_eq!(code, Some(2));
+    let (code, text) = timing(&build::output_directory().join(build::HYPERVISOR));
+    assert_eq!(code, Some(0), "{text}");
+}
+
+/// A second of the load that `cargo xtask timing --soak` runs for ten.
+fn an_adversarial_load_misses_no_deadline(machine: &str) {
+    let model = timing::model(machine).unwrap_or_else(|error| panic!("{error}"));
+    let costs = timing::costs(machine).unwrap_or_else(|error| panic!("{error}"));
+    let soak = Soak::run(model, &costs, Duration::from_secs(1));
+    let soak = soak.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(soak.failures(), [""; 0], "{soak}");
+    assert!(soak.repairs >= 30, "{soak}");
+    assert!(soak.counts["budgets used up"] >= 100, "{soak}");
+}
+
+#[test]
+fn an_adversarial_load_misses_no_deadline_under_vt_x() {
+    an_adversarial_load_misses_no_deadline("bochs-intel");
+}
+
+#[test]
+fn an_adversarial_load_misses_no_deadline_under_amd_v() {
+    an_adversarial_load_misses_no_deadline("bochs-amd");
 }

@@ -88,7 +88,11 @@ impl BootOptions {
     }
 }
 
-fn duration(text: &str) -> Result<Duration> {
+/// A time on a command line.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn duration(text: &str) -> Result<Duration> {
     let wrong = || Error::usage(format!("'{text}' is no time: write 500ms or 2s"));
     let (digits, unit) = match text.strip_suffix("ms") {
         Some(digits) => (digits, 1),

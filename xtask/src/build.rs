@@ -78,6 +78,20 @@ pub fn build(names: &[String], quiet: bool) -> Result<()> {
     run(&mut command)
 }
 
+/// Builds a freestanding package with one of its features, in a directory that no other
+/// build uses, and returns that directory: a build without the feature never sees it.
+///
+/// # Errors
+/// If the build fails (cargo has then said why).
+pub fn build_variant(package: &str, feature: &str) -> Result<PathBuf> {
+    let folder = workspace::target().join("variants").join(feature);
+    let mut command = freestanding_cargo_in("build", &folder)?;
+    command.args(["--quiet", "--bins", "--package", package]);
+    command.args(["--features", feature]);
+    run(&mut command)?;
+    Ok(folder.join(TARGET).join(PROFILE))
+}
+
 /// Builds the hypervisor, the ROM that starts it in Bochs, and the packages that make the
 /// files `system` names.
 ///
@@ -102,6 +116,10 @@ pub fn build_for(system: &System) -> Result<()> {
 /// # Errors
 /// If the toolchain has no rust-lld.
 pub fn freestanding_cargo(subcommand: &str) -> Result<Command> {
+    freestanding_cargo_in(subcommand, &target_directory())
+}
+
+fn freestanding_cargo_in(subcommand: &str, target: &Path) -> Result<Command> {
     let mut flags = OsString::from("-Clinker=");
     flags.push(linker()?);
     for flag in FLAGS {
@@ -112,7 +130,7 @@ pub fn freestanding_cargo(subcommand: &str) -> Result<Command> {
     command
         .arg(subcommand)
         .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
-        .arg(target_directory())
+        .arg(target)
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags);
     Ok(command)

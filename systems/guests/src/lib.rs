@@ -2,6 +2,8 @@
 //! interrupt table.
 #![no_std]
 
+pub mod samples;
+
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};

@@ -5,15 +5,13 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
 use core::arch::x86_64::__cpuid;
-use core::fmt::Write;
 use core::hint::black_box;
 use core::sync::atomic::AtomicU64;
 use tern_abi::hypercall::Hypercall;
 use tern_guests::Guest;
 use tern_machine::bump::SealedBump;
-use tern_machine::cpu::halt_forever;
+use tern_machine::cpu::{halt_forever, read_msr};
 use tern_recovery::{CommitStep, PageMemory, Replica};
 use tern_sched::{Scheduler, ServerParameters, Silent, SporadicServer, ThreadId};
 use tern_trace::{Event, Mode, Ring};
@@ -22,64 +20,15 @@ use tern_vote::{Key, LeafKind, Page, PageHasher, Set, Writer, sha256};
 
 tern_guests::guest!();
 
+use tern_guests::samples::{MOST, Samples, timestamp};
+
 /// Nothing here allocates; a crate below wants to be able to.
 #[global_allocator]
 static HEAP: SealedBump<4096> = SealedBump::new();
 
-const MOST: usize = 256;
+/// The page attribute table.
+const MSR_PAT: u32 = 0x277;
 const KEY: Key = Key([1, 2, 3, 4]);
-
-/// Reads the timestamp counter where it stands in the program: as it may touch memory,
-/// the compiler moves no access across it.
-#[inline(always)]
-fn timestamp() -> u64 {
-    let (high, low): (u64, u64);
-    // SAFETY: reads a counter.
-    unsafe { asm!("rdtsc", out("rdx") high, out("rax") low, options(nostack)) };
-    high << 32 | low
-}
-
-/// Times of one operation.
-struct Samples {
-    ticks: [u64; MOST],
-    count: usize,
-}
-
-impl Samples {
-    const fn new() -> Self {
-        Self {
-            ticks: [0; MOST],
-            count: 0,
-        }
-    }
-
-    /// Times `operation` once.
-    #[inline(always)]
-    fn time<R>(&mut self, operation: impl FnOnce() -> R) -> R {
-        let before = timestamp();
-        let result = black_box(operation());
-        let after = timestamp();
-        if let Some(place) = self.ticks.get_mut(self.count) {
-            *place = after - before;
-            self.count += 1;
-        }
-        result
-    }
-
-    fn say(mut self, guest: &mut Guest, name: &str) {
-        let ticks = &mut self.ticks[..self.count];
-        ticks.sort_unstable();
-        let [first, .., last] = ticks else { return };
-        let (first, last) = (*first, *last);
-        let median = ticks[ticks.len() / 2];
-        // A console that fails is what the tool then sees.
-        let _ = writeln!(
-            guest,
-            "measured {name} {first} {median} {last} {}",
-            self.count
-        );
-    }
-}
 
 /// Times `operation` many times.
 fn repeat<R>(guest: &mut Guest, name: &str, times: usize, mut operation: impl FnMut() -> R) {
@@ -104,6 +53,10 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
         caller.call(Hypercall::Null as u64, 0, 0)
     });
     repeat(guest, "exit-cpuid", MOST, || __cpuid(0));
+    // SAFETY: reads a register that the hypervisor keeps for the guest.
+    repeat(guest, "exit-read-msr", MOST, || unsafe {
+        read_msr(MSR_PAT)
+    });
     pages(guest);
     for (name, dirty) in [
         ("commit-0-dirty-pages", 0),
@@ -259,7 +212,7 @@ fn decisions(guest: &mut Guest, name: &str, servers: u32) {
     }
     let mut samples = Samples::new();
     let mut now = 0;
-    while samples.count < MOST {
+    while samples.count() < MOST {
         let released = Instant::from_nanos(now);
         let decision = samples.time(|| scheduler.dispatch(released, &mut Silent));
         now += 2_000;

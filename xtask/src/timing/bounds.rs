@@ -1,9 +1,10 @@
 //! Measured responses against the analysis's bounds.
 use crate::error::{Context, Error, Result};
 use std::fmt;
-use tern_config::System;
+use tern_abi::layout::DEVICE_VECTOR_BASE;
 use tern_config::description::Costs;
-use tern_trace::{Event, Trace};
+use tern_config::{Runs, Sandbox, System, Thread};
+use tern_trace::{Core, Event, Trace};
 use trace_viewer::check;
 
 /// One thread's worst response beside its bound, in nanoseconds.
@@ -35,7 +36,7 @@ impl Response {
 impl fmt::Display for Response {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, measured, .. } = self;
-        write!(out, "{name:<32}{measured:>12} ns")?;
+        write!(out, "{name:<38}{measured:>12} ns")?;
         match (self.bound, self.tightness()) {
             (Some(bound), Some(tightness)) => {
                 let (whole, rest) = (tightness / 100, tightness % 100);
@@ -64,31 +65,11 @@ pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Re
         .zip(&trace.cores)
         .zip(report.sandboxes)
     {
-        let threads: Vec<_> = sandbox.threads().map(|(_, _, thread)| thread).collect();
         let bounds = bounds.servers.into_iter().flat_map(|server| server.threads);
         let least = |it: check::ThreadReport| it.tighter.or(it.response).map(|r| r.as_nanos());
-        let bounds: Vec<_> = bounds.map(least).collect();
-        let mut worst = vec![None; threads.len()];
-        for event in core.events() {
-            let (tsc, event) = event.context(|| format!("the trace of {}", sandbox.name))?;
-            let (number, job) = match event {
-                Event::Complete { thread, job } => (usize::from(thread), job),
-                Event::Miss { thread, job } => {
-                    let name = &sandbox.name;
-                    let line = format!("{name}: job {job} of thread {thread} was late");
-                    return Err(Error::failure(line));
-                }
-                _ => continue,
-            };
-            let Some(thread) = threads.get(number) else {
-                continue;
-            };
-            let ticks = tsc.saturating_sub(trace.epoch_tsc);
-            let completed = trace.tsc.to_duration(ticks).as_nanos();
-            let response = completed.saturating_sub(thread.offset + u64::from(job) * thread.period);
-            worst[number] = worst[number].max(Some(response));
-        }
-        for ((thread, worst), bound) in threads.iter().zip(worst).zip(bounds) {
+        let worst = worst(system, sandbox, core, trace)?;
+        let threads = sandbox.threads().map(|(_, _, thread)| thread);
+        for ((thread, worst), bound) in threads.zip(worst).zip(bounds.map(least)) {
             if let Some(measured) = worst {
                 let name = format!("{}.{}", sandbox.name, thread.name);
                 found.push(Response {
@@ -102,6 +83,87 @@ pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Re
     Ok(found)
 }
 
+/// The worst response of each thread of a sandbox: of a driver, which has no releases by
+/// the clock, from its device's interrupt, or else from its own first instruction, to the
+/// completion; of others from the release that the description gives.
+fn worst(
+    system: &System,
+    sandbox: &Sandbox,
+    core: &Core,
+    trace: &Trace,
+) -> Result<Vec<Option<u64>>> {
+    let threads: Vec<_> = sandbox.threads().map(|(_, _, thread)| thread).collect();
+    let vector = |thread: &Thread| match thread.runs {
+        Runs::Driver(device) => {
+            let line = system.devices.get(device as usize)?.interrupt;
+            Some(DEVICE_VECTOR_BASE + line)
+        }
+        _ => None,
+    };
+    let vectors: Vec<_> = threads.iter().map(|thread| vector(thread)).collect();
+    let mut arrivals = vec![None; threads.len()];
+    let mut worst = vec![None; threads.len()];
+    for event in core.events() {
+        let (tsc, event) = event.context(|| format!("the trace of {}", sandbox.name))?;
+        let ticks = tsc.saturating_sub(trace.epoch_tsc);
+        let now = trace.tsc.to_duration(ticks).as_nanos();
+        let (number, job) = match event {
+            Event::InterruptIn { vector } => {
+                let drivers = arrivals.iter_mut().zip(&vectors);
+                for (arrival, _) in drivers.filter(|(_, own)| **own == Some(vector)) {
+                    arrival.get_or_insert(now);
+                }
+                continue;
+            }
+            Event::Release { thread, .. } => {
+                if let Some(arrival) = arrivals.get_mut(usize::from(thread)) {
+                    arrival.get_or_insert(now);
+                }
+                continue;
+            }
+            Event::Complete { thread, job } => (usize::from(thread), job),
+            Event::Miss { thread, job } => {
+                let name = &sandbox.name;
+                let line = format!("{name}: job {job} of thread {thread} was late");
+                return Err(Error::failure(line));
+            }
+            _ => continue,
+        };
+        let (Some(thread), Some(arrival)) = (threads.get(number), arrivals.get_mut(number)) else {
+            continue;
+        };
+        let release = thread.offset + u64::from(job) * thread.period;
+        let arrived = match vectors[number] {
+            Some(_) => arrival.take().unwrap_or(now),
+            None => release,
+        };
+        worst[number] = worst[number].max(Some(now.saturating_sub(arrived)));
+    }
+    Ok(worst)
+}
+
+/// Writes all responses beside their bounds, and the median of how tight these are.
+///
+/// # Errors
+/// If `out` cannot be written.
+pub fn table(out: &mut impl fmt::Write, responses: &[Response]) -> fmt::Result {
+    writeln!(
+        out,
+        "\n{:<38}{:>15}{:>15}  tightness",
+        "worst response", "measured", "bound"
+    )?;
+    for response in responses {
+        writeln!(out, "{response}")?;
+    }
+    match median_tightness(responses) {
+        Some(median) => {
+            let (whole, rest) = (median / 100, median % 100);
+            writeln!(out, "median tightness {whole}.{rest:02}")
+        }
+        None => Ok(()),
+    }
+}
+
 /// The median of the tightnesses, in hundredths; `None` without bounds.
 #[must_use]
 pub fn median_tightness(responses: &[Response]) -> Option<u64> {
@@ -113,6 +175,9 @@ pub fn median_tightness(responses: &[Response]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tern_trace::{Mode, Ring};
+    use tern_units::TscFrequency;
 
     fn response(measured: u64, bound: Option<u64>) -> Response {
         Response {
@@ -137,5 +202,95 @@ mod tests {
         let three = three.map(|(measured, bound)| response(measured, Some(bound)));
         assert_eq!(median_tightness(&three), Some(120));
         assert_eq!(median_tightness(&[]), None);
+    }
+
+    /// The trace of the one sandbox of [`system`]: ticks of 10 ns, from the time epoch on.
+    fn trace(events: &[(u64, Event)]) -> Trace {
+        let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
+        let mut ring = Ring::format(&words, Mode::Stream).unwrap();
+        for (tick, event) in events {
+            ring.push_event(1000 + tick, *event);
+        }
+        let words: Vec<u64> = words.iter().map(|it| it.load(Ordering::Relaxed)).collect();
+        Trace {
+            tsc: TscFrequency::from_hertz(100_000_000).unwrap(),
+            epoch_tsc: 1000,
+            build: String::new(),
+            system: Vec::new(),
+            exit_reasons: Vec::new(),
+            cores: vec![Core::from_words("alpha", &words, &[])],
+            notes: Vec::new(),
+        }
+    }
+
+    fn system() -> System {
+        let text = r#"
+            [system]
+            name = "s"
+            [[device]]
+            name = "port"
+            kind = "serial"
+            port = 0x2f8
+            interrupt = 3
+            [[sandbox]]
+            name = "alpha"
+            core = 0
+            memory = "16MiB"
+            devices = ["port"]
+              [[sandbox.server]]
+              name = "a"
+              budget = "1ms"
+              period = "10ms"
+                [[sandbox.server.thread]]
+                name = "driver"
+                wcet = "100us"
+                period = "10ms"
+                driver = "port"
+              [[sandbox.server]]
+              name = "b"
+              budget = "1ms"
+              period = "20ms"
+                [[sandbox.server.thread]]
+                name = "periodic"
+                wcet = "100us"
+                period = "20ms"
+                offset = "1ms"
+                program = "load"
+        "#;
+        tern_config::Description::parse("test", text)
+            .unwrap()
+            .system
+    }
+
+    fn worst_of(events: &[(u64, Event)]) -> Result<Vec<Option<u64>>> {
+        let (system, trace) = (system(), trace(events));
+        worst(&system, &system.sandboxes[0], &trace.cores[0], &trace)
+    }
+
+    #[test]
+    fn a_response_is_from_the_release_and_a_drivers_from_its_interrupt() {
+        let vector = DEVICE_VECTOR_BASE + 3;
+        let driver = |job| {
+            (
+                Event::Release { thread: 0, job },
+                Event::Complete { thread: 0, job },
+            )
+        };
+        let events = [
+            (0, driver(0).0),
+            (40, driver(0).1), // 400 ns from its own beginning
+            (1000, Event::InterruptIn { vector }),
+            (1020, driver(1).0),
+            (1070, driver(1).1), // 700 ns from the interrupt
+            (100_200, Event::Release { thread: 1, job: 0 }),
+            (103_000, Event::Complete { thread: 1, job: 0 }), // 30 us from 1 ms
+        ];
+        assert_eq!(worst_of(&events).unwrap(), [Some(700), Some(30_000)]);
+    }
+
+    #[test]
+    fn a_missed_deadline_is_a_failure() {
+        let error = worst_of(&[(5, Event::Miss { thread: 1, job: 7 })]).unwrap_err();
+        assert!(error.to_string().contains("job 7 of thread 1"), "{error}");
     }
 }

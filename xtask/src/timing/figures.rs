@@ -35,14 +35,35 @@ impl Figures {
     pub fn change(&self, baseline: &Self) -> i64 {
         let pairs = self.all().into_iter().zip(baseline.all());
         pairs
-            .map(|(now, before)| {
-                let difference = (now as i64 - before as i64) * 1000;
-                let before = before.max(1) as i64;
-                (difference.abs() + before - 1) / before * difference.signum()
-            })
+            .map(|(now, before)| change(before, now))
             .max()
             .unwrap_or(0)
     }
+
+    /// Three columns: each of the three before, now, and the change; without a baseline,
+    /// only now.
+    #[must_use]
+    pub fn beside(&self, baseline: Option<&Self>) -> String {
+        let Some(baseline) = baseline else {
+            let now = self.all().map(|now| format!("{:>9}{now:>9}     new", ""));
+            return now.concat();
+        };
+        let pairs = self.all().into_iter().zip(baseline.all());
+        let column = |(now, before): (u64, u64)| {
+            let change = change(before, now);
+            let sign = if change < 0 { '-' } else { '+' };
+            let percent = format!("{sign}{}.{}", change.abs() / 10, change.abs() % 10);
+            format!("{before:>9}{now:>9}{percent:>6} %")
+        };
+        pairs.map(column).collect()
+    }
+}
+
+/// In thousandths of `before`, rounded away from zero.
+fn change(before: u64, now: u64) -> i64 {
+    let difference = (now as i64 - before as i64) * 1000;
+    let before = before.max(1) as i64;
+    (difference.abs() + before - 1) / before * difference.signum()
 }
 
 impl fmt::Display for Figures {

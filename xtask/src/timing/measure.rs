@@ -1,16 +1,64 @@
 //! One boot of a measuring system in Bochs, and what its programs wrote down.
+use crate::emulator::bochs::listing::Standing;
 use crate::emulator::bochs::{Machine, Model, Options};
 use crate::emulator::{Directory, user_pages};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::{build, image, record, setup, workspace};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tern_abi::layout::{HEAP_BASE, INPUT_PAGE};
-use tern_config::System;
-use tern_trace::{Event, Trace};
+use tern_config::{Description, Problems, Runs, System};
+use tern_trace::{Core, Event, Trace};
 use tern_units::{HostPhysical, PAGE_SIZE};
 
 /// How long a boot may take on a busy host.
 const BOUND: Duration = Duration::from_secs(1200);
+
+/// Ticks from one look at a running machine to the next, at most.
+const STEP: u64 = 5_000_000;
+/// Byte of a page that is flipped: one that `systems/timing/src/writer.rs` does not write.
+const FLIPPED_BYTE: u64 = 800;
+
+/// A boot of one of the systems in `systems/timing/`.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The description, without `.toml`.
+    pub name: &'static str,
+    /// Time after the time epoch, unless the system ends by itself.
+    pub millis: u64,
+    /// Whether the other three cores are busy, as `neighbours.toml` says.
+    pub neighbours: bool,
+    /// The sandbox that changes cores with the first of the description.
+    pub first: Option<&'static str>,
+    /// The stretch of which is listed where the first core stands.
+    pub listed: Option<Window>,
+    /// What happens to replicas' memory, in order.
+    pub flips: Vec<Flip>,
+    /// Whether each second of the machine's time is told on standard error.
+    pub says: bool,
+    /// A hypervisor other than the one that [`build`] makes.
+    pub hypervisor: Option<PathBuf>,
+}
+
+/// A stretch of a machine's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its begin, after the time epoch.
+    pub at: Duration,
+    /// How many of each core.
+    pub instructions: u32,
+}
+
+/// Bytes that change in the heap of a sandbox's replica: one a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// When, after the time epoch.
+    pub at: Duration,
+    /// The sandbox.
+    pub sandbox: usize,
+    /// The heap's first so many pages.
+    pub pages: u32,
+}
 
 /// What a boot left.
 #[derive(Debug)]
@@ -24,6 +72,8 @@ pub struct Measured {
     /// For each thread of the first sandbox, the pairs of timestamps that its program
     /// wrote down, in order; empty where it wrote none.
     pub stamps: Vec<Vec<Stamp>>,
+    /// What was listed.
+    pub listing: Vec<Standing>,
 }
 
 /// Two readings of the timestamp counter, the second after what is measured.
@@ -35,50 +85,43 @@ pub struct Stamp {
     pub after: u64,
 }
 
-/// Boots `systems/timing/NAME.toml` for `millis` after the time epoch, or until it
-/// ends by itself.
+/// Boots a system as `plan` says.
 ///
 /// # Errors
 /// If it cannot be built or booted, or its trace has losses.
-pub fn measure(name: &str, model: Model, millis: u64) -> Result<Measured> {
-    let file = workspace::root().join(format!("systems/timing/{name}.toml"));
-    let system = image::describe(&file)?;
+pub fn measure(plan: &Plan, model: Model) -> Result<Measured> {
+    let name = plan.name;
+    let system = describe(plan)?;
     build::build_for(&system)?;
-    build::build(&[build::ROM.into()], true)?;
     let module = image::assemble(&system)?;
-    let options = Options {
+    let mut options = Options {
         emulator: setup::ensure_bochs()?,
         bound: BOUND,
         ..Options::for_system(&system, module, model)
     };
-    let mut machine = Machine::start(&options)?;
-    let directory = loop {
-        machine.run_for(5_000_000)?;
-        let lines = machine.console.lines();
-        if let Some(address) = lines.iter().find_map(|line| Directory::address(line)) {
-            break Directory::read(&machine.memory, address)?;
-        }
-        machine.check()?;
-    };
-    let end = directory.header.epoch_tsc + directory.header.tsc_hertz / 1000 * millis;
-    let ended = |lines: &[String]| {
-        lines
-            .iter()
-            .any(|line| line.contains("shut down with status"))
-    };
-    while !ended(machine.console.lines()) {
-        if machine.run_for(5_000_000)?.ticks >= end {
-            break;
-        }
-        machine.check()?;
+    if let Some(hypervisor) = &plan.hypervisor {
+        options.hypervisor.clone_from(hypervisor);
     }
+    let mut machine = Machine::start(&options)?;
+    let mut run = Run::begin(&mut machine)?;
+    run.says = plan.says;
+    for flip in &plan.flips {
+        run.until(&mut machine, flip.at)?;
+        run.flip(&mut machine, &system, flip)?;
+    }
+    let mut listing = Vec::new();
+    if let Some(window) = plan.listed {
+        let at = run.directory.header.epoch_tsc + run.ticks(window.at);
+        run.now = machine.run_until(run.now, at)?.ticks;
+        listing = machine.list(window.instructions)?;
+        run.now += u64::from(window.instructions);
+    }
+    run.until(&mut machine, Duration::from_millis(plan.millis))?;
     let console = machine.console.lines().to_vec();
+    let directory = run.directory;
     let trace = record::trace(&machine.memory, &directory, &system, Vec::new())?;
-    if let Some(core) = trace
-        .cores
-        .iter()
-        .find(|core| core.dropped + core.overwritten > 0)
-    {
+    let lossy = |core: &&Core| core.dropped + core.overwritten > 0;
+    if let Some(core) = trace.cores.iter().find(lossy) {
         return Err(Error::failure(format!(
             "{name}: the trace of {} is not complete: raise `trace`",
             core.sandbox
@@ -91,7 +134,118 @@ pub fn measure(name: &str, model: Model, millis: u64) -> Result<Measured> {
         trace,
         console,
         stamps,
+        listing,
     })
+}
+
+/// The system of a plan.
+fn describe(plan: &Plan) -> Result<System> {
+    let folder = workspace::root().join("systems/timing");
+    let file = folder.join(format!("{}.toml", plan.name));
+    let read = |file: &Path| {
+        std::fs::read_to_string(file).context(|| format!("reading {}", file.display()))
+    };
+    let mut text = read(&file)?;
+    if plan.neighbours {
+        text += &read(&folder.join("neighbours.toml"))?;
+    }
+    let wrong = |problems: Problems| Error::input(problems.to_string());
+    let description = Description::parse(&file.display().to_string(), &text).map_err(wrong)?;
+    description.validate_bootable().map_err(wrong)?;
+    let mut system = description.system;
+    let first = plan.first.and_then(|name| {
+        let sandboxes = &system.sandboxes;
+        sandboxes.iter().position(|sandbox| sandbox.name == name)
+    });
+    if let Some(first) = first {
+        let core = system.sandboxes[first].core;
+        system.sandboxes[first].core = std::mem::replace(&mut system.sandboxes[0].core, core);
+    }
+    Ok(system)
+}
+
+/// A machine on its way.
+struct Run {
+    directory: Directory,
+    now: u64,
+    ended: bool,
+    says: bool,
+}
+
+impl Run {
+    /// From its start until its sandboxes run.
+    fn begin(machine: &mut Machine) -> Result<Self> {
+        loop {
+            let now = machine.run_for(STEP as u32)?.ticks;
+            let lines = machine.console.lines();
+            if let Some(address) = lines.iter().find_map(|line| Directory::address(line)) {
+                let directory = Directory::read(&machine.memory, address)?;
+                return Ok(Self {
+                    directory,
+                    now,
+                    ended: false,
+                    says: false,
+                });
+            }
+            machine.check()?;
+        }
+    }
+
+    fn ticks(&self, time: Duration) -> u64 {
+        let ticks = time.as_nanos() * u128::from(self.directory.header.tsc_hertz);
+        (ticks / 1_000_000_000) as u64
+    }
+
+    /// Whole seconds after the time epoch.
+    fn second(&self) -> u64 {
+        let header = &self.directory.header;
+        self.now.saturating_sub(header.epoch_tsc) / header.tsc_hertz
+    }
+
+    /// On to so long after the time epoch, or until it has ended by itself.
+    fn until(&mut self, machine: &mut Machine, time: Duration) -> Result<()> {
+        let end = self.directory.header.epoch_tsc + self.ticks(time);
+        while self.now < end && !self.ended {
+            let ticks = (end - self.now).min(STEP);
+            let second = self.second();
+            self.now = machine.run_for(ticks as u32)?.ticks;
+            if self.says && self.second() > second {
+                eprintln!("  {} s of the machine's time", self.second());
+            }
+            let lines = machine.console.lines();
+            self.ended = lines
+                .iter()
+                .any(|line| line.contains("shut down with status"));
+            machine.check()?;
+        }
+        Ok(())
+    }
+
+    fn flip(&self, machine: &mut Machine, system: &System, flip: &Flip) -> Result<()> {
+        let none = || Error::failure(format!("sandbox {} has no replica", flip.sandbox));
+        let entry = self.directory.entries.get(flip.sandbox).ok_or_else(none)?;
+        let core = record::core(&machine.memory, entry, "")?;
+        let mut threads = system.sandboxes[flip.sandbox].threads();
+        let replica = threads.position(|(_, _, thread)| matches!(thread.runs, Runs::Replica(_)));
+        let root = core.events().find_map(|event| match event {
+            Ok((_, Event::Process { thread, root_frame })) => {
+                (replica == Some(usize::from(thread))).then_some(u64::from(root_frame) << 12)
+            }
+            _ => None,
+        });
+        let base = HostPhysical::new(entry.memory);
+        let pages = user_pages(&machine.memory, base, root.ok_or_else(none)?)?;
+        let heap = pages
+            .iter()
+            .filter(|page| page.address >= HEAP_BASE.as_u64())
+            .take(flip.pages as usize);
+        for page in heap {
+            let at = HostPhysical::new(page.frame.as_u64() + FLIPPED_BYTE);
+            let byte = machine.memory.bytes(at, 1)?[0];
+            machine.write(at, &[byte ^ 1])?;
+        }
+        Ok(())
+    }
 }
 
 fn stamps(

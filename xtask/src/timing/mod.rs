@@ -4,24 +4,42 @@ pub mod baseline;
 pub mod bounds;
 pub mod figures;
 pub mod measure;
+pub mod paths;
+pub mod replicas;
 pub mod scenarios;
+pub mod sections;
+pub mod soak;
+pub mod symbols;
 
 use crate::emulator::bochs::Model;
 use crate::error::{Context, Error, Result};
-use crate::workspace;
+use crate::{boot, workspace};
 use baseline::Table;
 use figures::Figures;
 use measure::Measured;
+use scenarios::Conditions;
+use soak::Soak;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use tern_config::description::Costs;
 
 /// The options, for `cargo xtask help`.
 pub const HELP: &str = "\
-  timing [OPTION...]            measure the scenarios, and compare with tests/timing/
+  timing [OPTION...]            measure the scenarios, compare with tests/timing/, and lay
+                                responses beside the analysis's bounds
     --machine NAME              bochs-intel (the default) or bochs-amd
     --bless                     make what is measured the figures to compare with
+    --only SYSTEM,...           only the scenarios of these files of systems/timing/
+    --hypervisor FILE           measure with this hypervisor, not with the one of the build
+    --soak                      instead: four cores under an adversarial load, judged
+    --for DURATION              of the machine's time, with --soak; default 10s
+    ends with 1 if a response is above its bound, with 2 if a scenario is slower by more
+    than 1 % or gone, with 0 if all is well
 ";
 
+/// How long the adversarial load runs.
+const SOAK: Duration = Duration::from_secs(10);
 /// The exit code for a regression.
 const REGRESSION: u8 = 2;
 /// The change from which on it is one, in thousandths.
@@ -36,32 +54,88 @@ const TARGETS: &[(&str, u64)] = &[
     ("hypercall", 150),
 ];
 
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Options {
+    machine: String,
+    bless: bool,
+    only: Vec<String>,
+    hypervisor: Option<PathBuf>,
+    soak: Option<Duration>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self {
+            machine: "bochs-intel".into(),
+            bless: false,
+            only: Vec::new(),
+            hypervisor: None,
+            soak: None,
+        };
+        let mut time = None;
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut value = || {
+                let value = words.next();
+                value.ok_or_else(|| Error::usage(format!("{word} lacks its value")))
+            };
+            match word.as_str() {
+                "--bless" => options.bless = true,
+                "--machine" => options.machine.clone_from(value()?),
+                "--only" => options.only = value()?.split(',').map(String::from).collect(),
+                "--soak" => options.soak = Some(SOAK),
+                "--for" => time = Some(boot::duration(value()?)?),
+                "--hypervisor" => options.hypervisor = Some(value()?.into()),
+                _ => return Err(Error::usage(format!("unknown option '{word}'\n{HELP}"))),
+            }
+        }
+        options.soak = match (options.soak, time) {
+            (None, Some(_)) => return Err(Error::usage("--for goes with --soak")),
+            (soak, time) => soak.map(|usual| time.unwrap_or(usual)),
+        };
+        if options.bless && !(options.only.is_empty() && options.hypervisor.is_none()) {
+            return Err(Error::usage(
+                "--bless takes all scenarios, of what is built: no --only, no --hypervisor",
+            ));
+        }
+        Ok(options)
+    }
+}
+
 /// Executes the command.
 ///
 /// # Errors
 /// If something cannot be measured.
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
-    let (mut machine, mut bless) = ("bochs-intel", false);
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--bless" => bless = true,
-            "--machine" => {
-                let missing = || Error::usage("--machine lacks its value");
-                machine = words.next().ok_or_else(missing)?;
-            }
-            _ => return Err(Error::usage(format!("unknown option '{word}'\n{HELP}"))),
-        }
+    let options = Options::parse(arguments)?;
+    let machine = &options.machine;
+    if let Some(time) = options.soak {
+        return soak(machine, time);
     }
-    let model = model(machine)?;
-    let suite = scenarios::measure_all(model, |name| eprintln!("measuring {name} on {machine}"))?;
-    let now = suite.figures;
+    let conditions = Conditions {
+        model: model(machine)?,
+        neighbours: false,
+        only: options.only.clone(),
+        hypervisor: options.hypervisor.clone(),
+    };
+    let begin = Instant::now();
+    let suite = scenarios::measure_all(&conditions, |name| {
+        let seconds = begin.elapsed().as_secs();
+        eprintln!("{seconds:4} s  measuring {name} on {machine}");
+    })?;
     let file = baseline::file(machine);
-    let before = baseline::read(&file)?;
-    let regressions = compare(&before, &now);
+    let mut before = baseline::read(&file)?;
+    if !options.only.is_empty() {
+        before.retain(|(name, _)| suite.figures.iter().any(|(other, _)| other == name));
+    }
+    let regressions = compare(&before, &suite.figures);
+    for (length, place) in &suite.longest {
+        println!("longest non-preemptible {length:>6} in {place}");
+    }
     let exceeded = bounds_exceeded(machine, &suite.bounded)?;
-    if bless {
-        baseline::write(&file, &now)?;
+    if options.bless {
+        baseline::write(&file, &suite.figures)?;
         println!("written to {}", file.display());
     } else if !regressions.is_empty() {
         println!("FAILED, slower or gone: {}", regressions.join(", "));
@@ -78,31 +152,50 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
 /// Lays measured responses beside the bounds of the analysis with the machine's cost
 /// table; returns the threads whose bound does not hold.
 fn bounds_exceeded(machine: &str, boots: &[Measured]) -> Result<Vec<String>> {
+    let costs = costs(machine)?;
+    let mut all = Vec::new();
+    for boot in boots {
+        let system = &boot.system;
+        let responses = bounds::responses(system, &boot.trace, &costs)?;
+        all.extend(responses.into_iter().map(|response| bounds::Response {
+            name: format!("{}.{}", system.name, response.name),
+            ..response
+        }));
+    }
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = bounds::table(&mut text, &all);
+    print!("{text}");
+    let exceeded = all.into_iter().filter(|response| !response.holds());
+    Ok(exceeded.map(|response| response.name).collect())
+}
+
+/// The machine's calibrated cost table.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn costs(machine: &str) -> Result<Costs> {
     let file = workspace::root().join(format!("platforms/{machine}.toml"));
     let text = std::fs::read_to_string(&file).context(|| {
         let file = file.display();
         format!("reading {file} (cargo xtask calibrate --machine {machine} makes it)")
     })?;
-    let costs = Costs::parse(&file.display().to_string(), &text)
-        .map_err(|problems| Error::input(problems.to_string()))?;
-    println!(
-        "\n{:<32}{:>15}{:>15}  tightness",
-        "worst response", "measured", "bound"
-    );
-    let mut all = Vec::new();
-    for boot in boots {
-        let system = &boot.system;
-        for mut response in bounds::responses(system, &boot.trace, &costs)? {
-            response.name = format!("{}.{}", system.name, response.name);
-            println!("{response}");
-            all.push(response);
-        }
+    Costs::parse(&file.display().to_string(), &text)
+        .map_err(|problems| Error::input(problems.to_string()))
+}
+
+/// Runs the adversarial load and judges it.
+fn soak(machine: &str, time: Duration) -> Result<ExitCode> {
+    eprintln!("{time:?} of adversarial load on {machine}");
+    let soak = Soak::run(model(machine)?, &costs(machine)?, time)?;
+    print!("{soak}");
+    let failures = soak.failures();
+    if failures.is_empty() {
+        println!("passed");
+        return Ok(ExitCode::SUCCESS);
     }
-    if let Some(median) = bounds::median_tightness(&all) {
-        println!("median tightness {}.{:02}", median / 100, median % 100);
-    }
-    let exceeded = all.into_iter().filter(|response| !response.holds());
-    Ok(exceeded.map(|response| response.name).collect())
+    println!("FAILED: {}", failures.join(", "));
+    Ok(ExitCode::FAILURE)
 }
 
 /// The machine that a user calls so.
@@ -122,8 +215,8 @@ pub fn model(name: &str) -> Result<Model> {
 /// Prints the figures beside those of before; returns what became slower, or is gone.
 fn compare(before: &Table, now: &Table) -> Vec<String> {
     println!(
-        "{:<32}{:>9} {:>9} {:>9} {:>9} {:>8} {:>7}",
-        "ticks", "minimum", "median", "maximum", "before", "change", "target"
+        "{:<38}{:<26}{:<26}{:<26}target",
+        "ticks: before, now, change", "  minimum", "  median", "  maximum"
     );
     let find = |table: &Table, name: &str| -> Option<Figures> {
         let found = table.iter().find(|(other, _)| other == name);
@@ -133,18 +226,12 @@ fn compare(before: &Table, now: &Table) -> Vec<String> {
     for (name, figures) in now {
         let target = TARGETS.iter().find(|(other, _)| other == name);
         let target = target.map_or(String::new(), |(_, ticks)| ticks.to_string());
-        let (median, change) = match find(before, name) {
-            Some(baseline) => {
-                let change = figures.change(&baseline);
-                if change > TOLERANCE {
-                    regressions.push(name.clone());
-                }
-                let percent = format!("{:+}.{} %", change / 10, change.abs() % 10);
-                (baseline.median.to_string(), percent)
-            }
-            None => (String::new(), "new".into()),
-        };
-        println!("{name:<32}{figures} {median:>9} {change:>8} {target:>7}");
+        let baseline = find(before, name);
+        if baseline.is_some_and(|baseline| figures.change(&baseline) > TOLERANCE) {
+            regressions.push(name.clone());
+        }
+        let columns = figures.beside(baseline.as_ref());
+        println!("{name:<38}{columns}{target:>6}");
     }
     for (name, _) in before {
         if find(now, name).is_none() {
@@ -168,6 +255,29 @@ mod tests {
         rows.iter()
             .map(|(name, ticks)| (name.to_string(), figures(*ticks)))
             .collect()
+    }
+
+    fn parse(line: &str) -> Result<Options> {
+        let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+        Options::parse(&words)
+    }
+
+    #[test]
+    fn a_command_line_names_the_machine_and_what_is_measured() {
+        let options = parse("--machine bochs-amd --only parts,calls --hypervisor h").unwrap();
+        assert_eq!(options.machine, "bochs-amd");
+        assert_eq!(options.only, ["parts", "calls"]);
+        assert_eq!(options.hypervisor, Some("h".into()));
+        assert_eq!(parse("--soak").unwrap().soak, Some(SOAK));
+        let short = parse("--soak --for 500ms").unwrap().soak;
+        assert_eq!(short, Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_the_usage_code() {
+        for line in ["--loud", "--machine", "--for 1s", "--bless --only parts"] {
+            assert_eq!(parse(line).unwrap_err().code(), 64, "{line}");
+        }
     }
 
     #[test]

@@ -1,11 +1,29 @@
-//! The scenarios: which systems are booted, and what is read from their stamps.
+//! The scenarios: which systems are booted, and what is read from them.
 use super::baseline::Table;
 use super::figures::Figures;
-use super::measure::{Measured, Stamp, measure};
+use super::measure::{Measured, Plan, Window, measure};
+use super::paths::{handovers, latenesses, lengths, mean_period, of, switches, with_one_switch};
+use super::replicas;
+use super::sections::{Section, sections};
+use super::symbols::Symbols;
+use crate::build;
 use crate::emulator::bochs::Model;
-use crate::error::{Context, Error, Result};
-use tern_trace::Event;
-use tern_units::{Duration, Instant};
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the suite is measured.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// On this machine.
+    pub model: Model,
+    /// With the other cores busy.
+    pub neighbours: bool,
+    /// Only these systems; all if there are none.
+    pub only: Vec<String>,
+    /// With a hypervisor other than the one that is built.
+    pub hypervisor: Option<PathBuf>,
+}
 
 /// What the suite has measured.
 #[derive(Debug)]
@@ -14,169 +32,281 @@ pub struct Suite {
     pub figures: Table,
     /// The boots whose jobs have bounds to hold.
     pub bounded: Vec<Measured>,
+    /// The longest section that nothing could preempt of each listing, with where it began:
+    /// system and function.
+    pub longest: Vec<(u64, String)>,
 }
 
-/// Measures every scenario on a machine; `tell` is called with each system's name.
+/// What boots a system and reads its scenarios.
+type Scenarios = fn(&mut Bench<'_>) -> Result<()>;
+
+/// The systems, by the name of their description.
+const SYSTEMS: &[(&str, Scenarios)] = &[
+    ("calls", calls),
+    ("yield", give_way),
+    ("exhaust", exhaust),
+    ("release", release),
+    ("parts", parts),
+    ("channel", channel),
+    ("load", load),
+    ("replicas", replicas),
+];
+
+/// The scenario that all systems contribute to.
+const LONGEST: &str = "longest-non-preemptible";
+
+/// Measures every scenario; `tell` is called with each system's name.
 ///
 /// # Errors
-/// If a system does not boot, or a scenario has nothing to show.
-pub fn measure_all(model: Model, mut tell: impl FnMut(&str)) -> Result<Suite> {
-    let mut table = Table::new();
-    let mut add = |name: &str, ticks: Vec<u64>| match Figures::of(ticks) {
-        Some(figures) => {
-            table.push((name.to_string(), figures));
-            Ok(())
-        }
-        None => Err(Error::failure(format!("{name}: nothing was measured"))),
+/// If a system is unknown or does not boot, or a scenario has nothing to show.
+pub fn measure_all(conditions: &Conditions, mut tell: impl FnMut(&str)) -> Result<Suite> {
+    let only = &conditions.only;
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| SYSTEMS.iter().all(|(other, _)| other != name))
+    {
+        let names: Vec<_> = SYSTEMS.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        return Err(Error::usage(format!(
+            "nothing is measured of '{unknown}'; there are {names}"
+        )));
+    }
+    let mut bench = Bench {
+        conditions,
+        tell: &mut tell,
+        suite: Suite {
+            figures: Table::new(),
+            bounded: Vec::new(),
+            longest: Vec::new(),
+        },
     };
-    let mut boot = |name: &str, millis: u64| {
-        tell(name);
-        measure(name, model, millis)
-    };
-
-    let calls = boot("calls", 25)?;
-    add("system-call", lengths(of(&calls, "calls")))?;
-
-    let pair = boot("yield", 10)?;
-    let (first, second) = (of(&pair, "first"), of(&pair, "second"));
-    add("yield-across-address-spaces", switches(first, second))?;
-
-    let exhaust = boot("exhaust", 300)?;
-    let (limited, rest) = (of(&exhaust, "limited"), of(&exhaust, "rest"));
-    let paths = handovers(limited, rest);
-    add(
-        "exhaustion-to-next-thread",
-        with_one_switch(&exhaust, paths)?,
-    )?;
-    let paths = handovers(rest, limited);
-    add(
-        "preemption-by-higher-server",
-        with_one_switch(&exhaust, paths)?,
-    )?;
-
-    let release = boot("release", 1002)?;
-    let (spinner, released) = (of(&release, "spinner"), of(&release, "released"));
-    let paths = handovers(spinner, released);
-    add(
-        "release-to-first-instruction",
-        with_one_switch(&release, paths)?,
-    )?;
-    let late = latenesses(&release)?;
-    let starts = mean_period(&release, &late);
-    add("latest-release-of-the-first-server", late)?;
-    add("start-to-start-over-10000-periods", starts)?;
-
-    let parts = boot("parts", 1000)?;
-    for line in &parts.console {
-        if let Some((name, figures)) = part(line) {
-            table.push((name, figures));
+    for (name, scenarios) in SYSTEMS {
+        if only.is_empty() || only.iter().any(|other| other == name) {
+            scenarios(&mut bench)?;
         }
     }
-    let load = boot("load", 120)?;
-    Ok(Suite {
-        figures: table,
-        bounded: vec![calls, load],
+    if only.is_empty() {
+        let lengths = bench.suite.longest.iter().map(|(length, _)| *length);
+        bench.add(LONGEST, lengths.collect())?;
+    }
+    Ok(bench.suite)
+}
+
+/// The suite on its way.
+struct Bench<'a> {
+    conditions: &'a Conditions,
+    tell: &'a mut dyn FnMut(&str),
+    suite: Suite,
+}
+
+impl Bench<'_> {
+    fn boot(&mut self, plan: &Plan) -> Result<Measured> {
+        (self.tell)(plan.name);
+        let plan = Plan {
+            neighbours: plan.neighbours && self.conditions.neighbours,
+            hypervisor: self.conditions.hypervisor.clone(),
+            ..plan.clone()
+        };
+        let model = self.conditions.model;
+        if plan.listed.is_none() {
+            return measure(&plan, model);
+        }
+        // Where there are several cores, a listing is the last that is done with a machine.
+        let several = plan.neighbours || plan.first.is_some();
+        let listed = Plan {
+            millis: if several { 0 } else { plan.millis },
+            ..plan.clone()
+        };
+        let measured = measure(&listed, model)?;
+        self.list(&plan, &measured)?;
+        if !several || plan.first.is_some() {
+            return Ok(measured);
+        }
+        measure(
+            &Plan {
+                listed: None,
+                ..plan
+            },
+            model,
+        )
+    }
+
+    /// Keeps the longest section of the boot's listing.
+    fn list(&mut self, plan: &Plan, measured: &Measured) -> Result<()> {
+        let Some(window) = plan.listed else {
+            return Ok(());
+        };
+        let symbols = Symbols::read(&build::binary(build::KERNEL)?)?;
+        let place = match plan.first {
+            Some(first) => format!("{}, {first}, at {:?}", plan.name, window.at),
+            None => format!("{}, at {:?}", plan.name, window.at),
+        };
+        let found = sections(&measured.listing).into_iter();
+        let Some(Section { length, begin }) = found.max_by_key(|section| section.length) else {
+            return Err(Error::failure(format!(
+                "{place}: nothing turned interrupts off in the listing"
+            )));
+        };
+        let function = symbols.around(begin).unwrap_or("the hypervisor");
+        let place = format!("{place}, from {function} on");
+        self.suite.longest.push((length, place));
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, ticks: Vec<u64>) -> Result<()> {
+        let figures = Figures::of(ticks)
+            .ok_or_else(|| Error::failure(format!("{name}: nothing was measured")))?;
+        self.suite.figures.push((name.to_string(), figures));
+        Ok(())
+    }
+
+    /// Takes the scenarios that a guest said on the console.
+    fn add_said(&mut self, measured: &Measured) -> Result<()> {
+        let said = measured.console.iter().filter_map(|line| said(line));
+        let before = self.suite.figures.len();
+        self.suite.figures.extend(said);
+        if self.suite.figures.len() == before {
+            let name = &measured.system.name;
+            return Err(Error::failure(format!("{name}: it said no times")));
+        }
+        Ok(())
+    }
+}
+
+/// So many instructions from so many microseconds after the time epoch on.
+const fn window(micros: u64, instructions: u32) -> Option<Window> {
+    Some(Window {
+        at: Duration::from_micros(micros),
+        instructions,
     })
 }
 
-/// Events of the first sandbox.
-fn events(measured: &Measured) -> Result<Vec<(u64, Event)>> {
-    let core = measured.trace.cores.first();
-    let core = core.ok_or_else(|| Error::failure("the trace has no core"))?;
-    let events: std::result::Result<_, _> = core.events().collect();
-    events.context(|| "reading the trace".into())
+fn calls(bench: &mut Bench<'_>) -> Result<()> {
+    let calls = bench.boot(&Plan {
+        name: "calls",
+        millis: 25,
+        neighbours: true,
+        listed: window(10_000, 2_000),
+        ..Plan::default()
+    })?;
+    bench.add("system-call", lengths(of(&calls, "calls")))?;
+    bench.suite.bounded.push(calls);
+    Ok(())
 }
 
-/// Those of `spans` in which the core turned to another thread exactly once: nothing else
-/// ran on the way, and the core was not idle.
-fn with_one_switch(measured: &Measured, spans: Vec<Stamp>) -> Result<Vec<u64>> {
-    let events = events(measured)?;
-    let switch = |(_, event): &&(u64, Event)| matches!(event, Event::Switch { .. });
-    let switches: Vec<u64> = events.iter().filter(switch).map(|(tsc, _)| *tsc).collect();
-    let count = |span: &Stamp| {
-        switches.partition_point(|tsc| *tsc < span.after)
-            - switches.partition_point(|tsc| *tsc < span.before)
+fn give_way(bench: &mut Bench<'_>) -> Result<()> {
+    let pair = bench.boot(&Plan {
+        name: "yield",
+        millis: 10,
+        neighbours: true,
+        listed: window(5_000, 2_000),
+        ..Plan::default()
+    })?;
+    let (first, second) = (of(&pair, "first"), of(&pair, "second"));
+    bench.add("yield-across-address-spaces", switches(first, second))
+}
+
+fn exhaust(bench: &mut Bench<'_>) -> Result<()> {
+    let exhaust = bench.boot(&Plan {
+        name: "exhaust",
+        millis: 300,
+        neighbours: true,
+        // A replenishment and a preemption, and 200 us later the budget is used up.
+        listed: window(49_990, 26_000),
+        ..Plan::default()
+    })?;
+    let (limited, rest) = (of(&exhaust, "limited"), of(&exhaust, "rest"));
+    let paths = handovers(limited, rest);
+    let ticks = with_one_switch(&exhaust, &paths)?;
+    bench.add("exhaustion-to-next-thread", ticks)?;
+    let paths = handovers(rest, limited);
+    let ticks = with_one_switch(&exhaust, &paths)?;
+    bench.add("preemption-by-higher-server", ticks)
+}
+
+fn release(bench: &mut Bench<'_>) -> Result<()> {
+    let release = bench.boot(&Plan {
+        name: "release",
+        millis: 1002,
+        neighbours: true,
+        // Seven servers are released together at 120 ms.
+        listed: window(119_990, 16_000),
+        ..Plan::default()
+    })?;
+    let (spinner, released) = (of(&release, "spinner"), of(&release, "released"));
+    let paths = handovers(spinner, released);
+    let ticks = with_one_switch(&release, &paths)?;
+    bench.add("release-to-first-instruction", ticks)?;
+    let late = latenesses(&release)?;
+    let starts = mean_period(&release, &late);
+    bench.add("latest-release-of-the-first-server", late)?;
+    bench.add("start-to-start-over-10000-periods", starts)?;
+    Ok(())
+}
+
+fn parts(bench: &mut Bench<'_>) -> Result<()> {
+    let parts = bench.boot(&Plan {
+        name: "parts",
+        millis: 1000,
+        neighbours: true,
+        ..Plan::default()
+    })?;
+    bench.add_said(&parts)
+}
+
+fn channel(bench: &mut Bench<'_>) -> Result<()> {
+    let channel = bench.boot(&Plan {
+        name: "channel",
+        millis: 100,
+        ..Plan::default()
+    })?;
+    bench.add_said(&channel)
+}
+
+fn load(bench: &mut Bench<'_>) -> Result<()> {
+    let load = bench.boot(&Plan {
+        name: "load",
+        millis: 120,
+        ..Plan::default()
+    })?;
+    bench.suite.bounded.push(load);
+    Ok(())
+}
+
+fn replicas(bench: &mut Bench<'_>) -> Result<()> {
+    let plan = Plan {
+        name: "replicas",
+        millis: replicas::MILLIS,
+        flips: replicas::flips(),
+        ..Plan::default()
     };
-    let single = spans.iter().filter(|span| count(span) == 1);
-    Ok(single.map(|span| span.after - span.before).collect())
-}
-
-/// From the instant of each release of the first thread, which nothing may preempt, to
-/// its record: what runs with interrupts off delays it.
-fn latenesses(measured: &Measured) -> Result<Vec<u64>> {
-    let Some((_, _, first)) = measured.system.sandboxes[0].threads().next() else {
-        return Ok(Vec::new());
-    };
-    let (trace, offset, period) = (&measured.trace, first.offset, first.period);
-    let mut found = Vec::new();
-    for (tsc, event) in events(measured)? {
-        if let Event::Release { thread: 0, job } = event {
-            let at = Instant::from_nanos(offset + u64::from(job) * period);
-            let ticks = trace.tsc.to_ticks(at.saturating_since(Instant::EPOCH));
-            found.push(tsc.saturating_sub(trace.epoch_tsc + ticks));
-        }
+    let measured = bench.boot(&plan)?;
+    let found = replicas::Found::of(&measured)?;
+    for (written, ticks) in found.commits {
+        bench.add(&format!("commit-{written}-written-pages"), ticks)?;
     }
-    Ok(found)
-}
-
-/// The stamps of the thread called `name`.
-fn of<'a>(measured: &'a Measured, name: &str) -> &'a [Stamp] {
-    let mut threads = measured.system.sandboxes[0].threads();
-    let number = threads.position(|(_, _, thread)| thread.name == name);
-    number.map_or(&[], |number| &measured.stamps[number])
-}
-
-fn lengths(stamps: &[Stamp]) -> Vec<u64> {
-    stamps.iter().map(|it| it.after - it.before).collect()
-}
-
-/// The mean time from one release of the first thread to the next over 10,000 periods,
-/// rounded up to ticks; the first release is not like the others, as it ends the wait for
-/// the time epoch.
-fn mean_period(measured: &Measured, late: &[u64]) -> Vec<u64> {
-    const PERIODS: u64 = 10_000;
-    let first = measured.system.sandboxes[0].threads().next();
-    let (Some((_, _, thread)), Some(begin), Some(end)) =
-        (first, late.get(1), late.get(PERIODS as usize + 1))
-    else {
-        return Vec::new();
-    };
-    let period = Duration::from_nanos(thread.period);
-    let span = measured.trace.tsc.to_ticks(period) * PERIODS + end - begin;
-    vec![span.div_ceil(PERIODS)]
-}
-
-/// From the last look at the clock of a spinning thread before an interruption to the
-/// first stamp of another thread in it.
-fn handovers(from: &[Stamp], to: &[Stamp]) -> Vec<Stamp> {
-    let mut found = Vec::new();
-    for gap in from {
-        let position = to.partition_point(|it| it.after <= gap.before);
-        if let Some(start) = to.get(position).filter(|it| it.after < gap.after) {
-            found.push(Stamp {
-                before: gap.before,
-                after: start.after,
-            });
-        }
+    bench.add("ballot-to-verdict", found.agreed)?;
+    bench.add("ballot-to-verdict-64-pages-differ", found.differing)?;
+    bench.add("repair-each-page", found.pages)?;
+    for (pages, ticks) in found.repairs {
+        bench.add(&format!("repair-{pages}-pages"), ticks)?;
     }
-    found
-}
-
-/// From the look at the clock before one thread gives way to the one after the other
-/// did: a stamp of the other that began before is what this hand-over ends.
-fn switches(from: &[Stamp], to: &[Stamp]) -> Vec<u64> {
-    let mut found = Vec::new();
-    for gap in from {
-        let position = to.partition_point(|it| it.after <= gap.before);
-        if let Some(next) = to.get(position).filter(|it| it.before < gap.before) {
-            found.push(next.after - gap.before);
-        }
+    bench.suite.bounded.push(measured);
+    // A repair once more, with a target, a donor, and the voter with its device listed.
+    for (first, listed) in replicas::LISTED {
+        bench.boot(&Plan {
+            millis: 0,
+            first: Some(first),
+            flips: vec![replicas::SHORT],
+            listed: Some(listed),
+            ..plan.clone()
+        })?;
     }
-    found
+    Ok(())
 }
 
-/// A line of the guest that times parts.
-fn part(line: &str) -> Option<(String, Figures)> {
+/// A line of a guest that measures.
+fn said(line: &str) -> Option<(String, Figures)> {
     let (_, rest) = line.split_once("measured ")?;
     let mut words = rest.split_whitespace();
     let name = words.next()?.to_string();
@@ -195,27 +325,15 @@ fn part(line: &str) -> Option<(String, Figures)> {
 mod tests {
     use super::*;
 
-    fn stamps<const N: usize>(pairs: [(u64, u64); N]) -> [Stamp; N] {
-        pairs.map(|(before, after)| Stamp { before, after })
-    }
-
     #[test]
-    fn a_handover_is_from_the_last_look_of_the_one_to_the_first_of_the_other() {
-        let limited = stamps([(100, 200), (230, 400)]);
-        let rest = stamps([(10, 60), (50, 110), (190, 238), (395, 500)]);
-        assert_eq!(handovers(&limited, &rest), stamps([(100, 110), (230, 238)]));
-        assert_eq!(handovers(&rest, &limited), stamps([(190, 200), (395, 400)]));
-    }
-
-    #[test]
-    fn a_part_is_a_line_of_the_console() {
+    fn a_guest_says_a_scenario_on_a_line_of_the_console() {
         let figures = Figures {
             minimum: 1,
             median: 2,
             maximum: 3,
         };
         let line = "[parts] measured hypercall 1 2 3 256";
-        assert_eq!(part(line), Some(("hypercall".into(), figures)));
-        assert_eq!(part("[parts] hello"), None);
+        assert_eq!(said(line), Some(("hypercall".into(), figures)));
+        assert_eq!(said("[parts] hello"), None);
     }
 }

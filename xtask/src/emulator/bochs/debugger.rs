@@ -4,6 +4,7 @@
 //! instruction a tick on every core; it stops at the guest's breakpoint instruction, and
 //! while it runs on, at SIGINT. It then takes commands; port 0xE9 comes out between them,
 //! on the same stream. A line that starts with `Next at t=` marks a stop.
+use super::listing::{self, Standing};
 use crate::emulator::Console;
 use crate::error::{Context, Error, Result};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -129,6 +130,37 @@ impl Debugger {
             Some(_) => self.command(&format!("s all {ticks}")),
             None => Err(Error::failure("the machine runs already")),
         }
+    }
+
+    /// Lets the machine, which has one core, execute `count` instructions. A time breakpoint
+    /// is only met at the next refresh of the screen; this is exact while the core is busy.
+    pub(super) fn step_instructions(&mut self, count: u32) -> Result<()> {
+        match self.stopped.take() {
+            Some(_) => self.command(&format!("s {count}")),
+            None => Err(Error::failure("the machine runs already")),
+        }
+    }
+
+    /// Lets every core of the machine, which has `cores` cores, execute `count` instructions
+    /// one by one, and returns where the first one stands before each.
+    pub(super) fn list(&mut self, count: u32, cores: u8, until: Instant) -> Result<Vec<Standing>> {
+        /// Steps that are asked for at once: few enough for the pipe to hold the commands.
+        const BATCH: usize = 500;
+        let step = if cores == 1 { "s 1" } else { "s all 1" };
+        let count = count as usize;
+        let mut listing = Vec::with_capacity(count);
+        let mut reader = listing::Reader::default();
+        while listing.len() < count {
+            let end = count.min(listing.len() + BATCH);
+            let steps = end - listing.len();
+            self.command(&format!("{step}\nr\n").repeat(steps))?;
+            while listing.len() < end {
+                if let Some(line) = self.receive(until)? {
+                    listing.extend(reader.line(&line));
+                }
+            }
+        }
+        Ok(listing)
     }
 
     /// Asks the machine to stop where it is.
@@ -270,7 +302,7 @@ fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>
             replies.send(Reply::Stop(Stop { ticks })).is_ok()
         } else if line.starts_with("<bochs:") {
             // The prompt with the command's echo.
-            stopped = stopped && !line.ends_with("> c") && !line.contains("> s all ");
+            stopped = stopped && !line.ends_with("> c") && !line.contains("> s ");
             true
         } else if line.starts_with('(') {
             // Where a core stands, at a stop.

@@ -3,6 +3,7 @@ use super::blocks;
 use super::configuration::{Configuration, Model, TICKS_PER_SECOND};
 use super::debugger::{Debugger, Stop};
 use super::image::{self, Parts};
+use super::listing::Standing;
 use crate::emulator::{Console, Memory, Registers};
 use crate::error::{Context, Error, Result};
 use std::fs::File;
@@ -146,6 +147,41 @@ impl Machine {
     /// If the machine runs already, or the emulator has ended.
     pub fn step(&mut self, ticks: u32) -> Result<()> {
         let result = self.debugger.step(ticks, self.cores);
+        self.explain(result)
+    }
+
+    /// Lets the stopped machine run until tick `end`; it stands a little later if its one
+    /// core is idle then.
+    ///
+    /// # Errors
+    /// As [`Machine::run_for`].
+    pub fn run_until(&mut self, mut now: u64, end: u64) -> Result<Stop> {
+        /// Ticks between two refreshes of the screen, at which one core alone stops.
+        const REFRESH: u64 = 5_000_000;
+        const INSTRUCTIONS: u64 = 20_000;
+        while now < end {
+            let left = end - now;
+            now = if self.cores > 1 {
+                self.run_for(left.min(REFRESH) as u32)?.ticks
+            } else if left > REFRESH {
+                self.run_for((left - REFRESH).min(REFRESH) as u32)?.ticks
+            } else {
+                let count = left.min(INSTRUCTIONS) as u32;
+                let result = self.debugger.step_instructions(count);
+                self.explain(result)?;
+                self.wait_for_stop()?.ticks
+            };
+        }
+        Ok(Stop { ticks: now })
+    }
+
+    /// Lets every core of the stopped machine execute `count` instructions, and returns where
+    /// the first one stands before each: some ten thousand take a second of the host's.
+    ///
+    /// # Errors
+    /// As [`Machine::run_for`].
+    pub fn list(&mut self, count: u32) -> Result<Vec<Standing>> {
+        let result = self.debugger.list(count, self.cores, self.deadline);
         self.explain(result)
     }
 

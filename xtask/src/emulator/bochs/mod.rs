@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod configuration;
 mod debugger;
 pub mod image;
+pub mod listing;
 pub mod machine;
 
 pub use configuration::Model;

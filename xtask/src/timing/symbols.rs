@@ -1,0 +1,62 @@
+//! The symbols of a freestanding image: which function an address is in.
+use crate::error::{Context, Error, Result};
+use elf::ElfBytes;
+use elf::endian::LittleEndian;
+use std::path::Path;
+
+/// Names by address.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    names: Vec<(u64, String)>,
+}
+
+impl Symbols {
+    /// Those of the ELF file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has none.
+    pub fn read(path: &Path) -> Result<Self> {
+        let doing = || format!("reading the symbols of {}", path.display());
+        let bytes = std::fs::read(path).context(doing)?;
+        let file = ElfBytes::<LittleEndian>::minimal_parse(&bytes).context(doing)?;
+        let (table, strings) = file
+            .symbol_table()
+            .context(doing)?
+            .ok_or_else(|| Error::failure(format!("{}: it has none", doing())))?;
+        let mut names: Vec<_> = table
+            .iter()
+            .filter(|symbol| symbol.st_value != 0)
+            .filter_map(|symbol| {
+                let name = strings.get(symbol.st_name as usize).ok()?;
+                Some((symbol.st_value, name.to_string()))
+            })
+            .filter(|(_, name)| !name.is_empty())
+            .collect();
+        names.sort();
+        Ok(Self { names })
+    }
+
+    /// The last symbol at or before `address`, as the linker has it.
+    #[must_use]
+    pub fn around(&self, address: u64) -> Option<&str> {
+        let after = self.names.partition_point(|(begin, _)| *begin <= address);
+        let (_, name) = self.names.get(after.checked_sub(1)?)?;
+        Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_in_the_symbol_before_it() {
+        let names = [(0x10, "first"), (0x20, "second")];
+        let symbols = Symbols {
+            names: names.map(|(at, name)| (at, name.to_string())).to_vec(),
+        };
+        assert_eq!(symbols.around(0x1f), Some("first"));
+        assert_eq!(symbols.around(0x20), Some("second"));
+        assert_eq!(symbols.around(0xf), None);
+    }
+}
