@@ -17,7 +17,7 @@ pub(super) struct Level<'a> {
     any_raised: bool,
     /// End of a busy window of the place above, and the blocking that is in it.
     window_above: Option<(u64, u64)>,
-    /// Of the work looked for, the least and the most with their neighbourhoods.
+    /// The least and the most work looked for, each with what has the same delay.
     known: Option<(Stretch, Stretch)>,
 }
 
@@ -159,8 +159,8 @@ impl<'a> Level<'a> {
     /// A time before which the work is not done, to start its search from (Sjödin and
     /// Hansson, "Improved response-time analysis calculations", RTSS 1998).
     fn not_before(&self, work: u64) -> u64 {
-        let known = self.known.iter().flat_map(|(low, high)| [high, low]);
-        if let Some(less) = known.into_iter().find(|known| known.least <= work) {
+        let mut known = self.known.iter().flat_map(|(low, high)| [high, low]);
+        if let Some(less) = known.find(|known| known.least <= work) {
             return work.saturating_add(less.delay);
         }
         match self.window_above {
