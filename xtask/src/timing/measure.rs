@@ -26,7 +26,7 @@ pub struct Plan {
     pub name: &'static str,
     /// Time after the time epoch, unless the system ends by itself.
     pub millis: u64,
-    /// Whether the other three cores are busy, as `neighbours.toml` says.
+    /// Whether the other three cores are busy, as `beside/neighbours.toml` says.
     pub neighbours: bool,
     /// The sandbox that changes cores with the first of the description.
     pub first: Option<&'static str>,
@@ -147,7 +147,7 @@ fn describe(plan: &Plan) -> Result<System> {
     };
     let mut text = read(&file)?;
     if plan.neighbours {
-        text += &read(&folder.join("neighbours.toml"))?;
+        text += &read(&folder.join("beside/neighbours.toml"))?;
     }
     let wrong = |problems: Problems| Error::input(problems.to_string());
     let description = Description::parse(&file.display().to_string(), &text).map_err(wrong)?;
