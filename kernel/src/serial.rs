@@ -16,6 +16,7 @@ use crate::{say, trace};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tern_config::Device;
+use tern_config::layout::MAX_THREADS;
 use tern_trace::Event;
 
 /// Bytes that each queue holds.
@@ -32,7 +33,7 @@ struct Queues {
     requesters: u128,
 }
 
-const _: () = assert!(thread::MAX_THREADS <= u128::BITS as usize);
+const _: () = assert!(MAX_THREADS <= u128::BITS as usize);
 
 /// A serial port of this sandbox.
 #[derive(Debug)]

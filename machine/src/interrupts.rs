@@ -31,6 +31,50 @@ impl Frame {
     ];
 }
 
+/// Assembly that pushes the general registers as [`Frame::registers`] has them.
+#[macro_export]
+macro_rules! push_registers {
+    () => {
+        "push rax
+        push rbx
+        push rcx
+        push rdx
+        push rsi
+        push rdi
+        push rbp
+        push r8
+        push r9
+        push r10
+        push r11
+        push r12
+        push r13
+        push r14
+        push r15"
+    };
+}
+
+/// Assembly that takes back what [`push_registers!`](crate::push_registers) has pushed.
+#[macro_export]
+macro_rules! pop_registers {
+    () => {
+        "pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop r11
+        pop r10
+        pop r9
+        pop r8
+        pop rbp
+        pop rdi
+        pop rsi
+        pop rdx
+        pop rcx
+        pop rbx
+        pop rax"
+    };
+}
+
 /// Bytes between the stubs of two vectors.
 pub const STUB_BYTES: u64 = 16;
 
@@ -61,42 +105,14 @@ macro_rules! interrupt_entry {
             ".endr",
             ".p2align 4",
             concat!($stubs, "_common:"),
-            "push rax",
-            "push rbx",
-            "push rcx",
-            "push rdx",
-            "push rsi",
-            "push rdi",
-            "push rbp",
-            "push r8",
-            "push r9",
-            "push r10",
-            "push r11",
-            "push r12",
-            "push r13",
-            "push r14",
-            "push r15",
+            $crate::push_registers!(),
             "cld",
             "mov rdi, rsp",
             "mov rbx, rsp",
             "and rsp, -16",
             concat!("call ", $handler),
             "mov rsp, rbx",
-            "pop r15",
-            "pop r14",
-            "pop r13",
-            "pop r12",
-            "pop r11",
-            "pop r10",
-            "pop r9",
-            "pop r8",
-            "pop rbp",
-            "pop rdi",
-            "pop rsi",
-            "pop rdx",
-            "pop rcx",
-            "pop rbx",
-            "pop rax",
+            $crate::pop_registers!(),
             "add rsp, 16",
             "iretq",
             ".popsection",

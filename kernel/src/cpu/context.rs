@@ -8,6 +8,7 @@ use tern_abi::system_call::SystemCall;
 use tern_machine::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use tern_machine::fpu::FpState;
 use tern_machine::interrupts::Frame;
+use tern_machine::{pop_registers, push_registers};
 
 /// Everything that a program or a kernel thread has in the processor.
 ///
@@ -262,21 +263,9 @@ dispatch_then_user:
 resume:                                  // RAX = the context to restore
     fxrstor64 [rax]
     lea rsp, [rax + {frame}]
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rbp
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rbx
-    pop rax
+"#,
+    pop_registers!(),
+    r#"
     add rsp, 16
     iretq
     .size resume, . - resume
@@ -299,21 +288,9 @@ system_call_entry:
     push rcx
     push 0
     push 0
-    push rax
-    push rbx
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push rbp
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
+"#,
+    push_registers!(),
+    r#"
     fxsave64 [rsp - {frame}]
     mov rbx, [rip + CURRENT]
     mov rsp, [rbx + {kernel_rsp}]
@@ -360,21 +337,9 @@ system_call_entry:
     push 0
     push 0
     xor eax, eax
-    push rax
-    push rbx
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push rbp
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
+"#,
+    push_registers!(),
+    r#"
     fxsave64 [rsp - {frame}]
     mov rsp, [rip + INTERRUPT_STACK]
     call {serve_give_way}

@@ -10,6 +10,7 @@ use crate::interrupts::{fatal, interrupt, timer_interrupt};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use tern_abi::layout::TIMER_VECTOR;
+use tern_machine::push_registers;
 
 /// Bytes between the stubs of two vectors.
 pub const STUB_BYTES: u64 = 16;
@@ -55,24 +56,6 @@ vector_stubs:
 
 global_asm!(
     r#"
-    .macro push_registers
-    push rax
-    push rbx
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push rbp
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
-    .endm
-
     .pushsection .text.entry, "ax", @progbits
     .p2align 4
     .globl timer_entry
@@ -80,7 +63,9 @@ global_asm!(
 timer_entry:
     push 0
     push {timer}
-    push_registers
+"#,
+    push_registers!(),
+    r#"
     fxsave64 [rsp - {frame}]
     mov rsp, [rip + INTERRUPT_STACK]
     cld
@@ -90,7 +75,9 @@ timer_entry:
     .p2align 4
     .type interrupt_entry, @function
 interrupt_entry:
-    push_registers
+"#,
+    push_registers!(),
+    r#"
     lea rsi, [rsp - {frame}]
     fxsave64 [rsi]
     mov rdi, [rsp + 15 * 8]
@@ -103,7 +90,9 @@ interrupt_entry:
     .p2align 4
     .type fatal_entry, @function
 fatal_entry:
-    push_registers
+"#,
+    push_registers!(),
+    r#"
     mov rdi, rsp
     and rsp, -16
     cld
