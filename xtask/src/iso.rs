@@ -24,7 +24,9 @@ menuentry \"Tern\" {
 /// If GRUB's tools cannot be installed, or fail; as [`image::assemble`].
 pub fn write(system: &System, output: &Path) -> Result<()> {
     let tool = setup::ensure_disc_tools()?;
-    let folder = workspace::target().join(format!("iso/{}-{}", system.name, std::process::id()));
+    // Named for the disc: others may be written at the same time, of the same system too.
+    let name = output.file_name().unwrap_or_default().display();
+    let folder = workspace::target().join(format!("iso/{name}-{}", std::process::id()));
     let boot = folder.join("boot/grub");
     std::fs::create_dir_all(&boot).context(|| format!("creating {}", boot.display()))?;
     let result = fill(&folder, system).and_then(|()| {
