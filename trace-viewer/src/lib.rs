@@ -11,6 +11,7 @@ pub mod difference;
 pub mod export;
 pub mod layout;
 pub mod perfetto;
+pub mod ranges;
 pub mod report;
 pub mod simulate;
 pub mod status;

@@ -77,7 +77,7 @@ fn choose(trace: &Trace, arguments: &Arguments) -> Option<(usize, u16, u32)> {
             }
             let number = thread_number(&layout, core, position, &thread.thread)?;
             let slowest = thread.response.map(|times| times.max_job);
-            let missed = thread.first_missed_jobs.first().copied();
+            let missed = thread.missed_jobs.first();
             let Some(job) = arguments.job.or(missed).or(slowest) else {
                 continue;
             };

@@ -52,7 +52,7 @@ function tables(select) {
     (number) => {
       const { core, thread } = threads[number];
       const track = data.cores[core].threads.find((track) => track.name === thread.thread);
-      const wanted = thread.first_missed_jobs.length ? thread.first_missed_jobs[0] : thread.response && thread.response.max_job;
+      const wanted = thread.missed_jobs.length ? thread.missed_jobs[0].first : thread.response && thread.response.max_job;
       const found = track && lowerBound(track.jobs, JOB, NUMBER, wanted);
       if (track && track.jobs[found * JOB + NUMBER] === wanted) select(track, found);
     });

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tern_trace::{Event, Trace};
 
 use crate::layout::{CoreLayout, ThreadLayout};
+use crate::ranges::Ranges;
 
 /// One thread's jobs. Times are nanoseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -38,8 +39,8 @@ pub struct ThreadSummary {
     pub absent: u64,
     /// Misses that the kernel itself recorded.
     pub recorded_misses: u64,
-    /// The first jobs that missed.
-    pub first_missed_jobs: Vec<u32>,
+    /// The jobs that missed.
+    pub missed_jobs: Ranges,
     /// Whether responses count from the nominal release; else from the release's record.
     pub nominal: bool,
 }
@@ -71,9 +72,6 @@ pub(crate) struct JobLog {
 
 /// A record may be this much earlier than its nominal time: rounding of the clock.
 const ROUNDING_NS: i64 = 1_000;
-
-/// How many of a thread's missed jobs are named.
-const NAMED_MISSES: usize = 10;
 
 impl JobLog {
     /// The jobs of each thread.
@@ -197,6 +195,26 @@ fn judge(
         .collect()
 }
 
+/// The jobs that missed; and how many of them have no record, though they are before the
+/// job `due` and after the first that has one.
+fn missed(judged: &[JudgedJob], due: u32) -> (Ranges, u64) {
+    let (mut missed, mut absent) = (Ranges::default(), 0);
+    let recorded = judged.iter().map(|job| (job.number, job.missed));
+    let mut next = judged.first().map_or(due, |first| first.number);
+    for (number, is_missed) in recorded.chain([(due, false)]) {
+        let gap = next..number.min(due);
+        if !gap.is_empty() {
+            absent += gap.len() as u64;
+            missed.push(gap.start, gap.end - 1);
+        }
+        if is_missed {
+            missed.push(number, number);
+        }
+        next = number.saturating_add(1);
+    }
+    (missed, absent)
+}
+
 fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) -> ThreadSummary {
     let nominal = known.and_then(|known| nominal_releases(jobs, known));
     let deadline = known.and_then(ThreadLayout::deadline);
@@ -204,26 +222,11 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
     let judged = judge(jobs, nominal, deadline, end);
     let count =
         |which: fn(&JudgedJob) -> bool| judged.iter().filter(|job| which(job)).count() as u64;
-    let missed = count(|job| job.missed);
-    let mut named: Vec<_> = judged
-        .iter()
-        .filter(|job| job.missed)
-        .map(|job| job.number)
-        .take(NAMED_MISSES)
-        .collect();
-    let mut absent = 0;
-    if let (Some(nominal), Some(deadline)) = (nominal, deadline) {
-        let first = jobs.keys().next().copied().unwrap_or(0);
-        let due = nominal.due(end, deadline.cast_signed()).max(first);
-        absent = u64::from(due - first) - jobs.range(first..due).count() as u64;
-        named.extend(
-            (first..due)
-                .filter(|number| !jobs.contains_key(number))
-                .take(NAMED_MISSES),
-        );
-        named.sort_unstable();
-        named.truncate(NAMED_MISSES);
-    }
+    let due = match (nominal, deadline) {
+        (Some(nominal), Some(deadline)) => nominal.due(end, deadline.cast_signed()),
+        _ => 0,
+    };
+    let (missed_jobs, absent) = missed(&judged, due);
     ThreadSummary {
         thread: String::new(),
         server: String::new(),
@@ -245,10 +248,10 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
             };
             judged.iter().filter(longer).count() as u64
         }),
-        misses: missed + absent,
+        misses: missed_jobs.count(),
         absent,
         recorded_misses: jobs.values().filter(|job| job.missed).count() as u64,
-        first_missed_jobs: named,
+        missed_jobs,
         nominal: nominal.is_some(),
     }
 }
@@ -362,7 +365,10 @@ mod tests {
         };
         assert_eq!(summary.response, Some(response));
         assert!(summary.nominal);
-        assert_eq!((summary.misses, summary.first_missed_jobs), (1, vec![1]));
+        assert_eq!(
+            (summary.misses, summary.missed_jobs.to_string()),
+            (1, "1".into())
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tern_trace::{Event, RepairResult, VoteOutcome, VoteParties};
 use super::voter_core;
 use crate::describe::replicas;
 use crate::layout::Layout;
+use crate::ranges::Ranges;
 
 /// The votes on one replica set.
 #[derive(Clone, Debug, Serialize)]
@@ -91,6 +92,8 @@ pub struct Inputs {
     pub fresh: u64,
     /// Epochs that had to do with the input before.
     pub stale: u64,
+    /// Which these are.
+    pub stale_epochs: Ranges,
 }
 
 /// A replica set that stopped.
@@ -294,11 +297,16 @@ impl RedundancyLog {
         let inputs = inputs
             .iter()
             .map(|(&set, inputs)| {
-                let fresh = inputs.values().filter(|&&fresh| fresh).count() as u64;
+                let mut stale_epochs = Ranges::default();
+                for (&epoch, _) in inputs.iter().filter(|&(_, &fresh)| !fresh) {
+                    stale_epochs.push(epoch, epoch);
+                }
+                let stale = stale_epochs.count();
                 Inputs {
                     set: layout.set_name(set),
-                    fresh,
-                    stale: inputs.len() as u64 - fresh,
+                    fresh: inputs.len() as u64 - stale,
+                    stale,
+                    stale_epochs,
                 }
             })
             .collect();

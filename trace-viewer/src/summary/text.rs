@@ -79,21 +79,11 @@ impl Summary {
                 thread.misses.to_string(),
             ]);
             if thread.misses > 0 {
-                let jobs: Vec<_> = thread
-                    .first_missed_jobs
-                    .iter()
-                    .map(u32::to_string)
-                    .collect();
                 missed.push(format!(
-                    "  missed: {} {} in job {}{}{}",
+                    "  missed: {} {} in job {}{}",
                     sandbox.sandbox,
                     thread.thread,
-                    jobs.join(", "),
-                    if (jobs.len() as u64) < thread.misses {
-                        ", ..."
-                    } else {
-                        ""
-                    },
+                    thread.missed_jobs,
                     match thread.absent {
                         0 => String::new(),
                         absent => format!(" ({absent} of them were never released)"),
@@ -176,6 +166,10 @@ impl Summary {
             ]);
         }
         section(out, "inputs", &table)?;
+        for inputs in self.inputs.iter().filter(|inputs| inputs.stale > 0) {
+            let (set, epochs) = (&inputs.set, &inputs.stale_epochs);
+            writeln!(out, "  stale: {set} in epoch {epochs}")?;
+        }
         for stop in &self.stops {
             writeln!(
                 out,

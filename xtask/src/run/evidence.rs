@@ -7,7 +7,9 @@ use tern_abi::directory::Violation;
 use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System};
 use tern_pendulum::{Input, command};
-use tern_trace::{Event, RepairResult, Trace};
+use tern_trace::{RepairResult, Trace};
+use trace_viewer::ranges::Ranges;
+use trace_viewer::summary::{Summary, result_name};
 
 /// Everything that the verdict is about.
 #[derive(Debug)]
@@ -27,8 +29,10 @@ pub struct Evidence<'a> {
     /// Pages that differ between the replicas at the end, as (replica, page) against
     /// replica 0; `None` if they could not be compared.
     pub differing_at_end: Option<Vec<(usize, usize)>>,
-    /// The trace.
+    /// The trace,
     pub trace: &'a Trace,
+    /// and the numbers in it.
+    pub summary: Summary,
 }
 
 /// When and how the vote found a replica wrong.
@@ -57,15 +61,16 @@ pub enum Sign {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
     /// Rounds begun.
-    pub rounds: u32,
+    pub rounds: u64,
     /// Pages that differed; one that a round left over is not counted again.
     pub differed: u64,
     /// Pages copied.
     pub copied: u64,
     /// Records of single pages.
     pub pages: u64,
-    /// When the first round began and the last ended, by the timestamp counter.
-    pub span: Option<(u64, u64)>,
+    /// When the first round began and the last ended, in nanoseconds after the time epoch;
+    /// `None` if it did not.
+    pub span: Option<(i64, i64)>,
     /// Whether the last round ended with nothing left.
     pub done: bool,
     /// The epoch in which the replica took part again.
@@ -158,61 +163,41 @@ impl Evidence<'_> {
             .map(|exchange| exchange.command.epoch)
     }
 
-    /// The time of the vote of `epoch`, by the timestamp counter.
+    /// The time of the vote of `epoch`, which was not unanimous, in nanoseconds after the
+    /// time epoch.
     #[must_use]
-    pub fn vote_time(&self, epoch: u64) -> Option<u64> {
-        self.events().find_map(|(_, tsc, event)| match event {
-            Event::Vote {
-                set, epoch: voted, ..
-            } if usize::from(set) == self.set && u64::from(voted) == epoch => Some(tsc),
-            _ => None,
-        })
+    pub fn vote_time(&self, epoch: u64) -> Option<i64> {
+        let votes = self.summary.votes.iter();
+        let mut votes = votes.filter(|votes| votes.set == self.set().name);
+        let mut disagreements = votes.next()?.disagreements.iter();
+        let vote = disagreements.find(|vote| u64::from(vote.epoch) == epoch)?;
+        Some(vote.at_ns)
     }
 
-    /// The repair of the replica that was hit, from the trace of its own core.
+    /// All repairs of the replica that was hit, as one.
     #[must_use]
     pub fn repair(&self) -> Repair {
-        let mut repair = Repair::default();
+        let mut all = Repair::default();
         let Some((_, injected)) = self.injected else {
-            return repair;
+            return all;
         };
-        let mut differing = 0;
-        for (core, tsc, event) in self.events() {
-            if core != injected.sandbox {
-                continue;
-            }
-            match event {
-                Event::RepairStart {
-                    set,
-                    differing: pages,
-                } if usize::from(set) == self.set => {
-                    repair.rounds += 1;
-                    differing = u64::from(pages);
-                    repair.span = repair.span.or(Some((tsc, tsc)));
-                }
-                Event::RepairPage { set, .. } if usize::from(set) == self.set => repair.pages += 1,
-                Event::RepairEnd {
-                    set,
-                    copied,
-                    result,
-                } if usize::from(set) == self.set => {
-                    repair.copied += u64::from(copied);
-                    repair.done = result == RepairResult::Done;
-                    // What a round leaves over is among the next round's pages.
-                    repair.differed += if repair.done {
-                        differing
-                    } else {
-                        u64::from(copied).min(differing)
-                    };
-                    repair.span = repair.span.map(|(start, _)| (start, tsc));
-                }
-                Event::Rejoin { set, epoch } if usize::from(set) == self.set => {
-                    repair.rejoined = Some(epoch);
-                }
-                _ => {}
-            }
+        let (set, sandbox) = (&self.set().name, self.replica_name(injected.replica));
+        let repairs = self.summary.repairs.iter();
+        for repair in repairs.filter(|it| it.set == *set && it.sandbox == sandbox) {
+            all.done = repair.result == result_name(RepairResult::Done);
+            all.rounds += repair.rounds;
+            all.copied += repair.copied;
+            all.pages += repair.pages.len() as u64;
+            // What a repair that failed leaves over is among the next one's pages.
+            all.differed += match all.done {
+                true => repair.differing,
+                false => repair.differing.min(repair.copied),
+            };
+            let (start, _) = all.span.unwrap_or((repair.started_ns, 0));
+            all.span = repair.ended_ns.map(|end| (start, end));
+            all.rejoined = repair.rejoined_epoch.or(all.rejoined);
         }
-        repair
+        all
     }
 
     /// Deadline misses by server, named `sandbox/server`, servers without any included; and
@@ -221,45 +206,34 @@ impl Evidence<'_> {
     #[must_use]
     pub fn misses(&self) -> (BTreeMap<String, u64>, u64) {
         let mut misses = BTreeMap::new();
-        let mut while_out = 0;
-        let out = self.injected.and_then(|(epoch, hit)| {
-            let place = self.set().replicas.get(hit.replica)?;
-            let back = self.repair().rejoined.map_or(u64::MAX, u64::from);
-            // A replica's jobs are numbered as the epochs.
-            Some((*place, epoch + 1..back))
-        });
-        for (index, sandbox) in self.system.sandboxes.iter().enumerate() {
-            let name = |server: u32| {
-                let server = &sandbox.servers[server as usize].name;
-                format!("{}/{server}", sandbox.name)
-            };
-            misses.extend((0..sandbox.servers.len() as u32).map(|server| (name(server), 0)));
-            let places: Vec<(u32, u32)> = sandbox
-                .threads()
-                .map(|(server, thread, _)| (server, thread))
-                .collect();
-            for (core, _, event) in self.events() {
-                let Event::Miss { thread, job } = event else {
-                    continue;
-                };
-                let Some(&(server, thread)) = places.get(usize::from(thread)) else {
-                    continue;
-                };
-                if core != index {
-                    continue;
-                }
-                let is_out = out.as_ref().is_some_and(|(place, jobs)| {
-                    (place.sandbox as usize, place.server, place.thread) == (index, server, thread)
-                        && jobs.contains(&u64::from(job))
-                });
-                if is_out {
-                    while_out += 1;
-                } else {
-                    *misses.entry(name(server)).or_default() += 1;
-                }
-            }
+        for sandbox in &self.summary.sandboxes {
+            let servers = sandbox.servers.iter().map(|server| &server.server);
+            misses.extend(servers.map(|server| (format!("{}/{server}", sandbox.sandbox), 0)));
         }
+        for (sandbox, thread) in self.summary.threads() {
+            let server = format!("{}/{}", sandbox.sandbox, thread.server);
+            *misses.entry(server).or_default() += thread.misses;
+        }
+        let (server, while_out) = self.missed_while_out().unwrap_or_default();
+        misses.entry(server).and_modify(|count| *count -= while_out);
         (misses, while_out)
+    }
+
+    /// The jobs that the hit replica missed from the fault to its return, and its server.
+    fn missed_while_out(&self) -> Option<(String, u64)> {
+        let (epoch, hit) = self.injected?;
+        let place = self.set().replicas.get(hit.replica)?;
+        let sandbox = self.system.sandboxes.get(place.sandbox as usize)?;
+        let number = sandbox.thread_number(place.server, place.thread)?;
+        let threads = &self.summary.sandboxes.get(place.sandbox as usize)?.threads;
+        let thread = threads.get(number as usize)?;
+        // A replica's jobs are numbered as the epochs.
+        let first = u32::try_from(epoch + 1).unwrap_or(u32::MAX);
+        let back = self.repair().rejoined.unwrap_or(u32::MAX);
+        let missed = thread
+            .missed_jobs
+            .count_within(first, back.saturating_sub(1));
+        Some((format!("{}/{}", sandbox.name, thread.server), missed))
     }
 
     /// Outputs that were released.
@@ -278,18 +252,13 @@ impl Evidence<'_> {
         if self.set().program != Reference::PROGRAM || !known {
             return None;
         }
-        let mut fresh = BTreeMap::new();
-        for (_, _, event) in self.events() {
-            if let Event::Input {
-                set,
-                epoch,
-                fresh: is_fresh,
-            } = event
-                && usize::from(set) == self.set
-            {
-                fresh.insert(u64::from(epoch), is_fresh);
-            }
-        }
+        let inputs = self.summary.inputs.iter();
+        let inputs = inputs.filter(|inputs| inputs.set == self.set().name);
+        let stale: Vec<&Ranges> = inputs.map(|inputs| &inputs.stale_epochs).collect();
+        let is_stale = |epoch: u64| {
+            let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+            stale.iter().any(|epochs| epochs.contains(epoch))
+        };
         let samples: BTreeMap<u64, (f64, f64)> = self
             .exchanges
             .iter()
@@ -303,9 +272,7 @@ impl Evidence<'_> {
         for exchange in self.exchanges {
             let epoch = exchange.command.epoch;
             let sample = epoch.saturating_sub(1);
-            let measured = samples
-                .get(&sample)
-                .filter(|_| fresh.get(&epoch) == Some(&true));
+            let measured = samples.get(&sample).filter(|_| !is_stale(epoch));
             let (position, angle) = measured.copied().unwrap_or_default();
             let fresh = measured.is_some();
             let expected = reference.job(&Input {
@@ -341,17 +308,5 @@ impl Evidence<'_> {
             }
         }
         Some(outputs)
-    }
-
-    /// Every event of the trace, with the index of its sandbox and its time.
-    fn events(&self) -> impl Iterator<Item = (usize, u64, Event)> {
-        self.trace
-            .cores
-            .iter()
-            .enumerate()
-            .flat_map(|(index, core)| {
-                let events = core.events().filter_map(std::result::Result::ok);
-                events.map(move |(tsc, event)| (index, tsc, event))
-            })
     }
 }

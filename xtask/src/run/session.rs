@@ -15,6 +15,7 @@ use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System, ThreadRef};
 use tern_trace::{Note, Trace};
 use tern_units::PAGE_SIZE;
+use trace_viewer::summary::Summary;
 
 /// What the hypervisor prints before the reason why it does not go on.
 const REFUSED: &str = "cannot start: ";
@@ -264,6 +265,7 @@ impl<'a> Session<'a> {
             violations,
             differing_at_end: differing,
             trace: &trace,
+            summary: Summary::from_trace(&trace),
         };
         let verdict = Verdict::of(&evidence);
         self.machine.quit()?;

@@ -4,6 +4,7 @@ use crate::emulator::ExitCounts;
 use std::fmt;
 use tern_abi::directory::ExitReason;
 use tern_config::Voting;
+use tern_units::Duration;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,12 +103,10 @@ impl Verdict {
             self.masked(evidence);
             return;
         };
-        let delay = evidence.vote_time(detection.epoch).map(|tsc| {
-            evidence
-                .trace
-                .tsc
-                .to_duration(tsc.saturating_sub(injected.tsc))
-        });
+        let fault = evidence.trace.nanos(injected.tsc);
+        let delay = evidence
+            .vote_time(detection.epoch)
+            .map(|vote| between(fault, vote));
         let how = match detection.sign {
             Sign::Difference => "summary differs",
             Sign::Timeout => "no ballot in time",
@@ -121,13 +120,13 @@ impl Verdict {
             .map(|replica| evidence.replica_name(replica))
             .collect();
         self.require("voted out by", voters.len() >= 2, voters.join(" and "));
-        self.repair(evidence, &evidence.repair());
+        self.repair(&evidence.repair());
         let since = evidence.unanimous_since();
         let again = since.is_some_and(|since| since > detection.epoch);
         self.require("summaries equal again", again, unanimous(since));
     }
 
-    fn repair(&mut self, evidence: &Evidence<'_>, repair: &Repair) {
+    fn repair(&mut self, repair: &Repair) {
         let rounds = match repair.rounds {
             1 => "in one round".to_string(),
             rounds => format!("in {rounds} rounds"),
@@ -142,9 +141,7 @@ impl Verdict {
             same && repair.done,
             repair.copied.to_string(),
         );
-        let time = repair
-            .span
-            .map(|(start, end)| evidence.trace.tsc.to_duration(end - start));
+        let time = repair.span.map(|(start, end)| between(start, end));
         let rejoined = match repair.rejoined {
             Some(epoch) => format!(", in the set again from epoch {epoch}"),
             None => ", not in the set again".into(),
@@ -304,18 +301,13 @@ impl Verdict {
     }
 
     fn trace(&mut self, evidence: &Evidence<'_>) {
-        let cores = &evidence.trace.cores;
-        let damaged: Vec<_> = cores
-            .iter()
-            .filter(|core| !core.damage.is_empty())
-            .collect();
-        let lost: u64 = cores.iter().map(tern_trace::Core::losses).sum();
-        let records: usize = cores.iter().map(|core| core.records.len()).sum();
-        let seen = match damaged.first() {
-            Some(core) => format!("{}: {}", core.sandbox, core.damage),
-            None => format!("{records} records, {lost} lost"),
-        };
-        self.require("trace", damaged.is_empty() && lost == 0, seen);
+        let summary = &evidence.summary;
+        let records: u64 = summary.sandboxes.iter().map(|it| it.records).sum();
+        let mut seen = format!("{records} records, {} lost", summary.lost());
+        for reason in &summary.unsound {
+            seen += &format!("; {reason}");
+        }
+        self.require("trace", summary.unsound.is_empty(), seen);
     }
 }
 
@@ -338,6 +330,11 @@ fn unanimous(since: Option<u64>) -> String {
         Some(epoch) => format!("unanimous from epoch {epoch} to the end"),
         None => "not unanimous at the end".into(),
     }
+}
+
+/// From `start` to `end`, in nanoseconds after the time epoch.
+fn between(start: i64, end: i64) -> Duration {
+    Duration::from_nanos(end.saturating_sub(start).max(0).unsigned_abs())
 }
 
 fn seconds(nanos: i64) -> String {
