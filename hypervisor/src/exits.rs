@@ -6,7 +6,7 @@ use crate::hypercalls::{self, Outcome};
 use crate::sandbox::{Sandbox, reason, violation};
 use tern_abi::directory::ExitReason;
 use tern_machine::apic::{LVT_MASKED, Register};
-use tern_machine::cpu::{halt_forever, write_msr};
+use tern_machine::cpu::halt_forever;
 
 /// Runs `guest` as `sandbox` until it stops, for good.
 pub fn run<G: Guest>(mut guest: G, mut sandbox: Sandbox) -> ! {
@@ -119,11 +119,18 @@ fn write_msr_exit<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, why: ExitReaso
         Some(Err(_)) => return guest.inject(Event::GENERAL_PROTECTION),
         None => {}
     }
-    if sandbox.owns_apic() && apic_write_is_harmless(register, value, sandbox.apic_id) {
-        // SAFETY: the register is one of this core's x2APIC, and the value concerns
-        // nothing but this core.
-        unsafe { write_msr(register, value) };
-        return guest.skip_instruction();
+    if sandbox.owns_apic() {
+        if let Some(vector) = interrupt_to_self(register, value, sandbox.apic_id) {
+            // SAFETY: an interrupt of this core's guest to itself, at a vector that is no
+            // exception's.
+            unsafe { sandbox.local.write(Register::SELF_INTERRUPT, vector) };
+            return guest.skip_instruction();
+        }
+        // Nothing is written: the entry has no effect, and the processor may refuse the value
+        // or have no such entry (Intel SDM vol. 3, "x2APIC register address space").
+        if is_masked_local_entry(register, value) {
+            return guest.skip_instruction();
+        }
     }
     if why == ExitReason::InterruptCommand {
         stop_command(sandbox, value, at, why);
@@ -150,13 +157,25 @@ fn stop_command(sandbox: &mut Sandbox, value: u64, at: u64, why: ExitReason) -> 
     )
 }
 
-/// Whether a write to an x2APIC register that exits concerns this core alone: a fixed
-/// interrupt to itself, or a local entry that stays masked.
-fn apic_write_is_harmless(register: u32, value: u64, own_id: u32) -> bool {
+/// The vector of the interrupt command that writing `value` to the x2APIC's `register` is,
+/// if it is one of fixed delivery to the core itself.
+fn interrupt_to_self(register: u32, value: u64, own_id: u32) -> Option<u32> {
     const DELIVERY_AND_MODE: u64 = 0xf << 8; // delivery mode, logical destination
     const SHORTHAND: u64 = 3 << 18;
     const SHORTHAND_SELF: u64 = 1 << 18;
-    const FIRST_VECTOR: u64 = 32;
+    const FIRST_VECTOR: u32 = 32;
+    let to_self = match value & SHORTHAND {
+        SHORTHAND_SELF => true,
+        0 => value >> 32 == u64::from(own_id),
+        _ => false,
+    };
+    let vector = value as u32 & 0xff;
+    let is_fixed = value & DELIVERY_AND_MODE == 0 && vector >= FIRST_VECTOR;
+    (register == Register::INTERRUPT_COMMAND.msr() && to_self && is_fixed).then_some(vector)
+}
+
+/// Whether `register` is a local entry with a delivery mode, and `value` masks it.
+fn is_masked_local_entry(register: u32, value: u64) -> bool {
     let local_entries = [
         Register::LVT_CORRECTED_ERROR,
         Register::LVT_THERMAL,
@@ -164,14 +183,6 @@ fn apic_write_is_harmless(register: u32, value: u64, own_id: u32) -> bool {
         Register::LVT_LINT0,
         Register::LVT_LINT1,
     ];
-    if register == Register::INTERRUPT_COMMAND.msr() {
-        let to_self = match value & SHORTHAND {
-            SHORTHAND_SELF => true,
-            0 => value >> 32 == u64::from(own_id),
-            _ => false,
-        };
-        return to_self && value & DELIVERY_AND_MODE == 0 && value & 0xff >= FIRST_VECTOR;
-    }
     let masked = value & u64::from(LVT_MASKED) != 0;
     masked && local_entries.iter().any(|entry| entry.msr() == register)
 }
@@ -183,10 +194,10 @@ mod tests {
     #[test]
     fn an_interrupt_command_reaches_nobody_but_its_sender() {
         const OWN: u32 = 2;
-        let harmless = |value| apic_write_is_harmless(0x830, value, OWN);
         for (value, allowed, what) in [
             (0x4_0041, true, "shorthand self"),
             (2 << 32 | 0x41, true, "own id"),
+            (0x8004_0041, true, "reserved bits"),
             (3 << 32 | 0x41, false, "another core"),
             (0xffff_ffff << 32 | 0x41, false, "broadcast id"),
             (0x8_0041, false, "all"),
@@ -198,17 +209,15 @@ mod tests {
             (2 << 32 | 0x841, false, "logical destination"),
             (2 << 32 | 0x1f, false, "a vector of the exceptions"),
         ] {
-            assert_eq!(harmless(value), allowed, "{what}");
+            let vector = interrupt_to_self(0x830, value, OWN);
+            assert_eq!(vector, allowed.then_some(0x41), "{what}");
         }
     }
 
     #[test]
     fn local_entries_with_a_delivery_mode_stay_masked() {
-        assert!(apic_write_is_harmless(0x835, 0x1_0000, 0));
-        assert!(!apic_write_is_harmless(0x835, 0x200, 0), "SMI by LINT0");
-        assert!(
-            !apic_write_is_harmless(0x83a, 0x1_0000, 0),
-            "not a local entry"
-        );
+        assert!(is_masked_local_entry(0x835, 0x1_0000));
+        assert!(!is_masked_local_entry(0x835, 0x200), "SMI by LINT0");
+        assert!(!is_masked_local_entry(0x83a, 0x1_0000), "not one");
     }
 }

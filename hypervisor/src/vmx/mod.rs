@@ -163,6 +163,16 @@ impl VmxGuest {
     }
 }
 
+/// Ends the shadow of STI or MOV SS, as an instruction and the delivery of an event do.
+fn end_shadow() {
+    const STI_OR_MOV_SS: u64 = 3;
+    let shadow = read(Field::GUEST_INTERRUPTIBILITY);
+    if shadow & STI_OR_MOV_SS != 0 {
+        // SAFETY: lets the guest's own interrupts through.
+        unsafe { write(Field::GUEST_INTERRUPTIBILITY, shadow & !STI_OR_MOV_SS) };
+    }
+}
+
 impl Guest for VmxGuest {
     #[inline(always)]
     fn run(&mut self) -> Exit {
@@ -191,17 +201,10 @@ impl Guest for VmxGuest {
     }
 
     fn skip_instruction(&mut self) {
-        const STI_OR_MOV_SS: u64 = 3;
         let next = read(Field::GUEST_RIP).wrapping_add(read(Field::EXIT_INSTRUCTION_BYTES));
-        // SAFETY: the guest's own instruction pointer; the skipped instruction ends a
-        // shadow of STI or MOV SS.
-        unsafe {
-            write(Field::GUEST_RIP, next);
-            let shadow = read(Field::GUEST_INTERRUPTIBILITY);
-            if shadow & STI_OR_MOV_SS != 0 {
-                write(Field::GUEST_INTERRUPTIBILITY, shadow & !STI_OR_MOV_SS);
-            }
-        }
+        // SAFETY: the guest's own instruction pointer.
+        unsafe { write(Field::GUEST_RIP, next) };
+        end_shadow();
     }
 
     fn inject(&mut self, event: Event) {
@@ -217,6 +220,9 @@ impl Guest for VmxGuest {
             unsafe { write(Field::ENTRY_EVENT, interrupted & 0xffff_ffff) };
             return;
         }
+        // With a shadow and the trap flag the processor enters only if a single-step trap is
+        // pending too (§27.3.1.5), which an exit for #DB does not leave so.
+        end_shadow();
         // In real mode exceptions have no error code, and an entry that says otherwise
         // is refused (§27.2.1.3).
         let protected = read(Field::GUEST_CR0) & CR0_PE != 0;

@@ -81,6 +81,10 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "startup" => command(VICTIM, COMMAND_STARTUP | 8),
             "nmi" => command(VICTIM, COMMAND_NMI),
             "broadcast" => command(0, COMMAND_FIXED | 3 << 18 | 0x40),
+            // The processor itself refuses these values, or has no such register.
+            "command-reserved" => apic(Register::INTERRUPT_COMMAND, 1 << 31 | 1 << 18 | 0x50),
+            "entry-absent" => apic(Register::LVT_CORRECTED_ERROR, 1 << 16),
+            "entry-reserved" => apic(Register::LVT_LINT0, 1 << 31 | 1 << 16),
             "apic-hypercall" => {
                 guest.call(Hypercall::ApicWrite as u64, 0x31, VICTIM << 24);
                 guest.call(Hypercall::ApicWrite as u64, 0x30, u64::from(COMMAND_INIT))
@@ -186,6 +190,14 @@ unsafe fn write(address: u64) -> u64 {
 unsafe fn msr(register: u32) -> u64 {
     // SAFETY: as the caller says.
     unsafe { write_msr(register, 0xfee0_0000) };
+    0
+}
+
+/// # Safety
+/// As [`perform`].
+unsafe fn apic(register: Register, value: u64) -> u64 {
+    // SAFETY: as the caller says.
+    unsafe { write_msr(register.msr(), value) };
     0
 }
 

@@ -72,6 +72,7 @@ unsafe fn misbehave(number: u64) {
             31 => cpuid(),
             32 => asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "nop", "nop"),
             33 => shadowed_trap(),
+            34 => shadowed_debug_interrupt(),
             _ => {}
         }
     }
@@ -145,6 +146,15 @@ unsafe fn shadowed_trap() {
     // SAFETY: see `misbehave`.
     unsafe {
         asm!("mov ecx, ss", "pushfq", "or qword ptr [rsp], 0x100", "popfq", "mov ss, ecx", "syscall", inlateout("rax") 3_u64 => _, lateout("rcx") _, lateout("r11") _);
+    }
+}
+
+/// INT1 where a single-step trap waits behind a load of SS: the hypervisor gets the debug
+/// exception with the load's shadow still there.
+unsafe fn shadowed_debug_interrupt() {
+    // SAFETY: see `misbehave`.
+    unsafe {
+        asm!("mov ecx, ss", "pushfq", "or qword ptr [rsp], 0x100", "popfq", "mov ss, ecx", ".byte 0xf1", lateout("rcx") _);
     }
 }
 

@@ -40,6 +40,8 @@ pub enum On {
     AmdV,
     /// Those with VT-x.
     VtX,
+    /// Those whose sandboxes do not own their APICs.
+    WithoutX2apic,
 }
 
 impl On {
@@ -49,6 +51,7 @@ impl On {
             Self::Only(one) => one == platform,
             Self::AmdV => !platform.has_vt_x(),
             Self::VtX => platform.has_vt_x(),
+            Self::WithoutX2apic => !platform.has_x2apic(),
         }
     }
 }
@@ -129,6 +132,10 @@ pub fn all(places: Places) -> Vec<Attack> {
     };
     let instruction = |name, line, what| attack(name, line, Stopped(Instruction, 0, what));
     let (read, write) = ("read of guest-physical", "write of guest-physical");
+    // Without an x2APIC its registers are nobody's.
+    let register = |number| Stopped(Msr, number, "to model-specific register");
+    let (entry_of_nobody, pin_of_nobody) = (register(0x82f), register(0x835));
+    let command_of_nobody = Stopped(InterruptCommand, INTERRUPT_COMMAND, "interrupt sent");
     vec![
         page("reading outside its memory", "memory-read", memory, read),
         page("writing outside its memory", "memory-write", memory, write),
@@ -312,6 +319,24 @@ pub fn all(places: Places) -> Vec<Attack> {
             "apic-hypercall",
             Refused(NotPermitted as i64),
         ),
+        attack(
+            "an interrupt command with reserved bits, to itself",
+            "command-reserved",
+            Refused(0),
+        )
+        .except(On::WithoutX2apic, Otherwise::Ends(command_of_nobody)),
+        attack(
+            "a local entry that its APIC may not have, masked",
+            "entry-absent",
+            Refused(0),
+        )
+        .except(On::WithoutX2apic, Otherwise::Ends(entry_of_nobody)),
+        attack(
+            "a masked local entry with reserved bits",
+            "entry-reserved",
+            Refused(0),
+        )
+        .except(On::WithoutX2apic, Otherwise::Ends(pin_of_nobody)),
         attack(
             "ringing a doorbell of others",
             &format!("doorbell {foreign:x}"),
