@@ -1,0 +1,203 @@
+//! The bounds: on responses of servers and threads, and on repairs.
+use std::path::Path;
+
+use tern_config::Description;
+use tern_sched::analysis::CostTable;
+use tern_units::Duration;
+use trace_viewer::check::check;
+
+use crate::descriptions::{MS, head, server, system, thread};
+
+/// Responses of the servers in milliseconds.
+fn responses(text: &str) -> Vec<Option<u64>> {
+    let report = check(&system(text), &CostTable::NONE);
+    let servers = report.sandboxes.iter().flat_map(|sandbox| &sandbox.servers);
+    servers
+        .map(|server| server.response.map(|it| it.as_nanos() / MS))
+        .collect()
+}
+
+#[test]
+fn known_sets_have_their_known_responses() {
+    let set = |servers: &[(u64, u64, u64)]| {
+        let servers = servers
+            .iter()
+            .enumerate()
+            .map(|(index, (budget, period, deadline))| {
+                server(
+                    &index.to_string(),
+                    &format!("{budget}ms"),
+                    &format!("{period}ms"),
+                    &format!("deadline = \"{deadline}ms\"\npriority = {}", index + 1),
+                )
+            });
+        responses(&(head() + &servers.collect::<String>()))
+    };
+    for (servers, expected) in [
+        (
+            vec![(10, 30, 30), (10, 40, 40), (12, 50, 50)],
+            vec![10, 20, 52],
+        ),
+        (vec![(3, 7, 7), (3, 12, 12), (5, 20, 20)], vec![3, 6, 20]),
+        (
+            vec![(5, 20, 20), (10, 40, 40), (40, 80, 80)],
+            vec![5, 15, 80],
+        ),
+        (
+            vec![(1, 4, 3), (1, 5, 4), (2, 6, 5), (1, 11, 10)],
+            vec![1, 2, 4, 10],
+        ),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(Some).collect();
+        assert_eq!(set(&servers), expected, "{servers:?}");
+    }
+    assert_eq!(
+        set(&[(10, 20, 20), (30, 40, 40)]),
+        [Some(10), None],
+        "overload"
+    );
+}
+
+#[test]
+fn a_lone_thread_no_faster_than_its_server_is_in_step_with_it() {
+    let work = thread("t", "wcet = \"3ms\"\nperiod = \"20ms\"\ndeadline = \"6ms\"");
+    let text = head() + &server("a", "2ms", "10ms", "") + &server("b", "4ms", "20ms", &work);
+    let in_step = |text: &str| {
+        let report = check(&system(text), &CostTable::NONE);
+        let thread = &report.sandboxes[0].servers[1].threads[0];
+        (thread.in_step, thread.response.map(|it| it.as_nanos() / MS))
+    };
+    assert_eq!(
+        in_step(&text),
+        (true, Some(5)),
+        "3 ms and one preemption of 2 ms"
+    );
+    // Not where a second thread uses the budget, jobs come faster, or are longer than it.
+    let two = text.clone() + &thread("u", "wcet = \"1us\"\nperiod = \"90ms\"");
+    assert!(!in_step(&two).0);
+    assert!(
+        !in_step(&text.replacen(
+            "\"3ms\"\nperiod = \"20ms\"",
+            "\"3ms\"\nperiod = \"19ms\"",
+            1
+        ))
+        .0
+    );
+    assert!(!in_step(&text.replacen("\"3ms\"", "\"5ms\"", 1)).0);
+}
+
+#[test]
+fn the_costs_of_a_platform_count() {
+    let text = head() + &server("a", "1ms", "10ms", "") + &server("b", "2ms", "20ms", "");
+    let costs = CostTable {
+        context_switch: Duration::from_micros(10),
+        longest_non_preemptible: Duration::from_micros(50),
+        ..CostTable::NONE
+    };
+    let report = check(&system(&text), &costs);
+    let responses: Vec<_> = report.sandboxes[0]
+        .servers
+        .iter()
+        .map(|it| it.response.unwrap().as_nanos() / 1000)
+        .collect();
+    // Two switches an activation; the lowest server is blocked by nobody.
+    assert_eq!(responses, [1000 + 20 + 50, 1000 + 20 + 2000 + 20]);
+}
+
+#[test]
+fn the_systems_that_come_with_tern_are_schedulable() {
+    let systems = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systems");
+    let mut seen = 0;
+    for folder in std::fs::read_dir(systems).unwrap() {
+        let Ok(files) = std::fs::read_dir(folder.unwrap().path()) else {
+            continue;
+        };
+        for file in files.map(|file| file.unwrap().path()) {
+            if file.file_name().is_some_and(|name| name == "system.toml") {
+                let description = Description::read(&file).unwrap_or_else(|it| panic!("{it}"));
+                let report = check(&description.system, &CostTable::NONE);
+                assert!(report.schedulable(), "{report}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn a_replica_set_has_a_bound_on_its_repair() {
+    let system = system(include_str!("../../../config/tests/full.toml"));
+    let costs = |page: u64| CostTable {
+        page_copy: Duration::from_nanos(page),
+        ..CostTable::NONE
+    };
+    let report = check(&system, &costs(0));
+    let bound = report.recovery[0].bound.clone().unwrap();
+    assert_eq!(
+        (report.recovery[0].set.as_str(), report.recovery[0].pages),
+        ("controller", 358)
+    );
+    assert_eq!((bound.rounds, bound.time), (1, Duration::from_millis(50)));
+    // A page that takes longer than the budget that the job leaves can never be copied.
+    let report = check(&system, &costs(60 * MS));
+    assert!(report.recovery[0].bound.is_err());
+    assert!(!report.schedulable());
+    assert!(
+        report.to_string().contains("no bound on repairs"),
+        "{report}"
+    );
+    // Nor can a repair take place where jobs need the whole budget.
+    let mut full = system;
+    let server = &mut full.sandboxes[1].servers[0];
+    server.threads[0].wcet = server.budget;
+    let report = check(&full, &costs(0));
+    assert_eq!(
+        report.recovery[0].bound.as_ref().unwrap_err(),
+        "server \"control\" of sandbox \"beta\" needs its whole budget for its job: give it more"
+    );
+}
+
+/// A voter below a third server sends through the driver at the bottom, so the driver's
+/// I/O server may be raised to just above the voter, and interferes from there on.
+#[test]
+fn an_io_server_interferes_from_the_priority_of_its_requester_on() {
+    let system = |kind: &str| {
+        let driver = format!("kind = \"{kind}\"\npriority = 3\n") + &thread("d", "driver = \"x\"");
+        let voter = "priority = 2\n".to_owned() + &thread("v", "wcet = \"1ms\"\nvoter = \"c\"");
+        let replicas: String = ["r0", "r1", "r2"]
+            .iter()
+            .zip(1..)
+            .map(|(name, core)| {
+                format!("[[sandbox]]\nname = \"{name}\"\ncore = {core}\n")
+                    + &server(
+                        "r",
+                        "2ms",
+                        "100ms",
+                        &thread("r", "wcet = \"1ms\"\nreplica = \"c\""),
+                    )
+            })
+            .collect();
+        let text = "[system]\nname = \"x\"\n[[device]]\nname = \"x\"\nport = 0x2f8\ninterrupt = 3\n\
+            [[sandbox]]\nname = \"s\"\ncore = 0\ndevices = [\"x\"]\n"
+            .to_owned()
+            + &server("top", "1ms", "50ms", "priority = 1")
+            + &server("voter", "2ms", "100ms", &voter)
+            + &server("driver", "5ms", "100ms", &driver)
+            + &replicas
+            + "[[replica_set]]\nname = \"c\"\nprogram = \"c\"\nperiod = \"100ms\"\n\
+               ballot_deadline = \"20ms\"\nverdict_deadline = \"90ms\"\ndevice = \"x\"\n";
+        Description::parse("x.toml", &text)
+            .expect("a sound description")
+            .system
+    };
+    let responses = |kind: &str| {
+        let report = check(&system(kind), &CostTable::NONE);
+        let servers = report.sandboxes[0].servers.iter();
+        servers
+            .map(|it| it.response.map(|it| it.as_nanos() / MS))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(responses("sporadic"), [Some(1), Some(3), Some(8)]);
+    // 1 + 2 + the driver's 5, and the share of 1/20 that it has of the rest: 3.15 ms at most.
+    assert_eq!(responses("io"), [Some(1), Some(8), Some(8)]);
+}
