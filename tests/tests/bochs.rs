@@ -1,6 +1,7 @@
 //! The machines of Bochs, with VT-x and with AMD-V: they start soon, time is the same in
-//! every run, and hypercalls cost what they may.
-use std::time::Duration;
+//! every run, hypercalls cost what they may, and an emulator that ends says why.
+use std::time::{Duration, Instant};
+use tern_config::System;
 use tern_tests::{Built, text};
 use tern_trace::Event;
 use xtask::emulator::Directory;
@@ -67,6 +68,24 @@ fn four_cores_run_the_same_instructions_every_time_under_vt_x() {
 #[test]
 fn four_cores_run_the_same_instructions_every_time_under_amd_v() {
     four_cores_run_the_same_instructions_every_time(Model::Amd, "AMD-V by xAPIC");
+}
+
+#[test]
+fn an_emulator_that_ends_is_noticed_at_once_with_its_last_words() {
+    // Given a program that does not know Bochs's options, and says so,
+    let options = Options {
+        emulator: "mkdir".into(),
+        ..Options::for_system(&System::default(), Vec::new(), Model::Intel)
+    };
+    let begun = Instant::now();
+    let error = Machine::start(&options).unwrap_err().to_string();
+    // then nobody waits for its debugger.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(
+        error.starts_with("the emulator ended with exit status: 1: "),
+        "{error}"
+    );
+    assert!(error.contains("mkdir"), "{error}");
 }
 
 /// From the start of the emulator to the first job of the demo system, on four cores.

@@ -1,16 +1,14 @@
 //! One machine in Bochs: its parts, its start, and that it always ends.
 use super::blocks;
-use super::configuration::{Configuration, Model, TICKS_PER_SECOND};
+use super::configuration::{Model, TICKS_PER_SECOND};
 use super::debugger::{Debugger, Stop};
-use super::image::{self, Parts};
+use super::files::Folder;
 use super::listing::Standing;
+use super::terminal;
 use crate::emulator::{Console, Memory, Registers};
-use crate::error::{Context, Error, Result};
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tern_config::System;
 use tern_units::HostPhysical;
@@ -93,15 +91,16 @@ impl Machine {
     /// # Errors
     /// If the images do not fit, or the emulator cannot be started, with what it said.
     pub fn start(options: &Options) -> Result<Self> {
+        terminal::check(Path::new(terminal::MULTIPLEXER))?;
         let folder = Folder::create()?;
         let image = folder.fill(options)?;
         let mut command = Command::new(&options.emulator);
         command
             .args(["-q", "-f"])
-            .arg(folder.path.join("bochsrc"))
+            .arg(folder.configuration())
             .env("TERM", "xterm") // its screen is drawn on a terminal nobody looks at
             .env("INPUTRC", "/dev/null")
-            .stderr(folder.file("errors")?);
+            .stderr(folder.errors_file()?);
         let (debugger, console) = Debugger::start(command)
             .map_err(|error| Error::failure(format!("{error}{}", folder.errors())))?;
         let memory = blocks::open(
@@ -354,83 +353,5 @@ impl Machine {
             Some(line) => format!("; the last line on its console: {line}"),
             None => "; its console is empty".into(),
         }
-    }
-}
-
-/// The files of one machine.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn create() -> Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tern-bochs-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).context(|| format!("creating {}", path.display()))?;
-        Ok(Self { path })
-    }
-
-    fn file(&self, name: &str) -> Result<File> {
-        File::create(self.path.join(name)).context(|| format!("writing to {}", self.path.display()))
-    }
-
-    /// Writes what the emulator reads, and returns the memory image.
-    fn fill(&self, options: &Options) -> Result<Vec<u8>> {
-        let read = |path: &PathBuf| {
-            std::fs::read(path)
-                .context(|| format!("reading {} (cargo xtask build makes it)", path.display()))
-        };
-        let images = image::build(&Parts {
-            rom: &read(&options.rom)?,
-            hypervisor: &read(&options.hypervisor)?,
-            module: options.module.as_deref(),
-            command_line: &options.command_line,
-            cores: options.cores,
-            memory: options.memory << 20,
-            register: options.firmware_register,
-        })?;
-        let configuration = Configuration {
-            processor: options.processor,
-            cores: options.cores,
-            memory: options.memory,
-            folder: &self.path,
-            image_start: image::IMAGE_START,
-        };
-        for (name, bytes) in [
-            ("memory", &images.memory[..]),
-            ("rom", &images.rom[..]),
-            ("vga-rom", &[0; 512]), // it insists on one
-            ("bochsrc", configuration.text()?.as_bytes()),
-        ] {
-            let written = self.file(name)?.write_all(bytes);
-            written.context(|| format!("writing to {}", self.path.display()))?;
-        }
-        Ok(images.memory)
-    }
-
-    /// What the emulator has logged.
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.path.join("log")).unwrap_or_default()
-    }
-
-    /// What the emulator complained of last, as the end of a sentence.
-    fn errors(&self) -> String {
-        let log = self.log();
-        let said = std::fs::read_to_string(self.path.join("errors")).unwrap_or_default();
-        let complaint = |line: &&str| line.contains(">>PANIC<<") || line.contains("p[");
-        let mut lines = log.lines().chain(said.lines());
-        lines
-            .rfind(complaint)
-            .map_or(String::new(), |line| format!(": {line}"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Nothing more can be done about files that cannot be removed.
-        let _ = std::fs::remove_dir_all(&self.path);
     }
 }

@@ -4,9 +4,11 @@ pub mod acpi;
 pub mod blocks;
 pub mod configuration;
 mod debugger;
+mod files;
 pub mod image;
 pub mod listing;
 pub mod machine;
+mod terminal;
 
 pub use configuration::Model;
 pub use debugger::Stop;
