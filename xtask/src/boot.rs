@@ -4,9 +4,9 @@
 use crate::emulator::bochs::configuration::TICKS_PER_SECOND;
 use crate::emulator::bochs::{Machine, Model, Options, Stop};
 use crate::emulator::{Directory, ExitCounts};
-use crate::error::{Context, Error, Result};
-use crate::{build, image, record, run, setup, workspace};
-use std::path::{Path, PathBuf};
+use crate::error::{Error, Result};
+use crate::{build, image, interrupt, record, run, setup};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tern_abi::directory::ExitReason;
@@ -15,11 +15,12 @@ use tern_trace::Trace;
 
 /// The options, for `cargo xtask help`.
 pub const HELP: &str = "\
-  boot SYSTEM.toml [OPTION...]  run a system in Bochs, alone and in exact time
-    --machine NAME              bochs-intel (VT-x, the default) or bochs-amd (AMD-V)
-    --for DURATION              of the machine's time, from its start; default 2s
-    --trace FILE                where the trace goes
-    --force                     boot it even if the analysis finds it not schedulable
+boot SYSTEM.toml [OPTIONS]    run a system in Bochs, alone and in exact time
+      --machine NAME            bochs-intel (VT-x, the default) or bochs-amd (AMD-V)
+      --for DURATION            of the machine's time, from its start: 500ms, 2s (the
+                                default), at most 42s
+      --trace FILE              where to write the trace (target/run/NAME-MACHINE.trace)
+      --force                   boot it even if the analysis finds it not schedulable
 ";
 
 /// How much slower than its own time a machine may run on a busy host.
@@ -57,35 +58,41 @@ impl BootOptions {
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
-            if !word.starts_with("--") && options.system.as_os_str().is_empty() {
-                options.system = word.into();
-                continue;
-            }
-            if word == "--force" {
-                options.force = true;
-                continue;
-            }
-            let value = words
-                .next()
-                .ok_or_else(|| Error::usage(format!("{word} is unknown or lacks its value")))?;
+            let mut value = || {
+                words
+                    .next()
+                    .map(String::as_str)
+                    .ok_or_else(|| Error::usage(format!("{word} takes a value")))
+            };
             match word.as_str() {
-                "--machine" => {
-                    options.model = Model::named(value).ok_or_else(|| {
-                        Error::usage(format!(
-                            "no machine is named '{value}'; there are bochs-intel, bochs-amd"
-                        ))
-                    })?;
+                "--machine" => options.model = model(value()?)?,
+                "--for" => options.time = duration(value()?)?,
+                "--trace" => options.trace = Some(value()?.into()),
+                "--force" => options.force = true,
+                flag if flag.starts_with('-') => {
+                    return Err(Error::usage(format!("boot has no option '{flag}'\n{HELP}")));
                 }
-                "--for" => options.time = duration(value)?,
-                "--trace" => options.trace = Some(value.into()),
-                _ => return Err(Error::usage(format!("unknown option '{word}'\n{HELP}"))),
+                file if options.system.as_os_str().is_empty() => options.system = file.into(),
+                file => {
+                    return Err(Error::usage(format!(
+                        "boot takes one system, not also '{file}'"
+                    )));
+                }
             }
         }
         if options.system.as_os_str().is_empty() {
-            return Err(Error::usage(format!("no system\n{HELP}")));
+            return Err(Error::usage(format!("boot takes a system\n{HELP}")));
         }
         Ok(options)
     }
+}
+
+fn model(name: &str) -> Result<Model> {
+    Model::named(name).ok_or_else(|| {
+        Error::usage(format!(
+            "no machine is named '{name}'; there are bochs-intel, bochs-amd (in QEMU: cargo xtask run)"
+        ))
+    })
 }
 
 /// A time on a command line.
@@ -150,6 +157,7 @@ pub fn boot(
             break stop;
         }
         machine.check()?;
+        interrupt::check()?;
         std::thread::sleep(Duration::from_millis(10));
     };
     let console = machine.console.lines().to_vec();
@@ -183,7 +191,13 @@ pub fn boot(
 /// If the system cannot be built or booted.
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let options = BootOptions::parse(arguments)?;
+    interrupt::catch()?;
     let system = image::admit(&options.system, options.force)?;
+    let file = match options.trace {
+        Some(file) => file,
+        None => trace_file(&system, options.model)?,
+    };
+    record::expect_writable(&file)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
     let module = image::assemble(&system)?;
@@ -197,10 +211,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         let counts: Vec<_> = counts.collect();
         println!("exits of {}: {}", sandbox.name, counts.join(", "));
     }
-    let file = options
-        .trace
-        .unwrap_or_else(|| trace_file(&system, options.model));
-    save(&booted.trace, &file)?;
+    record::save(&booted.trace, &file)?;
     println!(
         "stopped at tick {} after {:.1} s; trace: {}",
         booted.stop.ticks,
@@ -210,17 +221,13 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn trace_file(system: &System, model: Model) -> PathBuf {
-    let name = format!("{}-{}.trace", system.name, model.name());
-    workspace::target().join("run").join(name)
-}
-
-fn save(trace: &Trace, file: &Path) -> Result<()> {
-    let doing = || format!("writing {}", file.display());
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).context(doing)?;
-    }
-    trace.save(file).context(doing)
+fn trace_file(system: &System, model: Model) -> Result<PathBuf> {
+    let machine = match model {
+        Model::Intel => "bochs-intel",
+        Model::Amd => "bochs-amd",
+    };
+    let name = format!("{}-{machine}.trace", system.name);
+    record::folder().map(|folder| folder.join(name))
 }
 
 #[cfg(test)]
@@ -252,6 +259,7 @@ mod tests {
             "a.toml --for 0s",
             "a.toml --machine pc",
             "a.toml --loud 1",
+            "a.toml b.toml",
         ] {
             assert_eq!(parse(line).unwrap_err().code(), 64, "{line}");
         }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// The options, for `cargo xtask help`.
 pub const HELP: &str = "\
-  calibrate [--machine NAME]    measure the costs of bochs-intel (the default) or
+calibrate [--machine NAME]    measure the costs of bochs-intel (the default) or
                                 bochs-amd, and write platforms/NAME.toml
 ";
 

@@ -1,21 +1,50 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, calibrate, image, iso, run, setup, test, timing};
+use crate::{boot, build, calibrate, image, iso, record, run, setup, test, timing};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use tern_config::System;
 
-const USAGE: &str = "\
-cargo xtask COMMAND
-
-  setup [10]                    install what is missing on this machine; 10 for QEMU 10
-  build [PACKAGE...]            build hypervisor, kernel and programs
-  check                         formatting and lints
-  test                          every test, on the host and in emulators
-  image SYSTEM.toml -o FILE     build, and write the system's boot module
-  iso SYSTEM.toml -o FILE       build, and write a disc that boots the system on a PC
+/// The commands, with what the help says of each.
+const COMMANDS: [(&str, &str); 10] = [
+    (
+        "setup",
+        "setup                         install what is missing of what tests need: QEMU, QEMU 10,
+                                Bochs, GRUB, UEFI firmware
+",
+    ),
+    (
+        "build",
+        "build [PACKAGE...]            build hypervisor, kernel and programs\n",
+    ),
+    (
+        "check",
+        "check                         formatting and lints\n",
+    ),
+    (
+        "test",
+        "test [NAME...]                every test, on the host and in emulators; with names
+                                those whose names contain one
+",
+    ),
+    (
+        "image",
+        "image SYSTEM.toml -o FILE     build, and write the system's boot module
       --force                   even if the analysis finds the system not schedulable
-";
+",
+    ),
+    (
+        "iso",
+        "iso SYSTEM.toml -o FILE       build, and write a disc that boots the system on a PC
+      --force                   even if the analysis finds the system not schedulable
+",
+    ),
+    ("run", run::HELP),
+    ("boot", boot::HELP),
+    ("timing", timing::HELP),
+    ("calibrate", calibrate::HELP),
+];
 
 /// Executes a command line, without the program's own name.
 ///
@@ -23,42 +52,69 @@ cargo xtask COMMAND
 /// With the exit code that fits: see [`Error::code`].
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let Some((command, rest)) = arguments.split_first() else {
-        return Err(Error::usage(format!("no command\n{USAGE}")));
+        return Err(Error::usage(format!("no command: {}", names())));
     };
+    if ["help", "--help", "-h"].contains(&command.as_str()) {
+        return help(rest.first().map(String::as_str));
+    }
     if rest.iter().any(|word| word == "--help" || word == "-h") {
-        print_help();
-        return Ok(ExitCode::SUCCESS);
+        return help(Some(command));
     }
     match command.as_str() {
-        "setup" => {
-            println!(
-                "{}",
-                setup::emulator(rest.first().map(String::as_str))?.display()
-            );
-            Ok(ExitCode::SUCCESS)
-        }
+        "setup" => nothing_more(command, rest).and_then(|()| setup::ensure_everything()),
         "image" => write_output(command, rest, image::write),
         "iso" => write_output(command, rest, iso::write),
-        "build" => build::build(rest, false).map(|()| ExitCode::SUCCESS),
-        "check" => test::check().map(|()| ExitCode::SUCCESS),
-        "test" => test::test(rest).map(|()| ExitCode::SUCCESS),
-        "run" => run_system(rest),
-        "boot" => boot::execute(rest),
-        "timing" => timing::execute(rest),
-        "calibrate" => calibrate::execute(rest),
-        "help" | "--help" | "-h" => {
-            print_help();
-            Ok(ExitCode::SUCCESS)
-        }
-        _ => Err(Error::usage(format!(
-            "unknown command '{command}'\n{USAGE}"
+        "build" => build::build(rest, false),
+        "check" => nothing_more(command, rest).and_then(|()| test::check()),
+        "test" => test::test(rest),
+        "run" => return run_system(rest),
+        "boot" => return boot::execute(rest),
+        "timing" => return timing::execute(rest),
+        "calibrate" => return calibrate::execute(rest),
+        _ => Err(unknown(command)),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+fn names() -> String {
+    let names = COMMANDS.map(|(name, _)| name).join(", ");
+    format!("there are {names}; `cargo xtask help` tells what they do")
+}
+
+fn unknown(command: &str) -> Error {
+    Error::usage(format!("no command is named '{command}': {}", names()))
+}
+
+fn nothing_more(command: &str, rest: &[String]) -> Result<()> {
+    match rest {
+        [] => Ok(()),
+        [word, ..] => Err(Error::usage(format!(
+            "{command} takes nothing more, not '{word}'"
         ))),
     }
 }
 
-fn print_help() {
-    print!("{USAGE}{}{}", run::HELP, boot::HELP);
-    print!("{}{}", timing::HELP, calibrate::HELP);
+/// Prints what there is to say of one command, or of all.
+fn help(command: Option<&str>) -> Result<ExitCode> {
+    let mut text = String::new();
+    for (_, help) in COMMANDS
+        .iter()
+        .filter(|(name, _)| command.is_none_or(|command| command == *name))
+    {
+        text += &format!("  {help}");
+    }
+    match (command, text.is_empty()) {
+        (Some(command), true) => return Err(unknown(command)),
+        (Some(_), false) => {}
+        (None, _) => text.insert_str(
+            0,
+            "cargo xtask COMMAND; with --help after it, of that command alone\n\n",
+        ),
+    }
+    text += "\nends with 0 if all is well, 1 if not, 64 for wrong usage, 65 for wrong input\n";
+    // Whoever closes the pipe has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds the system that `arguments` name, and has `write` write what `command` makes of
@@ -67,7 +123,7 @@ fn write_output(
     command: &str,
     arguments: &[String],
     write: impl FnOnce(&System, &Path) -> Result<()>,
-) -> Result<ExitCode> {
+) -> Result<()> {
     let force = arguments.iter().any(|word| word == "--force");
     let words: Vec<_> = arguments.iter().filter(|word| *word != "--force").collect();
     let [system, flag, output] = words[..] else {
@@ -81,9 +137,9 @@ fn write_output(
         )));
     }
     let system = image::admit(Path::new(system), force)?;
+    record::expect_writable(Path::new(output))?;
     build::build_for(&system)?;
-    write(&system, Path::new(output))?;
-    Ok(ExitCode::SUCCESS)
+    write(&system, Path::new(output))
 }
 
 fn run_system(arguments: &[String]) -> Result<ExitCode> {
@@ -91,7 +147,7 @@ fn run_system(arguments: &[String]) -> Result<ExitCode> {
     let outcome = run::run(&options)?;
     println!("\n{}", outcome.verdict);
     println!(
-        "trace: {} (read it with: cargo run --bin tern summary FILE)",
+        "trace: {0} (read it with: cargo run --release --bin tern -- summary {0})",
         run::shown(&outcome.trace_file)
     );
     if outcome.verdict.passed() {
@@ -100,5 +156,38 @@ fn run_system(arguments: &[String]) -> Result<ExitCode> {
     } else {
         println!("FAILED; the same again with: --seed {}", options.seed);
         Ok(ExitCode::FAILURE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(line: &str) -> u8 {
+        let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+        execute(&words).map_or_else(|error| error.code(), |_| 0)
+    }
+
+    #[test]
+    fn every_command_has_help_that_begins_with_its_name() {
+        for (name, help) in COMMANDS {
+            assert!(help.starts_with(name) && help.ends_with('\n'), "{name}");
+            assert_eq!(code(&format!("{name} --help")), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_or_has_too_many_words_is_wrong_usage() {
+        for line in [
+            "",
+            "frob",
+            "frob --help",
+            "help frob",
+            "setup 11",
+            "check all",
+            "image",
+        ] {
+            assert_eq!(code(line), 64, "{line}");
+        }
     }
 }

@@ -86,8 +86,13 @@ pub fn write(system: &System, output: &Path) -> Result<()> {
     // Complete at once under its name: another run may be reading the last one.
     let mut unfinished = output.as_os_str().to_owned();
     unfinished.push(format!(".{}", std::process::id()));
-    std::fs::write(&unfinished, bytes).context(doing)?;
-    std::fs::rename(&unfinished, output).context(doing)
+    let written =
+        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, output));
+    if written.is_err() {
+        // There may be no file, or nothing more to be done about it.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written.context(doing)
 }
 
 #[cfg(test)]

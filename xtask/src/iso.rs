@@ -1,10 +1,10 @@
 //! A bootable disc of a system, for PCs and for emulators with firmware: GRUB, the
 //! hypervisor and the boot module.
 use crate::build;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::{image, setup, workspace};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use tern_config::System;
 
 /// What GRUB does: no menu, no wait.
@@ -30,9 +30,19 @@ pub fn write(system: &System, output: &Path) -> Result<()> {
     let boot = folder.join("boot/grub");
     std::fs::create_dir_all(&boot).context(|| format!("creating {}", boot.display()))?;
     let result = fill(&folder, system).and_then(|()| {
-        let mut command = Command::new(tool);
-        command.arg("-o").arg(output).arg(&folder);
-        build::run(command.stdout(Stdio::null()).stderr(Stdio::null()))
+        let made = Command::new(&tool)
+            .arg("-o")
+            .arg(output)
+            .arg(&folder)
+            .output()
+            .context(|| format!("starting {}", tool.display()))?;
+        if made.status.success() {
+            return Ok(());
+        }
+        // It tells much, also when all is well.
+        let said = String::from_utf8_lossy(&made.stderr);
+        let (tool, status) = (tool.display(), made.status);
+        Err(Error::failure(format!("{tool}: {status}\n{}", said.trim())))
     });
     // What is left behind is in the build's own folder.
     let _ = std::fs::remove_dir_all(&folder);

@@ -10,6 +10,7 @@ pub mod emulator;
 pub mod error;
 pub mod fault;
 pub mod image;
+pub mod interrupt;
 pub mod iso;
 pub mod plant;
 pub mod qemu10;

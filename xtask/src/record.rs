@@ -1,6 +1,9 @@
 //! The trace of a run, taken out of the machine's memory.
 use crate::emulator::{Directory, Memory};
 use crate::error::{Context, Error, Result};
+use crate::workspace;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use tern_abi::directory::{DirectoryEntry, ExitReason};
 use tern_config::System;
 use tern_trace::{Core, Note, Trace};
@@ -49,10 +52,63 @@ pub fn trace(
     })
 }
 
+/// Where the traces of runs go that nobody has named: a folder that is made if it is missing.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn folder() -> Result<PathBuf> {
+    let folder = workspace::target().join("run");
+    std::fs::create_dir_all(&folder).context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Makes sure, before the work for it is done, that a file can be written.
+///
+/// # Errors
+/// If it cannot.
+pub fn expect_writable(file: &Path) -> Result<()> {
+    let doing = || format!("writing {}", file.display());
+    let is_new = !file.exists();
+    File::options()
+        .append(true)
+        .create(true)
+        .open(file)
+        .context(doing)?;
+    if is_new {
+        std::fs::remove_file(file).context(doing)?;
+    }
+    Ok(())
+}
+
+/// Writes a trace file.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn save(trace: &Trace, file: &Path) -> Result<()> {
+    let saved = trace.save(file);
+    saved.context(|| format!("writing {}", file.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use tern_trace::Ring;
+
+    #[test]
+    fn a_file_is_found_to_be_writable_and_left_as_it_was() {
+        let folder = std::env::temp_dir().join(format!("tern-record-{}", std::process::id()));
+        let file = folder.join("run.trace");
+        assert!(expect_writable(&file).is_err(), "no folder");
+        std::fs::create_dir(&folder).unwrap();
+        expect_writable(&file).unwrap();
+        assert!(!file.exists());
+        std::fs::write(&file, "old").unwrap();
+        expect_writable(&file).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        let error = expect_writable(&file.join("below-a-file")).unwrap_err();
+        assert!(error.to_string().contains("below-a-file"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_ring_has_room_for_all_the_records_that_its_description_pays_for() {

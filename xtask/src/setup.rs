@@ -115,6 +115,32 @@ pub fn ensure_bochs() -> Result<PathBuf> {
     ensure(bochs::EMULATOR, |manager| manager.bochs)
 }
 
+/// Installs all that is missing of what the tests need, and prints where each is.
+///
+/// # Errors
+/// The first of what cannot be installed; the rest is tried all the same.
+pub fn ensure_everything() -> Result<()> {
+    type Ensure = fn() -> Result<PathBuf>;
+    let all: [(&str, Ensure); 5] = [
+        ("QEMU", ensure_emulator),
+        ("QEMU 10", qemu10::ensure),
+        ("Bochs", ensure_bochs),
+        ("GRUB", ensure_disc_tools),
+        ("UEFI firmware", ensure_uefi),
+    ];
+    let mut result = Ok(());
+    for (what, ensure) in all {
+        match ensure() {
+            Ok(place) => println!("{what:14} {}", place.display()),
+            Err(error) => {
+                println!("{what:14} {error}");
+                result = result.and(Err(error));
+            }
+        }
+    }
+    result
+}
+
 /// Installs the emulator's UEFI firmware if it is missing, and returns its file.
 ///
 /// # Errors

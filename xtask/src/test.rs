@@ -1,7 +1,7 @@
 //! What `cargo xtask check` and `cargo xtask test` execute, in order, with progress.
 use crate::build::{self, freestanding_cargo, run};
 use crate::error::Result;
-use crate::{qemu10, setup, workspace};
+use crate::{setup, workspace};
 use std::process::Command;
 use std::time::Instant;
 
@@ -34,11 +34,7 @@ pub fn check() -> Result<()> {
 /// If a test fails (cargo has then said which).
 pub fn test(arguments: &[String]) -> Result<()> {
     println!("\n== set-up");
-    println!("{}", setup::ensure_emulator()?.display());
-    println!("{}", qemu10::ensure()?.display());
-    println!("{}", setup::ensure_bochs()?.display());
-    println!("{}", setup::ensure_disc_tools()?.display());
-    println!("{}", setup::ensure_uefi()?.display());
+    setup::ensure_everything()?;
     let mut host = workspace::cargo();
     host.args(["test", "--release"]);
     for package in workspace::default_members()? {

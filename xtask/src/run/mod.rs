@@ -13,14 +13,12 @@ pub use verdict::{Line, Verdict};
 
 use crate::emulator::bochs::Model;
 use crate::emulator::{self, Options, bochs};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::plant::{Tap, link};
-use crate::{build, image, setup, workspace};
+use crate::{build, image, interrupt, record, setup, workspace};
 use machine::{InBochs, InQemu, Watched};
 use session::{Plant, Session};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tern_config::{DeviceChannels, Runs, System};
 use tern_pendulum::Pendulum;
@@ -55,11 +53,7 @@ pub struct Outcome {
 /// # Errors
 /// If it cannot be built or booted, or its run is cut off.
 pub fn run(options: &RunOptions) -> Result<Outcome> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))
-            .context(|| "catching signals".into())?;
-    }
+    interrupt::catch()?;
     let file = description_file(options);
     let mut system = image::admit(&file, options.force)?;
     if options.unprotected {
@@ -74,10 +68,14 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     if options.bochs.is_some() && simulated.is_none() {
         return Err(plant_is_outside(&file, &system, set));
     }
+    let folder = record::folder()?;
+    let trace_file = options
+        .trace
+        .clone()
+        .unwrap_or_else(|| folder.join(format!("{}.trace", system.name)));
+    record::expect_writable(&trace_file)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
-    let folder = workspace::target().join("run");
-    std::fs::create_dir_all(&folder).context(|| format!("creating {}", folder.display()))?;
     let told = format!(
         "seed {}, {} epochs, fault {}",
         options.seed, options.epochs, options.fault.target
@@ -104,19 +102,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
         }
         (None, None) => return Err(Error::failure("no line to the plant")),
     };
-    let mut session = Session::new(
-        machine,
-        directory,
-        plant,
-        &system,
-        set,
-        options,
-        &interrupted,
-    );
-    let trace_file = options
-        .trace
-        .clone()
-        .unwrap_or_else(|| folder.join(format!("{}.trace", system.name)));
+    let mut session = Session::new(machine, directory, plant, &system, set, options);
     let watched = session.watch();
     session.view.erase();
     if let Err(error) = watched {
@@ -128,9 +114,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
         return Err(error);
     }
     let (verdict, trace) = session.finish()?;
-    trace
-        .save(&trace_file)
-        .context(|| format!("writing {}", trace_file.display()))?;
+    record::save(&trace, &trace_file).map_err(|error| error.with(&format!("\n{verdict}")))?;
     Ok(Outcome {
         verdict,
         trace,

@@ -58,7 +58,7 @@ impl Default for RunOptions {
 
 /// The options, for the help text.
 pub const HELP: &str = "\
-  run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
+run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
       --machine NAME            qemu (the default), bochs-intel (VT-x) or bochs-amd (AMD-V):
                                 in Bochs the plant is in a sandbox, and a run with the
                                 same seed is the same to the last instruction
@@ -73,6 +73,8 @@ pub const HELP: &str = "\
       --trace FILE              where to write the trace (target/run/NAME.trace)
       --force                   boot it even if the analysis finds it not schedulable
       --verbose                 print the machine's console
+      ends with 0 if the verdict is that all is well, with 1 if not, or if the system is
+      not schedulable or cannot be run to its end
 ";
 
 impl RunOptions {

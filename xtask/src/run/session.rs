@@ -6,9 +6,8 @@ use crate::emulator::{Directory, ExitCounts, Memory, directory};
 use crate::error::{Error, Result};
 use crate::fault::{Aim, Injected, ReplicaPages, Target};
 use crate::plant::{Exchange, Tap};
-use crate::record;
+use crate::{interrupt, record};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 use tern_abi::plant::Outcome;
@@ -61,7 +60,6 @@ pub(super) struct Session<'a> {
     system: &'a System,
     set: usize,
     options: &'a RunOptions,
-    interrupted: &'a AtomicBool,
     pub(super) view: View,
     plant: Plant,
     incoming: VecDeque<Exchange>,
@@ -80,7 +78,6 @@ impl<'a> Session<'a> {
         system: &'a System,
         set: usize,
         options: &'a RunOptions,
-        interrupted: &'a AtomicBool,
     ) -> Self {
         let names = system.replica_sets[set]
             .replicas
@@ -93,7 +90,6 @@ impl<'a> Session<'a> {
             system,
             set,
             options,
-            interrupted,
             view: View::new(options.epochs, names),
             plant,
             incoming: VecDeque::new(),
@@ -171,9 +167,7 @@ impl<'a> Session<'a> {
 
     fn next_exchange(&mut self) -> Result<Exchange> {
         loop {
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Err(Error::failure("interrupted"));
-            }
+            interrupt::check()?;
             self.print_console();
             self.look()?;
             if let Some(exchange) = self.incoming.pop_front() {
@@ -214,7 +208,7 @@ impl<'a> Session<'a> {
     pub(super) fn explained(&mut self, error: Error) -> Error {
         let lines = self.machine.console().lines();
         let last = &lines[lines.len().saturating_sub(12)..];
-        if last.is_empty() || self.interrupted.load(Ordering::Relaxed) {
+        if last.is_empty() || interrupt::asked() {
             return error;
         }
         error.with(&format!(
@@ -320,6 +314,7 @@ pub(super) fn boot(machine: &mut dyn Watched) -> Result<Directory> {
         if let Some(address) = told {
             return Directory::read(machine.memory(), address?);
         }
+        interrupt::check()?;
         machine.pass(LOOK)?;
     }
 }
