@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::{Mutex, Once};
 use tern_machine::apic::{self, LocalApic, Register};
-use tern_machine::cpu::{halt_forever, timestamp};
+use tern_machine::cpu::{enable_machine_checks, halt_forever, timestamp};
 use tern_machine::port;
 use tern_units::{Duration, HostPhysical, PAGE_SIZE, TscFrequency};
 
@@ -211,9 +211,10 @@ impl Core {
             // SAFETY: this core's own tables, loaded once.
             unsafe { tables.load() };
         }
-        // SAFETY: the vendor's extension was found at boot; the page is this core's.
-        // The APIC is the hypervisor's until the sandbox starts.
+        // SAFETY: the core's tables are loaded. The vendor's extension was found at boot; the
+        // page is this core's. The APIC is the hypervisor's until the sandbox starts.
         unsafe {
+            enable_machine_checks();
             self.vendor.enable(self.save_area);
             let local = LocalApic::enable(0);
             for entry in [

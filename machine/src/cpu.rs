@@ -72,6 +72,26 @@ pub unsafe fn write_msr(register: u32, value: u64) {
     }
 }
 
+/// Lets machine checks raise their exception: without CR4.MCE they shut the processor down
+/// (Intel SDM vol. 3 §2.5, AMD APM vol. 2 §9.3.1).
+///
+/// # Safety
+/// This core's interrupt table has a gate for vector 18.
+pub unsafe fn enable_machine_checks() {
+    const MACHINE_CHECK_ENABLE: u64 = 1 << 6;
+    // SAFETY: every processor with long mode has the bit; the caller vouches for the gate.
+    unsafe {
+        asm!(
+            "mov {cr4}, cr4",
+            "or {cr4}, {bit}",
+            "mov cr4, {cr4}",
+            cr4 = out(reg) _,
+            bit = const MACHINE_CHECK_ENABLE,
+            options(nomem, nostack)
+        );
+    }
+}
+
 /// Waits for an interrupt; returns at once if one is pending and allowed.
 #[inline]
 pub fn halt() {

@@ -165,7 +165,8 @@ pub fn boot(
     let address = address.ok_or_else(|| {
         let last = console.last().map_or("nothing", String::as_str);
         Error::failure(format!(
-            "the machine stopped at tick {} before its sandboxes ran; it said last: {last}",
+            "the machine stopped at tick {} before its sandboxes ran: give it longer by --for, \
+             unless it says why; it said last: {last}",
             stop.ticks
         ))
     })?;

@@ -10,19 +10,8 @@ use super::quantity::show_size;
 use super::read::{WINDOW, show};
 use super::reader::Reader;
 use crate::layout::{LARGE_PAGE, Machine};
+use crate::ports::kept_ports;
 use crate::system::{Device, Runs, Sandbox, System, ThreadRef, Voting};
-
-/// I/O ports that no sandbox may have, with what they belong to.
-const RESERVED_PORTS: [(u16, u16, &str); 8] = [
-    (0x20, 2, "the interrupt controller"),
-    (0xa0, 2, "the interrupt controller"),
-    (0x40, 4, "the interval timer"),
-    (0x70, 2, "the machine's clock"),
-    (0xcf8, 8, "the PCI configuration"),
-    (0xe9, 1, "the hypervisor's console"),
-    (0xf4, 4, "the emulator's exit"),
-    (0x3f8, 8, "the hypervisor's console"),
-];
 
 pub(super) fn sandbox_place(sandbox: usize) -> Place {
     Place::root().item("sandbox", sandbox)
@@ -200,8 +189,8 @@ fn devices(reader: &mut Reader, system: &System) {
     let ports = |device: &Device| (device.port, device.port_count);
     for (index, device) in system.devices.iter().enumerate() {
         let place = Place::root().item("device", index);
-        let (has_port, has_interrupt) =
-            (reader.has(&place, "port"), reader.has(&place, "interrupt"));
+        let has_port = reader.has_sound(&place, "port");
+        let has_interrupt = reader.has_sound(&place, "interrupt");
         for other in &system.devices[..index] {
             if has_port && overlap(ports(device), ports(other)) {
                 let reason = format!(
@@ -218,11 +207,9 @@ fn devices(reader: &mut Reader, system: &System) {
                 reader.problem(&place, "interrupt", reason);
             }
         }
-        for (port, count, owner) in RESERVED_PORTS {
-            if has_port && overlap(ports(device), (port, count)) {
-                let reason = format!("ports {} overlap those of {owner}", span(device));
-                reader.problem(&place, "port", reason);
-            }
+        if let Some(owner) = kept_ports(device).filter(|_| has_port) {
+            let reason = format!("ports {} overlap those of {owner}", span(device));
+            reader.problem(&place, "port", reason);
         }
     }
     for (index, sandbox) in system.sandboxes.iter().enumerate() {

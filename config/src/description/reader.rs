@@ -67,6 +67,16 @@ impl<'t> Reader {
         self.places.has(place, key)
     }
 
+    /// Whether a key of a table is written, and nothing was wrong with it so far.
+    pub(super) fn has_sound(&self, place: &Place, key: &str) -> bool {
+        let it = self.places.problem(place, key, String::new());
+        let wrong = self
+            .problems
+            .iter()
+            .any(|problem| (problem.line, &problem.key) == (it.line, &it.key));
+        self.has(place, key) && !wrong
+    }
+
     /// The keys of a table that begins at byte `at`. It is called `label` in messages
     /// until it turns out to have a name.
     pub(super) fn keys(

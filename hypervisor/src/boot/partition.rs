@@ -15,7 +15,7 @@ use core::fmt;
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
-use tern_config::{Device, Image, System, channel_address};
+use tern_config::{Image, System, channel_address, kept_ports};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
 
@@ -65,6 +65,8 @@ pub enum PartitionError {
     Ports {
         /// The device.
         device: String,
+        /// What the ports belong to.
+        owner: &'static str,
     },
 }
 
@@ -96,10 +98,9 @@ impl fmt::Display for PartitionError {
                     "sandbox \"{sandbox}\": its core has another sandbox: give it its own"
                 )
             }
-            Self::Ports { device } => write!(
+            Self::Ports { device, owner } => write!(
                 out,
-                "device \"{device}\": its ports reach the console, the interrupt controllers or \
-                 the bus configuration, which the hypervisor keeps: choose another device"
+                "device \"{device}\": its ports overlap those of {owner}: choose another device"
             ),
             Self::Channels => {
                 out.write_str("the channels do not fit the address space: make them smaller")
@@ -157,9 +158,10 @@ pub fn plan(
             if device.channels.is_some() {
                 continue;
             }
-            if reaches_kept_ports(device) {
+            if let Some(owner) = kept_ports(device) {
                 return Err(PartitionError::Ports {
                     device: device.name.clone(),
+                    owner,
                 });
             }
             reach.ports.push((device.port, device.port_count));
@@ -198,25 +200,6 @@ pub fn plan(
     }
     let channels = map_channels(system, &mut partitions, frames)?;
     Ok((partitions, channels))
-}
-
-/// Ports with which a sandbox could reach what is not its own: legacy interrupt
-/// controllers, fast reset, the debug console, COM1, PCI configuration and reset.
-const KEPT_PORTS: [core::ops::RangeInclusive<u16>; 7] = [
-    0x00..=0x0f, // DMA: memory of others
-    0x20..=0x21,
-    0x80..=0x92,
-    0xa0..=0xa1,
-    0xe9..=0xe9,
-    0x3f8..=0x3ff,
-    0xcf8..=0xcff,
-];
-
-fn reaches_kept_ports(device: &Device) -> bool {
-    let last = u32::from(device.port) + u32::from(device.port_count.max(1)) - 1;
-    KEPT_PORTS.iter().any(|kept| {
-        u32::from(device.port) <= u32::from(*kept.end()) && u32::from(*kept.start()) <= last
-    })
 }
 
 /// Gives each channel memory, seen by its writer read-write and by its readers
@@ -435,35 +418,4 @@ fn doorbells(system: &System, sandbox: u32, facts: &Facts) -> Vec<Doorbell> {
             })
         });
     bells.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn devices_do_not_reach_the_ports_that_the_hypervisor_keeps() {
-        for (port, port_count, reaches) in [
-            (0x2f8, 8, false),
-            (0x3f0, 8, false),
-            (0x3f0, 9, true),
-            (0x3ff, 1, true),
-            (0x400, 1, false),
-            (0xcf0, 16, true),
-            (0x18, 9, true),
-            (0xffff, 0xffff, false),
-            (0x10, 0xffff, true),
-        ] {
-            let device = Device {
-                port,
-                port_count,
-                ..Device::default()
-            };
-            assert_eq!(
-                reaches_kept_ports(&device),
-                reaches,
-                "{port_count} ports from {port:#x}"
-            );
-        }
-    }
 }

@@ -226,7 +226,8 @@ fn watched_set(system: &System) -> Result<usize> {
         .position(|set| set.device.is_some())
         .ok_or_else(|| {
             Error::input(format!(
-                "{} has no replica set with a device: there is nothing to watch",
+                "{} has no replica set with a device: there is nothing to watch (cargo xtask boot \
+                 boots any system, in Bochs)",
                 system.name
             ))
         })
