@@ -166,11 +166,18 @@ impl<'a> Level<'a> {
         match self.window_above {
             // Nothing runs here before the window above is over.
             Some((end, at_least)) if self.blocking >= at_least => end.saturating_add(work),
-            // The interference is at least linear.
+            // The interference is at least linear, and each server's whole capacity: an I/O
+            // server of which something is left by then has left nothing for the work.
             _ => {
-                let alone = u128::from(self.blocking.saturating_add(work)) << 64;
-                let linear = alone / (1_u128 << 64).saturating_sub(self.above).max(1);
-                u64::try_from(linear).unwrap_or(u64::MAX)
+                let alone = self.blocking.saturating_add(work);
+                let linear =
+                    (u128::from(alone) << 64) / (1_u128 << 64).saturating_sub(self.above).max(1);
+                let once = match work {
+                    0 => 0,
+                    _ => interferers(self.servers, self.index)
+                        .fold(alone, |sum, server| sum.saturating_add(self.cost(server))),
+                };
+                u64::try_from(linear).unwrap_or(u64::MAX).max(once)
             }
         }
     }

@@ -57,6 +57,24 @@ fn davis_burns_counts_gaps_in_full_periods_and_interference_in_the_last() {
     );
 }
 
+/// Below the I/O server (1, 5), server (4, 50) with a thread (3, 50): absence 46. The first
+/// job: w = 3 + 1 + (w − 1)/5 = 4.75. It is late, so a second one counts: 6 of work, of which
+/// 2 are in the second period, w = 50 + 3.5 and 49.5 after its arrival. In ns, as a search
+/// that goes up by the I/O server's first million of ns one by one does not end.
+#[test]
+fn davis_burns_is_found_below_an_io_server_in_nanoseconds() {
+    const MS: u64 = 1_000_000;
+    let servers = [
+        ServerModel::io(span(MS), span(5 * MS)),
+        sporadic(4 * MS, 50 * MS),
+    ];
+    let threads = [ThreadModel::periodic(span(3 * MS), span(50 * MS))];
+    assert_eq!(
+        thread_table(&servers, 1, &threads),
+        [(Some(50_750_000), Bound::DavisBurns)]
+    );
+}
+
 /// Where the server is late (R > T) the assumption of Davis and Burns fails.
 #[test]
 fn the_supply_bound_is_used_where_davis_burns_is_not_valid() {
