@@ -99,10 +99,4 @@ impl Frames {
             self.free.add(range);
         }
     }
-
-    /// Bytes free in whole large pages.
-    #[must_use]
-    pub fn large_bytes(&self) -> u64 {
-        self.free.aligned_bytes(LARGE_PAGE)
-    }
 }

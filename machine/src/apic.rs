@@ -21,10 +21,6 @@ impl Register {
     pub const END_OF_INTERRUPT: Self = Self(0x0b);
     /// Spurious vector; bit 8 enables the APIC.
     pub const SPURIOUS: Self = Self(0x0f);
-    /// First of eight words of interrupts in service.
-    pub const IN_SERVICE: Self = Self(0x10);
-    /// First of eight words of interrupts requested.
-    pub const REQUESTED: Self = Self(0x20);
     /// Error status: write 0, then read.
     pub const ERROR_STATUS: Self = Self(0x28);
     /// Local vector table: corrected machine checks.

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Frame {
-    /// R15 down to RAX, in the order of [`Frame::REGISTERS`].
+    /// R15 down to R8, RBP, RDI, RSI, RDX, RCX, RBX, RAX.
     pub registers: [u64; 15],
     /// The vector.
     pub vector: u64,
@@ -21,14 +21,6 @@ pub struct Frame {
     pub rsp: u64,
     /// Stack segment.
     pub ss: u64,
-}
-
-impl Frame {
-    /// The names of `registers`.
-    pub const REGISTERS: [&'static str; 15] = [
-        "r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx",
-        "rbx", "rax",
-    ];
 }
 
 /// Assembly that pushes the general registers as [`Frame::registers`] has them.

@@ -9,7 +9,7 @@ use trace_viewer::status::Status;
 
 /// Checks, simulates and explains real-time systems that run on Tern.
 ///
-/// Ends with 0 if all is well, 1 if a deadline was missed or a bound exceeded, 2 for a
+/// Ends with 0 if all is well, 1 if a deadline was missed or need not hold, 2 for a
 /// regression, 3 if a trace has losses or is corrupt, 4 if a server did not keep its
 /// rules, 64 for wrong usage and 65 for input that is not what the command reads.
 #[derive(Parser)]

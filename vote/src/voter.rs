@@ -1,5 +1,5 @@
 //! The voter of a set: vote, descend, verdict, epoch after epoch.
-use crate::decision::{Ballots, Decision, Standing};
+use crate::decision::{Ballots, Decision};
 use crate::descent::{Descent, DescentEnd, DescentStep};
 use crate::layout::VoterLayout;
 use crate::verdict::{Members, Outcome, Plan, Verdict};
@@ -187,13 +187,5 @@ impl Voter {
         let target = target.and_then(|target| decision.ballots[usize::from(target)]);
         let summary = target.map_or_else(Default::default, |ballot| ballot.summary);
         Descent::new(decision.epoch, pages, majority, summary)
-    }
-}
-
-impl Decision {
-    /// Whether the replica's ballot counted and it is part of the majority.
-    #[must_use]
-    pub fn agreed_with(&self, replica: u8) -> bool {
-        self.standings.get(usize::from(replica)) == Some(&Standing::Agreed)
     }
 }

@@ -2,10 +2,8 @@
 use crate::ranges::{Range, Ranges};
 use tern_machine::pvh;
 
-/// The `protocol` with which the PVH entry calls `start`.
+/// The `protocol` with which the PVH entry calls `start`; the Multiboot2 entry has another.
 pub const PVH: u64 = 0;
-/// The `protocol` with which the Multiboot2 entry calls `start`.
-pub const MULTIBOOT2: u64 = 1;
 
 /// What the hypervisor takes from the loader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::status::Status;
 use crate::summary::Summary;
 use crate::table::{Table, instant, span};
 
-/// Replays a trace against the rules of the sporadic server.
+/// Replays a trace against the rules of sporadic and I/O servers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The trace.
