@@ -214,6 +214,17 @@ fn exits_from_the_first_reading_to_the_last_epoch_are_in_the_steady_state() {
     assert_eq!(reasons, [("hypercall", 42, Some(0)), ("msr", 2, Some(2))]);
 }
 
+/// Where each reason looks through all readings this takes a minute.
+#[test]
+fn as_many_reasons_to_exit_as_there_are_numbers_are_counted_in_one_go() {
+    let reasons = 0..=u16::MAX;
+    let reading = |reason| (60_000, Event::Exit { reason, count: 2 });
+    let words = ring(reasons.map(reading).collect(), Mode::Stream, 1 << 16);
+    let summary = Summary::from_trace(&trace_of(vec![Core::from_words("alpha", &words, &[])]));
+    let exits = &summary.sandboxes[0].exits;
+    assert_eq!((exits.by_reason.len(), exits.total), (1 << 16, 1 << 17));
+}
+
 #[test]
 fn exits_that_no_record_dates_are_not_called_zero() {
     let mut events = replica(10);

@@ -5,6 +5,8 @@
 //! those counts as it starts and then in each epoch, and records what was added. The
 //! first reading counts everything since boot, so the steady state begins there; it
 //! ends with the last ballot, vote or input of any sandbox.
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use tern_trace::{Core, Event, Trace};
 
@@ -67,32 +69,26 @@ impl ExitLog {
         let is_steady = |reading: &Reading| {
             !reading.first && last_epoch.is_none_or(|last_epoch| reading.at <= last_epoch)
         };
-        let reasons = self
-            .readings
-            .iter()
-            .map(|reading| reading.reason + 1)
-            .max()
-            .unwrap_or(0);
         let recorded = !self.readings.is_empty();
-        let by_reason: Vec<_> = (0..reasons.max(core.exits.len()))
-            .map(|number| {
-                let readings = self
-                    .readings
-                    .iter()
-                    .filter(|reading| reading.reason == number);
-                let (mut sum, mut steady) = (0, 0);
-                for reading in readings {
-                    sum += reading.count;
-                    steady += if is_steady(reading) { reading.count } else { 0 };
-                }
-                let total = core.exits.get(number).copied().unwrap_or(0).max(sum);
-                ExitCount {
-                    reason: trace.exit_reason(number),
-                    total,
-                    steady: (recorded || total == 0).then_some(steady),
-                }
+        // By reason: in all by the hypervisor's count, by the readings, and of these steady.
+        let mut counts: BTreeMap<usize, [u64; 3]> = BTreeMap::new();
+        for (reason, &total) in core.exits.iter().enumerate() {
+            counts.entry(reason).or_default()[0] = total;
+        }
+        for reading in &self.readings {
+            let [_, read, steady] = counts.entry(reading.reason).or_default();
+            *read += reading.count;
+            *steady += if is_steady(reading) { reading.count } else { 0 };
+        }
+        let by_reason: Vec<_> = counts
+            .into_iter()
+            .map(|(reason, [total, read, steady])| (reason, total.max(read), steady))
+            .filter(|&(_, total, _)| total > 0)
+            .map(|(reason, total, steady)| ExitCount {
+                reason: trace.exit_reason(reason),
+                total,
+                steady: recorded.then_some(steady),
             })
-            .filter(|count| count.total > 0)
             .collect();
         Exits {
             total: by_reason
