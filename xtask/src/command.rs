@@ -142,6 +142,19 @@ fn write_output(
     write(&system, Path::new(output))
 }
 
+/// The words of a command line but for `--seed N`.
+fn without_seed(arguments: &[String]) -> Vec<&str> {
+    let mut words = arguments.iter().map(String::as_str);
+    let mut others = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--seed" => drop(words.next()),
+            _ => others.push(word),
+        }
+    }
+    others
+}
+
 fn run_system(arguments: &[String]) -> Result<ExitCode> {
     let options = run::RunOptions::parse(arguments)?;
     let outcome = run::run(&options)?;
@@ -154,7 +167,12 @@ fn run_system(arguments: &[String]) -> Result<ExitCode> {
         println!("passed");
         Ok(ExitCode::SUCCESS)
     } else {
-        println!("FAILED; the same again with: --seed {}", options.seed);
+        let seed = options.seed.to_string();
+        let again = [without_seed(arguments), vec!["--seed", &seed]].concat();
+        println!(
+            "FAILED; the same again: cargo xtask run {}",
+            again.join(" ")
+        );
         Ok(ExitCode::FAILURE)
     }
 }
@@ -166,6 +184,12 @@ mod tests {
     fn code(line: &str) -> u8 {
         let words: Vec<String> = line.split_whitespace().map(String::from).collect();
         execute(&words).map_or_else(|error| error.code(), |_| 0)
+    }
+
+    #[test]
+    fn a_run_is_repeated_with_all_its_other_options() {
+        let words = ["a.toml", "--seed", "7", "--fault", "heap"].map(String::from);
+        assert_eq!(without_seed(&words), ["a.toml", "--fault", "heap"]);
     }
 
     #[test]

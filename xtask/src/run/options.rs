@@ -37,6 +37,8 @@ const EPOCHS: u64 = 120;
 /// The fewest epochs that leave time for a fault, its detection by a scrub, and its
 /// repair.
 const FEWEST_EPOCHS: u64 = 60;
+/// The most: hours, far longer than a trace ring lasts.
+const MOST_EPOCHS: u64 = 100_000;
 
 impl Default for RunOptions {
     fn default() -> Self {
@@ -66,7 +68,8 @@ run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
                                 page=N, silent, endless, none
       --unprotected             one copy without a vote: the same fault, for comparison
       --seed N                  everything random; without it a new one each time
-      --epochs N                length of the run (120)
+      --epochs N                length of the run (120), from 60 on; records for which the
+                                description's trace ring has no room are lost, and fail it
       --qemu PATH               the emulator; 10 gets a private QEMU 10 with x2APIC
       --clock counted|host      the emulated machine's time: counted instructions (the
                                 default), or the host's
@@ -125,12 +128,11 @@ impl RunOptions {
                 "{option} is for --machine qemu alone"
             )));
         }
-        if options.epochs < FEWEST_EPOCHS {
-            let reason = format!(
-                "--epochs {} is too short: at least {FEWEST_EPOCHS}",
+        if !(FEWEST_EPOCHS..=MOST_EPOCHS).contains(&options.epochs) {
+            return Err(Error::usage(format!(
+                "--epochs takes {FEWEST_EPOCHS} to {MOST_EPOCHS}, not {}",
                 options.epochs
-            );
-            return Err(Error::usage(reason));
+            )));
         }
         Ok(options)
     }
