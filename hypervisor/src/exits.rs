@@ -174,7 +174,9 @@ fn interrupt_to_self(register: u32, value: u64, own_id: u32) -> Option<u32> {
     (register == Register::INTERRUPT_COMMAND.msr() && to_self && is_fixed).then_some(vector)
 }
 
-/// Whether `register` is a local entry with a delivery mode, and `value` masks it.
+/// Whether `register` is a local entry with a delivery mode, which may name system management
+/// interrupts, and `value` masks it. The error entry has one on AMD's processors (APM vol. 2
+/// §16.4).
 fn is_masked_local_entry(register: u32, value: u64) -> bool {
     let local_entries = [
         Register::LVT_CORRECTED_ERROR,
@@ -182,6 +184,7 @@ fn is_masked_local_entry(register: u32, value: u64) -> bool {
         Register::LVT_PERFORMANCE,
         Register::LVT_LINT0,
         Register::LVT_LINT1,
+        Register::LVT_ERROR,
     ];
     let masked = value & u64::from(LVT_MASKED) != 0;
     masked && local_entries.iter().any(|entry| entry.msr() == register)

@@ -169,7 +169,10 @@ fn unknown(packages: &[Package], name: &str) -> Error {
         .flat_map(|package| &package.binaries)
         .map(String::as_str);
     let known = Vec::from_iter(BTreeSet::from_iter(names)).join(", ");
-    Error::input(format!("no program is named '{name}'; there are {known}"))
+    Error::input(format!(
+        "no program is named '{name}': there are {known}; a new one's package has to be among the \
+         members in Cargo.toml"
+    ))
 }
 
 /// Runs a command that reports its own errors.

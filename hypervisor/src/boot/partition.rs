@@ -285,7 +285,6 @@ fn reach_of_registers(facts: &Facts) -> Reach {
             Register::SPURIOUS,
             Register::ERROR_STATUS,
             Register::LVT_TIMER,
-            Register::LVT_ERROR,
             Register::TIMER_INITIAL,
             Register::TIMER_DIVIDE,
             Register::SELF_INTERRUPT,

@@ -85,6 +85,8 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "command-reserved" => apic(Register::INTERRUPT_COMMAND, 1 << 31 | 1 << 18 | 0x50),
             "entry-absent" => apic(Register::LVT_CORRECTED_ERROR, 1 << 16),
             "entry-reserved" => apic(Register::LVT_LINT0, 1 << 31 | 1 << 16),
+            // System management interrupts, where the entry has a delivery mode.
+            "entry-error" => apic(Register::LVT_ERROR, 2 << 8 | 0x50),
             "apic-hypercall" => {
                 guest.call(Hypercall::ApicWrite as u64, 0x31, VICTIM << 24);
                 guest.call(Hypercall::ApicWrite as u64, 0x30, u64::from(COMMAND_INIT))

@@ -257,6 +257,15 @@ pub fn all(places: Places) -> Vec<Attack> {
             Stopped(Msr, 0x1b, "model-specific register 0x1b"),
         ),
         attack(
+            "routing errors of its APIC to the firmware",
+            "entry-error",
+            Stopped(
+                Msr,
+                0x837,
+                "write of 0x250 to model-specific register 0x837",
+            ),
+        ),
+        attack(
             "reading a register that no bitmap covers",
             "msr-unknown",
             Stopped(
