@@ -2,37 +2,26 @@
 //! exits, and everything is denied until allowed.
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::Reach;
-
-/// A bitmap of model-specific registers.
-///
-/// # Safety
-/// It consists of bytes, of which any are valid.
-pub unsafe trait RegisterPermissions {
-    /// Denies all registers.
-    fn deny_all(&mut self);
-
-    /// Allows reads, and writes if `write`.
-    ///
-    /// # Panics
-    /// If the bitmap has no bits for the register.
-    fn allow(&mut self, register: u32, write: bool);
-}
+use core::marker::PhantomData;
 
 /// A guest's two bitmaps.
-pub type Bitmaps<const BYTES: usize, R> = (&'static PortPermissions<BYTES>, &'static R);
+pub type Bitmaps<const PORTS: usize, const REGISTERS: usize, B> = (
+    &'static PortPermissions<PORTS>,
+    &'static RegisterPermissions<REGISTERS, B>,
+);
 
 /// Fresh bitmaps that allow what `reach` names.
 ///
 /// # Errors
 /// If there is no memory left.
-pub fn allow<const BYTES: usize, R: RegisterPermissions>(
+pub fn allow<const PORTS: usize, const REGISTERS: usize, B: RegisterBits>(
     frames: &mut Frames,
     reach: &Reach,
-) -> Result<Bitmaps<BYTES, R>, OutOfMemory> {
+) -> Result<Bitmaps<PORTS, REGISTERS, B>, OutOfMemory> {
     // SAFETY: byte arrays.
-    let ports = unsafe { frames.place::<PortPermissions<BYTES>>()? };
-    // SAFETY: the trait is for bitmaps of bytes alone.
-    let registers = unsafe { frames.place::<R>()? };
+    let ports = unsafe { frames.place::<PortPermissions<PORTS>>()? };
+    // SAFETY: likewise; the marker beside the bytes has no size.
+    let registers = unsafe { frames.place::<RegisterPermissions<REGISTERS, B>>()? };
     ports.deny_all();
     registers.deny_all();
     for &(first, count) in &reach.ports {
@@ -72,10 +61,53 @@ impl<const BYTES: usize> PortPermissions<BYTES> {
     }
 }
 
-/// The position of `register` in a bitmap of 8192 registers from each of `ranges`, one range
-/// after the other; `None` for a register that the bitmap does not have.
-#[must_use]
-pub fn position(ranges: &[u32], register: u32) -> Option<usize> {
+/// Where a vendor's bitmap has the bits of a model-specific register.
+pub trait RegisterBits {
+    /// The first registers of the ranges that have bits: 8192 registers from each.
+    const RANGES: &'static [u32];
+
+    /// The bits for reads and writes of the register with this `position` in the ranges,
+    /// counted through from the first to the last.
+    fn of(position: usize) -> [usize; 2];
+}
+
+/// Two bits a register: one for reads, one for writes.
+#[derive(Clone, Debug)]
+#[repr(C, align(4096))]
+pub struct RegisterPermissions<const BYTES: usize, B>([u8; BYTES], PhantomData<B>);
+
+impl<const BYTES: usize, B: RegisterBits> RegisterPermissions<BYTES, B> {
+    /// Denies all registers.
+    pub fn deny_all(&mut self) {
+        self.0.fill(0xff);
+    }
+
+    /// Allows reads, and writes if `write`.
+    ///
+    /// # Panics
+    /// If the bitmap has no bits for the register.
+    pub fn allow(&mut self, register: u32, write: bool) {
+        let Some(position) = position(B::RANGES, register) else {
+            panic!("no permission bits for register {register:#x}");
+        };
+        for bit in &B::of(position)[..1 + usize::from(write)] {
+            self.0[bit / 8] &= !(1 << (bit % 8));
+        }
+    }
+
+    /// Whether a read, or a write if `write`, exits. Registers without bits always do.
+    #[must_use]
+    pub fn denies(&self, register: u32, write: bool) -> bool {
+        position(B::RANGES, register).is_none_or(|position| {
+            let bit = B::of(position)[usize::from(write)];
+            self.0[bit / 8] & 1 << (bit % 8) != 0
+        })
+    }
+}
+
+/// The position of `register` in `ranges` of 8192 registers each, one range after the other;
+/// `None` for a register in none of them.
+fn position(ranges: &[u32], register: u32) -> Option<usize> {
     const RANGE: u32 = 0x2000;
     let ranges = ranges.iter().zip((0..).step_by(RANGE as usize));
     ranges
@@ -88,6 +120,7 @@ pub fn position(ranges: &[u32], register: u32) -> Option<usize> {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::{svm, vmx};
 
     #[test]
     fn only_the_allowed_ports_do_not_exit() {
@@ -103,6 +136,32 @@ mod tests {
             ports.0[0x2000..].iter().all(|byte| *byte == 0xff),
             "accesses that wrap around exit"
         );
+    }
+
+    /// Given a bitmap that allows to read one register, and to write the last of each range,
+    /// then nothing else near its ranges is allowed.
+    fn allows_nothing_else<const BYTES: usize, B: RegisterBits>() {
+        let mut registers = RegisterPermissions::<BYTES, B>([0; BYTES], PhantomData);
+        registers.deny_all();
+        registers.allow(0x10, false);
+        for first in B::RANGES {
+            registers.allow(first + 0x1fff, true);
+        }
+        let all = B::RANGES.iter().flat_map(|first| *first..first + 0x3000);
+        for register in all.chain([0x4000_0000]) {
+            let writable = B::RANGES.iter().any(|first| register == first + 0x1fff);
+            let readable = writable || register == 0x10;
+            for (write, allowed) in [(false, readable), (true, writable)] {
+                let denied = registers.denies(register, write);
+                assert_eq!(denied, !allowed, "{register:#x}, write: {write}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_register_has_bits_of_its_own_for_reads_and_writes() {
+        allows_nothing_else::<{ 2 * 4096 }, svm::bitmaps::BitPairs>();
+        allows_nothing_else::<4096, vmx::bitmaps::FourBitmaps>();
     }
 
     #[test]
