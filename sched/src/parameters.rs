@@ -65,9 +65,8 @@ impl ServerParameters {
     /// A sporadic server.
     #[must_use]
     pub const fn sporadic(budget: Duration, period: Duration, priority: u32) -> Self {
-        let kind = ServerKind::Sporadic;
         Self {
-            kind,
+            kind: ServerKind::Sporadic,
             budget,
             period,
             priority,
@@ -79,13 +78,9 @@ impl ServerParameters {
     /// while it serves nobody in particular.
     #[must_use]
     pub const fn io(budget: Duration, period: Duration, priority: u32) -> Self {
-        let kind = ServerKind::Io;
         Self {
-            kind,
-            budget,
-            period,
-            priority,
-            minimum_budget: Duration::ZERO,
+            kind: ServerKind::Io,
+            ..Self::sporadic(budget, period, priority)
         }
     }
 

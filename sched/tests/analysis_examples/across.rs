@@ -1,10 +1,49 @@
 //! Fixed points across cores.
 use super::{span, sporadic};
 use tern_sched::analysis::{
-    CostTable, Dependency, DependencyKind, ServerContext, ThreadModel, ThreadResponse, Threads,
-    fixed_point,
+    CostTable, Dependency, DependencyKind, ServerContext, ServerModel, ThreadModel, ThreadResponse,
+    Threads, fixed_point,
 };
 use tern_units::Duration;
+
+/// The first of a core's servers, with its response.
+fn context(servers: &[ServerModel], response: u64) -> ServerContext<'_> {
+    ServerContext {
+        servers,
+        index: 0,
+        response: Some(span(response)),
+        costs: &CostTable::NONE,
+    }
+}
+
+/// The release of one thread by the end of another's job, at once.
+fn release(waits: usize, on: usize) -> Dependency {
+    Dependency {
+        waits,
+        on,
+        kind: DependencyKind::Release,
+        latency: Duration::ZERO,
+    }
+}
+
+/// The threads at the fixed point, and their responses, if there is one.
+fn solve(
+    contexts: &[ServerContext<'_>],
+    servers: &[usize],
+    own: &[ThreadModel],
+    dependencies: &[Dependency],
+    limit: u64,
+) -> Option<(Vec<ThreadModel>, Vec<ThreadResponse>)> {
+    let mut models = own.to_vec();
+    let mut responses = vec![ThreadResponse::default(); own.len()];
+    let mut threads = Threads {
+        servers,
+        own,
+        models: &mut models,
+        responses: &mut responses,
+    };
+    fixed_point(contexts, &mut threads, dependencies, span(limit)).then_some((models, responses))
+}
 
 /// Three replicas (4 in server (10, 20)), a voter (2 in server (5, 20)) released by the
 /// last ballot, and in each replica's server a thread that waits for the verdict.
@@ -12,13 +51,6 @@ use tern_units::Duration;
 fn replicas_and_voter_reach_a_fixed_point_across_cores() {
     let core = [sporadic(10, 20)];
     let voter_core = [sporadic(5, 20)];
-    let costs = CostTable::NONE;
-    let context = |servers, response| ServerContext {
-        servers,
-        index: 0,
-        response: Some(span(response)),
-        costs: &costs,
-    };
     let contexts = [
         context(&core, 10),
         context(&core, 10),
@@ -52,19 +84,11 @@ fn replicas_and_voter_reach_a_fixed_point_across_cores() {
             latency,
         });
     }
-    let (mut models, mut responses) = (own, [ThreadResponse::default(); 7]);
-    let mut threads = Threads {
-        servers: &[0, 0, 1, 1, 2, 2, 3],
-        own: &own,
-        models: &mut models,
-        responses: &mut responses,
+    let servers = [0, 0, 1, 1, 2, 2, 3];
+    let solved = solve(&contexts, &servers, &own, &dependencies, 1000);
+    let Some((models, responses)) = solved else {
+        panic!("there is a fixed point");
     };
-    assert!(fixed_point(
-        &contexts,
-        &mut threads,
-        &dependencies,
-        span(1000)
-    ));
     // Ballot: 10 + 4 = 14. Voter: jitter 14 + 3, 15 + 2: 34. Verdict known at 37.
     // The waiting thread: load 4 + (4 + 37) = 45, four gaps of 10, 10 before: 95.
     let times: Vec<_> = responses
@@ -74,90 +98,32 @@ fn replicas_and_voter_reach_a_fixed_point_across_cores() {
     assert_eq!(times, [14, 95, 14, 95, 14, 95, 34]);
     assert_eq!(models[6].jitter, span(17));
     assert_eq!(models[1].suspension, span(37));
-
-    let mut threads = Threads {
-        servers: &[0, 0, 1, 1, 2, 2, 3],
-        own: &own,
-        models: &mut models,
-        responses: &mut responses,
-    };
-    assert!(!fixed_point(
-        &contexts,
-        &mut threads,
-        &dependencies,
-        span(94)
-    ));
+    assert!(solve(&contexts, &servers, &own, &dependencies, 94).is_none());
 }
 
 /// Two threads that release each other are later in every round: no fixed point.
 #[test]
 fn a_circle_of_releases_has_no_fixed_point() {
     let servers = [sporadic(10, 20)];
-    let costs = CostTable::NONE;
-    let context = ServerContext {
-        servers: &servers,
-        index: 0,
-        response: Some(span(10)),
-        costs: &costs,
-    };
+    let contexts = [context(&servers, 10); 2];
     let own = [ThreadModel::periodic(span(1), span(100)); 2];
-    let (mut models, mut responses) = (own, [ThreadResponse::default(); 2]);
-    let edge = |waits, on| Dependency {
-        waits,
-        on,
-        kind: DependencyKind::Release,
-        latency: Duration::ZERO,
-    };
-    let mut threads = Threads {
-        servers: &[0, 1],
-        own: &own,
-        models: &mut models,
-        responses: &mut responses,
-    };
-    assert!(!fixed_point(
-        &[context, context],
-        &mut threads,
-        &[edge(0, 1), edge(1, 0)],
-        span(10_000)
-    ));
+    let circle = [release(0, 1), release(1, 0)];
+    assert!(solve(&contexts, &[0, 1], &own, &circle, 10_000).is_none());
 }
 
 #[test]
 fn a_limit_is_the_last_response_allowed() {
     let servers = [sporadic(10, 20)];
-    let costs = CostTable::NONE;
-    let context = ServerContext {
-        servers: &servers,
-        index: 0,
-        response: Some(span(10)),
-        costs: &costs,
-    };
     let own = [ThreadModel::periodic(span(4), span(200))];
     for (limit, within) in [(13, false), (14, true), (15, true)] {
-        let (mut models, mut responses) = (own, [ThreadResponse::default()]);
-        let mut threads = Threads {
-            servers: &[0],
-            own: &own,
-            models: &mut models,
-            responses: &mut responses,
-        };
-        assert_eq!(
-            fixed_point(&[context], &mut threads, &[], span(limit)),
-            within
-        );
+        let solved = solve(&[context(&servers, 10)], &[0], &own, &[], limit);
+        assert_eq!(solved.is_some(), within, "{limit}");
     }
 }
 
 #[test]
 fn slices_and_dependencies_that_do_not_fit_are_no_fixed_point() {
     let servers = [sporadic(10, 20)];
-    let costs = CostTable::NONE;
-    let context = ServerContext {
-        servers: &servers,
-        index: 0,
-        response: Some(span(10)),
-        costs: &costs,
-    };
     let own = [ThreadModel::periodic(span(1), span(100)); 2];
     let fits = |placement: &[usize], models: usize, responses: usize, waits, on| {
         let (mut models, mut responses) = (
@@ -170,13 +136,13 @@ fn slices_and_dependencies_that_do_not_fit_are_no_fixed_point() {
             models: &mut models,
             responses: &mut responses,
         };
-        let edge = Dependency {
-            waits,
-            on,
-            kind: DependencyKind::Release,
-            latency: Duration::ZERO,
-        };
-        fixed_point(&[context], &mut threads, &[edge], span(10_000))
+        let context = context(&servers, 10);
+        fixed_point(
+            &[context],
+            &mut threads,
+            &[release(waits, on)],
+            span(10_000),
+        )
     };
     assert!(fits(&[0, 0], 2, 2, 1, 0));
     assert!(!fits(&[0], 2, 2, 1, 0));

@@ -26,7 +26,7 @@ fn a_repair_without_writes_takes_one_round() {
         (bound.time, bound.rounds, bound.copied),
         (span(50 + 4 + 50), 1, 20)
     );
-    // REDUNDANCY: R(D) ≤ 2(T − C) + ⌈D·c/C⌉·T on each side.
+    // A bound by hand: R(D) ≤ 2(T − C) + ⌈D·c/C⌉·T on each side.
     assert!(bound.time <= span(2 * (2 * 10 + 2 * 20) + 4));
 }
 

@@ -1,7 +1,8 @@
 //! `tern check FILE`: whether every deadline of a system holds.
 use std::path::{Path, PathBuf};
 
-use tern_config::Description;
+use tern_config::{Description, System};
+use tern_sched::analysis::CostTable;
 
 use crate::check::{CheckJson, check, check_and_advise, cost_table};
 use crate::status::Status;
@@ -22,22 +23,15 @@ pub struct Arguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: &Arguments) -> Status {
-    let Some(description) = describe(&arguments.file) else {
+    let Some((system, costs)) = read(&arguments.file) else {
         return Status::BadInput;
     };
-    let costs = match description.costs() {
-        Ok(costs) => cost_table(&costs),
-        Err(problems) => {
-            complain(&problems);
-            return Status::BadInput;
-        }
-    };
     let report = if arguments.json {
-        let report = check(&description.system, &costs);
+        let report = check(&system, &costs);
         super::print_json(&CheckJson::from(&report));
         report
     } else {
-        let report = check_and_advise(&description.system, &costs);
+        let report = check_and_advise(&system, &costs);
         super::print(&report.to_string());
         report
     };
@@ -48,9 +42,9 @@ pub fn run(arguments: &Arguments) -> Status {
     }
 }
 
-/// Reads a description for a command; says on standard error what is wrong with it, or
-/// sound but probably not meant.
-pub(super) fn describe(file: &Path) -> Option<Description> {
+/// Reads a description and its platform's costs for a command; says on standard error what is
+/// wrong with them, or sound but probably not meant.
+pub(super) fn read(file: &Path) -> Option<(System, CostTable)> {
     let description = Description::read(file)
         .map_err(|problems| complain(&problems))
         .ok()?;
@@ -61,7 +55,11 @@ pub(super) fn describe(file: &Path) -> Option<Description> {
             description.file
         ));
     }
-    Some(description)
+    let costs = description
+        .costs()
+        .map_err(|problems| complain(&problems))
+        .ok()?;
+    Some((description.system, cost_table(&costs)))
 }
 
 /// Prints a line on standard error; a reader that closes the pipe early is no error.

@@ -73,19 +73,10 @@ struct Line {
 
 fn records(trace: &Trace, arguments: &Arguments) -> (Vec<Line>, Status) {
     let mut lines = Vec::new();
-    let mut status = Status::Well;
+    let mut status = super::losses(trace);
     let after = |at: i64, limit: Option<f64>| limit.is_none_or(|limit| at as f64 / 1e6 >= limit);
     let before = |at: i64, limit: Option<f64>| limit.is_none_or(|limit| at as f64 / 1e6 <= limit);
     for (number, core) in trace.cores.iter().enumerate() {
-        if core.losses() > 0 || !core.damage.is_empty() {
-            eprintln!(
-                "tern: sandbox {}: {} lost {}",
-                core.sandbox,
-                core.losses(),
-                core.damage
-            );
-            status = Status::Unsound;
-        }
         if arguments
             .sandbox
             .as_ref()

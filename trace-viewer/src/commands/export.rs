@@ -50,17 +50,5 @@ pub fn run(arguments: &Arguments) -> Status {
         output.display(),
         bytes.len() / 1024
     ));
-    let mut status = Status::Well;
-    for core in &trace.cores {
-        if core.losses() > 0 || !core.damage.is_empty() {
-            eprintln!(
-                "tern: sandbox {}: {} lost {}",
-                core.sandbox,
-                core.losses(),
-                core.damage
-            );
-            status = Status::Unsound;
-        }
-    }
-    status
+    super::losses(&trace)
 }

@@ -32,6 +32,19 @@ pub fn load(path: &Path) -> Result<Trace, Status> {
     })
 }
 
+/// Says on standard error what is lost or damaged, and with what to end.
+fn losses(trace: &Trace) -> Status {
+    let mut status = Status::Well;
+    for core in &trace.cores {
+        if core.losses() > 0 || !core.damage.is_empty() {
+            let (sandbox, lost, damage) = (&core.sandbox, core.losses(), &core.damage);
+            eprintln!("tern: sandbox {sandbox}: {lost} lost {damage}");
+            status = Status::Unsound;
+        }
+    }
+    status
+}
+
 /// Prints text; a reader that closes the pipe early is no error.
 pub fn print(text: &str) {
     use std::io::Write as _;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use tern_config::description::parse_duration;
 use tern_units::Instant;
 
-use super::check::{complain, describe};
-use crate::check::{check, cost_table};
+use super::check::{complain, read};
+use crate::check::check;
 use crate::simulate::{Schedule, SimulationJson};
 use crate::status::Status;
 
@@ -30,27 +30,20 @@ pub struct Arguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: &Arguments) -> Status {
-    let Some(description) = describe(&arguments.file) else {
+    let Some((system, costs)) = read(&arguments.file) else {
         return Status::BadInput;
     };
-    let costs = match description.costs() {
-        Ok(costs) => cost_table(&costs),
-        Err(problems) => {
-            complain(&problems);
-            return Status::BadInput;
-        }
-    };
     let until = Instant::from_nanos(arguments.until);
-    let simulation = match tern_sim::simulate(&description.system, until) {
+    let simulation = match tern_sim::simulate(&system, until) {
         Ok(simulation) => simulation,
         Err(error) => {
             complain(&format!("tern: {}: {error}", arguments.file.display()));
             return Status::Usage;
         }
     };
-    let refused = !check(&description.system, &costs).schedulable();
+    let refused = !check(&system, &costs).schedulable();
     let schedule = Schedule {
-        system: &description.system,
+        system: &system,
         simulation: &simulation,
         until,
         refused,

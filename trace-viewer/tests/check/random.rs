@@ -5,6 +5,18 @@ use tern_sched::analysis::CostTable;
 use tern_units::{Duration, Instant};
 use trace_viewer::check::check;
 
+/// A system of one sandbox.
+fn alone(servers: Vec<Server>) -> System {
+    let sandbox = Sandbox {
+        servers,
+        ..Sandbox::default()
+    };
+    System {
+        sandboxes: vec![sandbox],
+        ..System::default()
+    }
+}
+
 /// Sandboxes of up to four servers with up to two threads each, all offsets.
 fn systems() -> impl Strategy<Value = System> {
     let thread = (1..6_u64, 1..5_u64, 0..12_u64);
@@ -38,14 +50,7 @@ fn systems() -> impl Strategy<Value = System> {
                         ..Server::default()
                     }
                 });
-        let sandbox = Sandbox {
-            servers: servers.collect(),
-            ..Sandbox::default()
-        };
-        System {
-            sandboxes: vec![sandbox],
-            ..System::default()
-        }
+        alone(servers.collect())
     })
 }
 
@@ -99,8 +104,7 @@ proptest! {
             threads: vec![Thread { wcet, period, deadline, offset, ..Thread::default() }],
             ..Server::default()
         });
-        let sandbox = Sandbox { servers: servers.collect(), ..Sandbox::default() };
-        let system = System { sandboxes: vec![sandbox], ..System::default() };
+        let system = alone(servers.collect());
         let costs = CostTable { context_switch: Duration::from_nanos(cost), ..CostTable::NONE };
         for costs in [CostTable::NONE, costs] {
             let _ = check(&system, &costs).to_string();
