@@ -3,6 +3,7 @@
 //!
 //! Source: Intel 82093AA data sheet, §3.
 use crate::acpi::{IoApic, Override, Tables};
+use core::fmt;
 use core::ptr;
 use tern_abi::layout::DEVICE_VECTOR_BASE;
 
@@ -12,9 +13,26 @@ const MASKED: u64 = 1 << 16;
 const LEVEL: u64 = 1 << 15;
 const ACTIVE_LOW: u64 = 1 << 13;
 
-/// No I/O APIC serves the line.
+/// Why a line cannot be routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoSuchLine(pub u8);
+pub enum RouteError {
+    /// No I/O APIC serves it.
+    NoSuchLine,
+    /// An I/O APIC cannot name the core with this APIC id.
+    OutOfReach(u32),
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchLine => out.write_str("no I/O APIC serves it: correct the description"),
+            Self::OutOfReach(core) => write!(
+                out,
+                "no I/O APIC reaches the core with APIC id {core}: put the sandbox on another core"
+            ),
+        }
+    }
+}
 
 /// Masks every input of every I/O APIC.
 ///
@@ -36,11 +54,11 @@ pub unsafe fn mask_all(tables: &Tables) {
 /// [`DEVICE_VECTOR_BASE`] plus the line; masked if `core` is `None`.
 ///
 /// # Errors
-/// If no I/O APIC serves it.
+/// If no I/O APIC serves it, or reaches the core.
 ///
 /// # Safety
 /// As for [`mask_all`].
-pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), NoSuchLine> {
+pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), RouteError> {
     let special = tables.overrides.iter().find(|entry| entry.line == line);
     let global = special.map_or(u32::from(line), |entry| entry.global);
     let signalling = special.map_or(0, signalling);
@@ -53,17 +71,23 @@ pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), 
         .io_apics
         .iter()
         .find(serves)
-        .ok_or(NoSuchLine(line))?;
+        .ok_or(RouteError::NoSuchLine)?;
     let entry = match core {
-        // Destinations are 8 bits wide without interrupt remapping.
-        Some(core) => {
-            u64::from(core & 0xff) << 56 | u64::from(DEVICE_VECTOR_BASE + line) | signalling
-        }
+        Some(core) => destination(core)? | u64::from(DEVICE_VECTOR_BASE + line) | signalling,
         None => MASKED,
     };
     // SAFETY: as the caller vouches.
     unsafe { write_redirection(controller, global - controller.first_global, entry) };
     Ok(())
+}
+
+/// The bits that name the core with this APIC id: eight without interrupt remapping, of which
+/// all ones are all cores.
+fn destination(core: u32) -> Result<u64, RouteError> {
+    match core {
+        0..0xff => Ok(u64::from(core) << 56),
+        _ => Err(RouteError::OutOfReach(core)),
+    }
 }
 
 fn signalling(entry: &Override) -> u64 {
@@ -108,5 +132,19 @@ unsafe fn write(controller: &IoApic, register: u32, value: u32) {
     unsafe {
         ptr::write_volatile(select, register);
         ptr::write_volatile(select.byte_add(0x10), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_interrupt_goes_to_another_core_than_the_one_that_is_named() {
+        assert_eq!(destination(0), Ok(0));
+        assert_eq!(destination(254), Ok(254 << 56));
+        for core in [255, 256, 0x1_0001] {
+            assert_eq!(destination(core), Err(RouteError::OutOfReach(core)));
+        }
     }
 }

@@ -231,9 +231,9 @@ unsafe fn route_devices(system: &System, partitions: &[Partition], facts: &Machi
             // SAFETY: as the caller vouches.
             let routed =
                 unsafe { io_apic::route(&facts.tables, device.interrupt, Some(partition.apic_id)) };
-            if routed.is_err() {
+            if let Err(error) = routed {
                 refuse(format_args!(
-                    "no I/O APIC serves interrupt {} of device \"{}\": correct the description",
+                    "interrupt {} of device \"{}\": {error}",
                     device.interrupt, device.name
                 ));
             }
