@@ -1,7 +1,7 @@
 //! Interrupt entry: one stub per vector that saves the general registers and calls one
 //! Rust function.
 
-/// The registers of interrupted code, as the stubs of [`interrupt_entry!`] push them.
+/// The registers of interrupted code, as the stubs of [`interrupt_entry!`](crate::interrupt_entry) push them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Frame {

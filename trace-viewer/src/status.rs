@@ -6,7 +6,7 @@
 pub enum Status {
     /// All is well.
     Well = 0,
-    /// A deadline was missed, or a bound exceeded.
+    /// A deadline was missed, or need not hold.
     Late = 1,
     /// Worse than the run it was compared with.
     Regression = 2,

@@ -63,7 +63,7 @@ pub struct Options {
     /// A disc to boot from by the machine's firmware, instead of hypervisor, module and
     /// command line.
     pub disc: Option<Disc>,
-    /// Whether the second serial port is connected to [`Machine::plant`].
+    /// Whether the second serial port is connected to [`super::Machine::plant`].
     pub plant: bool,
     /// How long the machine may run, in the host's time.
     pub bound: Duration,
