@@ -87,10 +87,10 @@ fn text(machine: &str, figures: &Table) -> Result<String> {
          # the first time of each operation counts like the others. The three other cores are\n\
          # busy, use up their budgets and wait for them. Releases into running programs among\n\
          # eight servers, budgets used up, lists of replenishments up to the longest, 32, every\n\
-         # switch to another address space. The longest non-preemptible section is that of\n\
-         # every instruction executed with interrupts off while seven servers are due at one\n\
-         # instant, budgets are used up, programs make system calls and give way, and\n\
-         # replicas and voter of a set commit, vote, repair and send.\n\n[costs]\n"
+         # switch to another address space. The longest non-preemptible section is that of all\n\
+         # that every core executes, hypervisor included, while servers are due at one instant,\n\
+         # budgets are used up and returned, programs make system calls and give way, and the\n\
+         # replicas, voter and driver of the adversarial load commit, vote, repair and send.\n\n[costs]\n"
     );
     for (key, names) in COSTS {
         let mut greatest = 0;

@@ -1,5 +1,5 @@
 //! One boot of a measuring system in Bochs, and what its programs wrote down.
-use crate::emulator::bochs::listing::Standing;
+use super::sections::{Look, Section, Stops, Stretch, Windows};
 use crate::emulator::bochs::{Machine, Model, Options};
 use crate::emulator::{Directory, user_pages};
 use crate::error::{Context, Error, Result};
@@ -28,10 +28,8 @@ pub struct Plan {
     pub millis: u64,
     /// Whether the other three cores are busy, as `beside/neighbours.toml` says.
     pub neighbours: bool,
-    /// The sandbox that changes cores with the first of the description.
-    pub first: Option<&'static str>,
-    /// The stretch of which is listed where the first core stands.
-    pub listed: Option<Window>,
+    /// How it is looked for stretches with interrupts off, from the time epoch on.
+    pub searched: Option<Search>,
     /// What happens to replicas' memory, in order.
     pub flips: Vec<Flip>,
     /// Whether each second of the machine's time is told on standard error.
@@ -40,13 +38,13 @@ pub struct Plan {
     pub hypervisor: Option<PathBuf>,
 }
 
-/// A stretch of a machine's instructions.
+/// A search for stretches with interrupts off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Its begin, after the time epoch.
-    pub at: Duration,
-    /// How many of each core.
-    pub instructions: u32,
+pub struct Search {
+    /// Instructions from one look to the next.
+    pub every: u32,
+    /// How long.
+    pub time: Duration,
 }
 
 /// Bytes that change in the heap of a sandbox's replica: one a page.
@@ -72,8 +70,8 @@ pub struct Measured {
     /// For each thread of the first sandbox, the pairs of timestamps that its program
     /// wrote down, in order; empty where it wrote none.
     pub stamps: Vec<Vec<Stamp>>,
-    /// What was listed.
-    pub listing: Vec<Standing>,
+    /// Stretches with interrupts off, where they were looked for.
+    pub stretches: Vec<Stretch>,
 }
 
 /// Two readings of the timestamp counter, the second after what is measured.
@@ -91,6 +89,50 @@ pub struct Stamp {
 /// If it cannot be built or booted, or its trace has losses.
 pub fn measure(plan: &Plan, model: Model) -> Result<Measured> {
     let name = plan.name;
+    let stops = |search: Search| Look::At(Stops::every(search.every));
+    let (system, mut machine, run) = boot(plan, model, plan.searched.map(stops))?;
+    let console = machine.console.lines().to_vec();
+    let directory = run.directory;
+    let trace = record::trace(&machine.memory, &directory, &system, Vec::new())?;
+    let lossy = |core: &&Core| core.dropped + core.overwritten > 0;
+    if let Some(core) = trace.cores.iter().find(lossy) {
+        return Err(Error::failure(format!(
+            "{name}: the trace of {} is not complete: raise `trace`",
+            core.sandbox
+        )));
+    }
+    let stamps = stamps(&machine, &directory, &trace, &system)?;
+    machine.quit()?;
+    let stretches = match run.searched {
+        Some((Look::At(stops), _)) => stops.found,
+        _ => Vec::new(),
+    };
+    Ok(Measured {
+        system,
+        trace,
+        console,
+        stamps,
+        stretches,
+    })
+}
+
+/// Boots a system as before and returns the sections in and around `stretches`.
+///
+/// # Errors
+/// If it cannot be built or booted.
+pub fn sections(plan: &Plan, model: Model, stretches: &[Stretch]) -> Result<Vec<Section>> {
+    let windows = |search: Search| Look::Between(Windows::around(stretches, search.every));
+    let (_, machine, run) = boot(plan, model, plan.searched.map(windows))?;
+    machine.quit()?;
+    Ok(match run.searched {
+        Some((Look::Between(windows), _)) => windows.found,
+        _ => Vec::new(),
+    })
+}
+
+/// Boots a system and lets it run as long as `plan` says, or until nothing is left to look
+/// at.
+fn boot(plan: &Plan, model: Model, look: Option<Look>) -> Result<(System, Machine, Run)> {
     let system = describe(plan)?;
     build::build_for(&system)?;
     let module = image::assemble(&system)?;
@@ -105,37 +147,17 @@ pub fn measure(plan: &Plan, model: Model) -> Result<Measured> {
     let mut machine = Machine::start(&options)?;
     let mut run = Run::begin(&mut machine)?;
     run.says = plan.says;
+    if let (Some(look), Some(search)) = (look, plan.searched) {
+        run.until(&mut machine, Duration::ZERO)?;
+        let end = run.directory.header.epoch_tsc + run.ticks(search.time);
+        run.searched = Some((look, end));
+    }
     for flip in &plan.flips {
         run.until(&mut machine, flip.at)?;
         run.flip(&mut machine, &system, flip)?;
     }
-    let mut listing = Vec::new();
-    if let Some(window) = plan.listed {
-        let at = run.directory.header.epoch_tsc + run.ticks(window.at);
-        run.now = machine.run_until(run.now, at)?.ticks;
-        listing = machine.list(window.instructions)?;
-        run.now += u64::from(window.instructions);
-    }
     run.until(&mut machine, Duration::from_millis(plan.millis))?;
-    let console = machine.console.lines().to_vec();
-    let directory = run.directory;
-    let trace = record::trace(&machine.memory, &directory, &system, Vec::new())?;
-    let lossy = |core: &&Core| core.dropped + core.overwritten > 0;
-    if let Some(core) = trace.cores.iter().find(lossy) {
-        return Err(Error::failure(format!(
-            "{name}: the trace of {} is not complete: raise `trace`",
-            core.sandbox
-        )));
-    }
-    let stamps = stamps(&machine, &directory, &trace, &system)?;
-    machine.quit()?;
-    Ok(Measured {
-        system,
-        trace,
-        console,
-        stamps,
-        listing,
-    })
+    Ok((system, machine, run))
 }
 
 /// The system of a plan.
@@ -152,16 +174,7 @@ fn describe(plan: &Plan) -> Result<System> {
     let wrong = |problems: Problems| Error::input(problems.to_string());
     let description = Description::parse(&file.display().to_string(), &text).map_err(wrong)?;
     description.validate_bootable().map_err(wrong)?;
-    let mut system = description.system;
-    let first = plan.first.and_then(|name| {
-        let sandboxes = &system.sandboxes;
-        sandboxes.iter().position(|sandbox| sandbox.name == name)
-    });
-    if let Some(first) = first {
-        let core = system.sandboxes[first].core;
-        system.sandboxes[first].core = std::mem::replace(&mut system.sandboxes[0].core, core);
-    }
-    Ok(system)
+    Ok(description.system)
 }
 
 /// A machine on its way.
@@ -170,6 +183,8 @@ struct Run {
     now: u64,
     ended: bool,
     says: bool,
+    /// What is looked at until which tick.
+    searched: Option<(Look, u64)>,
 }
 
 impl Run {
@@ -185,6 +200,7 @@ impl Run {
                     now,
                     ended: false,
                     says: false,
+                    searched: None,
                 });
             }
             machine.check()?;
@@ -208,7 +224,15 @@ impl Run {
         while self.now < end && !self.ended {
             let ticks = (end - self.now).min(STEP);
             let second = self.second();
-            self.now = machine.run_for(ticks as u32)?.ticks;
+            let now = match &mut self.searched {
+                Some((look, end)) if self.now < *end => look.run(machine, ticks)?,
+                _ => Some(machine.run_for(ticks as u32)?.ticks),
+            };
+            let Some(now) = now else {
+                self.ended = true;
+                break;
+            };
+            self.now = now;
             if self.says && self.second() > second {
                 eprintln!("  {} s of the machine's time", self.second());
             }

@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod bounds;
 pub mod figures;
+pub mod longest;
 pub mod measure;
 pub mod paths;
 pub mod replicas;
@@ -42,6 +43,8 @@ pub const HELP: &str = "\
 const SOAK: Duration = Duration::from_secs(10);
 /// The exit code for a regression.
 const REGRESSION: u8 = 2;
+/// Sections that are shown of those that nothing could preempt.
+const SHOWN: usize = 3;
 /// The change from which on it is one, in thousandths.
 const TOLERANCE: i64 = 10;
 
@@ -130,8 +133,8 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         before.retain(|(name, _)| suite.figures.iter().any(|(other, _)| other == name));
     }
     let regressions = compare(&before, &suite.figures);
-    for (length, place) in &suite.longest {
-        println!("longest non-preemptible {length:>6} in {place}");
+    for long in suite.longest.iter().take(SHOWN) {
+        println!("longest non-preemptible: {long}");
     }
     let exceeded = bounds_exceeded(machine, &suite.bounded)?;
     if options.bless {

@@ -1,7 +1,7 @@
 //! Commits, votes and repairs of a replica set, from its trace. The program writes to 0, 1,
 //! 16 and 64 pages of its heap in turn; where bytes of them were flipped before, so many
 //! pages differ.
-use super::measure::{Flip, Measured, Window};
+use super::measure::{Flip, Measured};
 use super::paths::events;
 use crate::error::Result;
 use std::time::Duration;
@@ -19,32 +19,6 @@ const EPOCHS: u32 = 2 * WRITTEN.len() as u32;
 
 /// How long the system runs.
 pub const MILLIS: u64 = (1 + DIFFERING.len() as u64) * EPOCHS as u64 * PERIOD.as_millis() as u64;
-
-/// A flip of the one page that the next epoch's job writes to, in the first replica.
-pub const SHORT: Flip = Flip {
-    at: Duration::from_millis(5 * PERIOD.as_millis() as u64 - 1),
-    sandbox: 0,
-    pages: 1,
-};
-
-/// What is listed of that epoch, by the sandbox on the first core: of the target its job and
-/// commit, and the page that comes after a wait; of the donor its part; of the arbiter vote
-/// and command.
-pub const LISTED: [(&str, Window); 4] = [
-    ("alpha", at(0, 14_000)),
-    ("alpha", at(10_000, 24_000)),
-    ("beta", at(6_000, 24_000)),
-    ("arbiter", at(3_000, 24_000)),
-];
-
-/// So many microseconds after the release that [`SHORT`] precedes, less 10.
-const fn at(micros: u64, instructions: u32) -> Window {
-    let release = SHORT.at.as_micros() as u64 + 1_000;
-    Window {
-        at: Duration::from_micros(release + micros - 10),
-        instructions,
-    }
-}
 
 /// The flips: each shortly before an epoch that writes to all of the pages, in the first
 /// replica.

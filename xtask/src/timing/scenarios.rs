@@ -1,12 +1,10 @@
 //! The scenarios: which systems are booted, and what is read from them.
 use super::baseline::Table;
 use super::figures::Figures;
-use super::measure::{Measured, Plan, Window, measure};
+use super::longest::{Long, Searched, longest};
+use super::measure::{Measured, Plan, Search, measure};
 use super::paths::{handovers, latenesses, lengths, mean_period, of, switches, with_one_switch};
-use super::replicas;
-use super::sections::{Section, sections};
-use super::symbols::Symbols;
-use crate::build;
+use super::{replicas, soak};
 use crate::emulator::bochs::Model;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -32,9 +30,8 @@ pub struct Suite {
     pub figures: Table,
     /// The boots whose jobs have bounds to hold.
     pub bounded: Vec<Measured>,
-    /// The longest section that nothing could preempt of each listing, with where it began:
-    /// system and function.
-    pub longest: Vec<(u64, String)>,
+    /// The longest section that nothing could preempt, and others seen on the way to it.
+    pub longest: Vec<Long>,
 }
 
 /// What boots a system and reads its scenarios.
@@ -50,9 +47,10 @@ const SYSTEMS: &[(&str, Scenarios)] = &[
     ("channel", channel),
     ("load", load),
     ("replicas", replicas),
+    ("soak", adversarial),
 ];
 
-/// The scenario that all systems contribute to.
+/// The scenario that several systems contribute to.
 const LONGEST: &str = "longest-non-preemptible";
 
 /// Measures every scenario; `tell` is called with each system's name.
@@ -79,15 +77,20 @@ pub fn measure_all(conditions: &Conditions, mut tell: impl FnMut(&str)) -> Resul
             bounded: Vec::new(),
             longest: Vec::new(),
         },
+        searched: Vec::new(),
     };
     for (name, scenarios) in SYSTEMS {
         if only.is_empty() || only.iter().any(|other| other == name) {
             scenarios(&mut bench)?;
         }
     }
+    if !bench.searched.is_empty() {
+        (bench.tell)(LONGEST);
+        bench.suite.longest = longest(conditions.model, &bench.searched)?;
+    }
     if only.is_empty() {
-        let lengths = bench.suite.longest.iter().map(|(length, _)| *length);
-        bench.add(LONGEST, lengths.collect())?;
+        let length = bench.suite.longest.first().map(|long| long.length);
+        bench.add(LONGEST, length.into_iter().collect())?;
     }
     Ok(bench.suite)
 }
@@ -97,6 +100,7 @@ struct Bench<'a> {
     conditions: &'a Conditions,
     tell: &'a mut dyn FnMut(&str),
     suite: Suite,
+    searched: Vec<Searched>,
 }
 
 impl Bench<'_> {
@@ -108,49 +112,22 @@ impl Bench<'_> {
             ..plan.clone()
         };
         let model = self.conditions.model;
-        if plan.listed.is_none() {
+        if plan.searched.is_none() {
             return measure(&plan, model);
         }
-        // Where there are several cores, a listing is the last that is done with a machine.
-        let several = plan.neighbours || plan.first.is_some();
-        let listed = Plan {
-            millis: if several { 0 } else { plan.millis },
+        // Busy neighbours add nothing to a core's sections, and would have to be searched.
+        let alone = Plan {
+            neighbours: false,
             ..plan.clone()
         };
-        let measured = measure(&listed, model)?;
-        self.list(&plan, &measured)?;
-        if !several || plan.first.is_some() {
+        let mut measured = measure(&alone, model)?;
+        let stretches = std::mem::take(&mut measured.stretches);
+        self.searched.push((alone, stretches));
+        if !plan.neighbours {
             return Ok(measured);
         }
-        measure(
-            &Plan {
-                listed: None,
-                ..plan
-            },
-            model,
-        )
-    }
-
-    /// Keeps the longest section of the boot's listing.
-    fn list(&mut self, plan: &Plan, measured: &Measured) -> Result<()> {
-        let Some(window) = plan.listed else {
-            return Ok(());
-        };
-        let symbols = Symbols::read(&build::binary(build::KERNEL)?)?;
-        let place = match plan.first {
-            Some(first) => format!("{}, {first}, at {:?}", plan.name, window.at),
-            None => format!("{}, at {:?}", plan.name, window.at),
-        };
-        let found = sections(&measured.listing).into_iter();
-        let Some(Section { length, begin }) = found.max_by_key(|section| section.length) else {
-            return Err(Error::failure(format!(
-                "{place}: nothing turned interrupts off in the listing"
-            )));
-        };
-        let function = symbols.around(begin).unwrap_or("the hypervisor");
-        let place = format!("{place}, from {function} on");
-        self.suite.longest.push((length, place));
-        Ok(())
+        let searched = None;
+        measure(&Plan { searched, ..plan }, model)
     }
 
     fn add(&mut self, name: &str, ticks: Vec<u64>) -> Result<()> {
@@ -173,11 +150,13 @@ impl Bench<'_> {
     }
 }
 
-/// So many instructions from so many microseconds after the time epoch on.
-const fn window(micros: u64, instructions: u32) -> Option<Window> {
-    Some(Window {
-        at: Duration::from_micros(micros),
-        instructions,
+/// A look every so many instructions for so many milliseconds. Where jobs of a few
+/// instructions follow one another there are fewer from look to look: else the sections
+/// between seem one.
+const fn search(every: u32, millis: u64) -> Option<Search> {
+    Some(Search {
+        every,
+        time: Duration::from_millis(millis),
     })
 }
 
@@ -186,7 +165,7 @@ fn calls(bench: &mut Bench<'_>) -> Result<()> {
         name: "calls",
         millis: 25,
         neighbours: true,
-        listed: window(10_000, 2_000),
+        searched: search(5, 25),
         ..Plan::default()
     })?;
     bench.add("system-call", lengths(of(&calls, "calls")))?;
@@ -199,7 +178,7 @@ fn give_way(bench: &mut Bench<'_>) -> Result<()> {
         name: "yield",
         millis: 10,
         neighbours: true,
-        listed: window(5_000, 2_000),
+        searched: search(5, 10),
         ..Plan::default()
     })?;
     let (first, second) = (of(&pair, "first"), of(&pair, "second"));
@@ -211,8 +190,7 @@ fn exhaust(bench: &mut Bench<'_>) -> Result<()> {
         name: "exhaust",
         millis: 300,
         neighbours: true,
-        // A replenishment and a preemption, and 200 us later the budget is used up.
-        listed: window(49_990, 26_000),
+        searched: search(50, 300),
         ..Plan::default()
     })?;
     let (limited, rest) = (of(&exhaust, "limited"), of(&exhaust, "rest"));
@@ -229,8 +207,7 @@ fn release(bench: &mut Bench<'_>) -> Result<()> {
         name: "release",
         millis: 1002,
         neighbours: true,
-        // Seven servers are released together at 120 ms.
-        listed: window(119_990, 16_000),
+        searched: search(5, 125),
         ..Plan::default()
     })?;
     let (spinner, released) = (of(&release, "spinner"), of(&release, "released"));
@@ -292,16 +269,16 @@ fn replicas(bench: &mut Bench<'_>) -> Result<()> {
         bench.add(&format!("repair-{pages}-pages"), ticks)?;
     }
     bench.suite.bounded.push(measured);
-    // A repair once more, with a target, a donor, and the voter with its device listed.
-    for (first, listed) in replicas::LISTED {
-        bench.boot(&Plan {
-            millis: 0,
-            first: Some(first),
-            flips: vec![replicas::SHORT],
-            listed: Some(listed),
-            ..plan.clone()
-        })?;
-    }
+    Ok(())
+}
+
+/// The part of the adversarial load in which each replica has a repair.
+fn adversarial(bench: &mut Bench<'_>) -> Result<()> {
+    const TIME: Duration = Duration::from_millis(130);
+    bench.boot(&Plan {
+        searched: search(50, TIME.as_millis() as u64),
+        ..soak::plan(TIME)
+    })?;
     Ok(())
 }
 

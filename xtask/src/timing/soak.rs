@@ -47,19 +47,15 @@ impl Soak {
     /// # Errors
     /// If it cannot be booted, its trace has losses, or a deadline was missed.
     pub fn run(model: Model, costs: &Costs, time: Duration) -> Result<Self> {
-        let flips = flips(time);
         let plan = Plan {
-            name: "soak",
-            millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
-            flips: flips.clone(),
             says: true,
-            ..Plan::default()
+            ..plan(time)
         };
         let measured = measure(&plan, model)?;
         let trace = &measured.trace;
         let mut soak = Self {
             responses: bounds::responses(&measured.system, trace, costs)?,
-            flips: flips.len(),
+            flips: plan.flips.len(),
             repairs: 0,
             repairing: Duration::ZERO,
             counts: BTreeMap::new(),
@@ -148,6 +144,17 @@ fn counted(event: &Event) -> Option<&'static str> {
         Event::RepairPage { .. } => "pages repaired",
         _ => return None,
     })
+}
+
+/// The load for `time`.
+#[must_use]
+pub fn plan(time: Duration) -> Plan {
+    Plan {
+        name: "soak",
+        millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        flips: flips(time),
+        ..Plan::default()
+    }
 }
 
 /// Flips in one replica after the other, each shortly before an epoch.

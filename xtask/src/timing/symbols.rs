@@ -38,11 +38,26 @@ impl Symbols {
 
     /// The last symbol at or before `address`, as the linker has it.
     #[must_use]
-    pub fn around(&self, address: u64) -> Option<&str> {
+    pub fn around(&self, address: u64) -> Option<String> {
         let after = self.names.partition_point(|(begin, _)| *begin <= address);
         let (_, name) = self.names.get(after.checked_sub(1)?)?;
-        Some(name)
+        Some(path(name).unwrap_or_else(|| name.clone()))
     }
+}
+
+/// The path that rustc's first mangling scheme made a symbol of: `_ZN`, each part after its
+/// length, a hash, `E`.
+fn path(symbol: &str) -> Option<String> {
+    let mut rest = symbol.strip_prefix("_ZN")?;
+    let mut parts = Vec::new();
+    while !rest.starts_with('E') {
+        let digits = rest.find(|it: char| !it.is_ascii_digit())?;
+        let length: usize = rest[..digits].parse().ok()?;
+        parts.push(rest.get(digits..digits + length)?);
+        rest = &rest[digits + length..];
+    }
+    parts.pop();
+    Some(parts.join("::"))
 }
 
 #[cfg(test)]
@@ -55,8 +70,20 @@ mod tests {
         let symbols = Symbols {
             names: names.map(|(at, name)| (at, name.to_string())).to_vec(),
         };
-        assert_eq!(symbols.around(0x1f), Some("first"));
-        assert_eq!(symbols.around(0x20), Some("second"));
+        assert_eq!(symbols.around(0x1f).as_deref(), Some("first"));
+        assert_eq!(symbols.around(0x20).as_deref(), Some("second"));
         assert_eq!(symbols.around(0xf), None);
+    }
+
+    #[test]
+    fn a_mangled_name_is_a_path() {
+        let symbol = "_ZN11tern_kernel6bodies9run_plant17ha6d70f02f89c0a35E";
+        assert_eq!(
+            path(symbol).as_deref(),
+            Some("tern_kernel::bodies::run_plant")
+        );
+        for other in ["timer_entry", "_ZN9", "_ZN3ab"] {
+            assert_eq!(path(other), None, "{other}");
+        }
     }
 }

@@ -4,11 +4,11 @@
 //! instruction a tick on every core; it stops at the guest's breakpoint instruction, and
 //! while it runs on, at SIGINT. It then takes commands; port 0xE9 comes out between them,
 //! on the same stream. A line that starts with `Next at t=` marks a stop.
-use super::listing::{self, Standing};
 use crate::emulator::Console;
 use crate::error::{Context, Error, Result};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -132,35 +132,28 @@ impl Debugger {
         }
     }
 
-    /// Lets the machine, which has one core, execute `count` instructions. A time breakpoint
-    /// is only met at the next refresh of the screen; this is exact while the core is busy.
-    pub(super) fn step_instructions(&mut self, count: u32) -> Result<()> {
-        match self.stopped.take() {
-            Some(_) => self.command(&format!("s {count}")),
-            None => Err(Error::failure("the machine runs already")),
-        }
-    }
-
-    /// Lets every core of the machine, which has `cores` cores, execute `count` instructions
-    /// one by one, and returns where the first one stands before each.
-    pub(super) fn list(&mut self, count: u32, cores: u8, until: Instant) -> Result<Vec<Standing>> {
-        /// Steps that are asked for at once: few enough for the pipe to hold the commands.
-        const BATCH: usize = 500;
-        let step = if cores == 1 { "s 1" } else { "s all 1" };
-        let count = count as usize;
-        let mut listing = Vec::with_capacity(count);
-        let mut reader = listing::Reader::default();
-        while listing.len() < count {
-            let end = count.min(listing.len() + BATCH);
-            let steps = end - listing.len();
-            self.command(&format!("{step}\nr\n").repeat(steps))?;
-            while listing.len() < end {
-                if let Some(line) = self.receive(until)? {
-                    listing.extend(reader.line(&line));
-                }
+    /// Has the debugger execute the commands of the file `script`, and hands each line that
+    /// it says to `take`, until that has counted `stops` stops and `answers` lines. From a
+    /// file the debugger takes some hundred thousand commands a second; what comes from its
+    /// standard input it edits and remembers, which takes a hundred times as long.
+    ///
+    /// What the machine prints meanwhile is lost.
+    pub(super) fn play(
+        &mut self,
+        script: &Path,
+        (mut stops, mut answers): (u64, u64),
+        until: Instant,
+        mut take: impl FnMut(&str) -> bool,
+    ) -> Result<()> {
+        self.command(&format!("source {}", script.display()))?;
+        while stops > 0 || answers > 0 {
+            match self.receive(until)? {
+                None => stops = stops.saturating_sub(1),
+                Some(line) if take(&line) => answers = answers.saturating_sub(1),
+                Some(_) => {}
             }
         }
-        Ok(listing)
+        Ok(())
     }
 
     /// Asks the machine to stop where it is.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const CONFIGURATION: &str = "bochsrc";
+const COMMANDS: &str = "commands";
 const ERRORS: &str = "errors";
 
 /// The files of one machine.
@@ -34,6 +35,16 @@ impl Folder {
     /// The file in which the emulator is told what to be.
     pub(super) fn configuration(&self) -> PathBuf {
         self.path.join(CONFIGURATION)
+    }
+
+    /// Writes commands for the debugger, and returns where.
+    pub(super) fn commands(&self, commands: &str) -> Result<PathBuf> {
+        let path = self.path.join(COMMANDS);
+        // A new file: the debugger may not have come to the end of the last one.
+        let _ = std::fs::remove_file(&path);
+        let written = self.file(COMMANDS)?.write_all(commands.as_bytes());
+        written.context(|| format!("writing to {}", self.path.display()))?;
+        Ok(path)
     }
 
     /// Where its standard error goes.

@@ -3,7 +3,7 @@ use super::blocks;
 use super::configuration::{Model, TICKS_PER_SECOND};
 use super::debugger::{Debugger, Stop};
 use super::files::Folder;
-use super::listing::Standing;
+use super::listing::{Ask, Reader, Standing};
 use super::terminal;
 use crate::emulator::{Console, Memory, Registers};
 use crate::error::{Error, Result};
@@ -149,39 +149,43 @@ impl Machine {
         self.explain(result)
     }
 
-    /// Lets the stopped machine run until tick `end`; it stands a little later if its one
-    /// core is idle then.
+    /// Lets the stopped machine run for `stops` times `every` ticks, at most some thousand
+    /// times; at each stop asks of each core what `ask` says, and tells how they stand. Time
+    /// in which its one core is idle does not count.
     ///
     /// # Errors
     /// As [`Machine::run_for`].
-    pub fn run_until(&mut self, mut now: u64, end: u64) -> Result<Stop> {
-        /// Ticks between two refreshes of the screen, at which one core alone stops.
-        const REFRESH: u64 = 5_000_000;
-        const INSTRUCTIONS: u64 = 20_000;
-        while now < end {
-            let left = end - now;
-            now = if self.cores > 1 {
-                self.run_for(left.min(REFRESH) as u32)?.ticks
-            } else if left > REFRESH {
-                self.run_for((left - REFRESH).min(REFRESH) as u32)?.ticks
-            } else {
-                let count = left.min(INSTRUCTIONS) as u32;
-                let result = self.debugger.step_instructions(count);
-                self.explain(result)?;
-                self.wait_for_stop()?.ticks
+    pub fn look(
+        &mut self,
+        ask: Ask,
+        stops: u64,
+        every: u32,
+        mut tell: impl FnMut(&[Standing]),
+    ) -> Result<Stop> {
+        let cores = usize::from(self.cores);
+        let commands = ask.commands(stops, every, self.cores);
+        let script = self.folder.commands(&commands)?;
+        let answers = match ask {
+            Ask::Nothing => 0,
+            _ => stops * u64::from(self.cores),
+        };
+        let (mut reader, mut all) = (Reader::default(), Vec::with_capacity(cores));
+        let take = |line: &str| {
+            let Some(standing) = reader.line(line) else {
+                return false;
             };
-        }
-        Ok(Stop { ticks: now })
-    }
-
-    /// Lets every core of the stopped machine execute `count` instructions, and returns where
-    /// the first one stands before each: some ten thousand take a second of the host's.
-    ///
-    /// # Errors
-    /// As [`Machine::run_for`].
-    pub fn list(&mut self, count: u32) -> Result<Vec<Standing>> {
-        let result = self.debugger.list(count, self.cores, self.deadline);
-        self.explain(result)
+            all.push(standing);
+            if all.len() == cores {
+                tell(&all);
+                all.clear();
+            }
+            true
+        };
+        let played = self
+            .debugger
+            .play(&script, (stops, answers), self.deadline, take);
+        self.explain(played)?;
+        self.wait_for_stop()
     }
 
     /// Stops the machine, which [`Machine::resume`] let run, where it is.
