@@ -13,7 +13,7 @@ use std::fmt;
 pub type Searched = (Plan, Vec<Stretch>);
 
 /// Stretches that are looked at closely before the next are chosen.
-const BATCH: usize = 32;
+const BATCH: usize = 100;
 /// The kernel is in the upper half of the addresses, the hypervisor in the lower.
 const KERNEL_BEGIN: u64 = 1 << 63;
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn what_can_hold_no_longer_section_is_left_alone_and_the_longest_come_first() {
         let plan = Plan::default();
-        let short = (1..60).map(|number| stretch(100 * number, 100 * number + 50));
+        let short = (1..180).map(|number| stretch(100 * number, 100 * number + 50));
         let searched = [
             (plan.clone(), short.collect::<Vec<_>>()),
             (plan, vec![stretch(5, 205), stretch(30, 80)]),
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(left.longer_than(49).as_slice(), [(1, stretch(5, 205))]);
         assert_eq!(left.longer_than(49), []);
         assert_eq!(left.longer_than(48).len(), BATCH);
-        assert_eq!(left.longer_than(48).len(), 60 - BATCH);
+        assert_eq!(left.longer_than(48).len(), 180 - BATCH);
         assert_eq!(left.longer_than(0), []);
     }
 }

@@ -165,9 +165,9 @@ impl Machine {
         let cores = usize::from(self.cores);
         let commands = ask.commands(stops, every, self.cores);
         let script = self.folder.commands(&commands)?;
-        let answers = match ask {
-            Ask::Nothing => 0,
-            _ => stops * u64::from(self.cores),
+        let said = match ask {
+            Ask::Nothing => (1, 0),
+            _ => (stops, stops * u64::from(self.cores)),
         };
         let (mut reader, mut all) = (Reader::default(), Vec::with_capacity(cores));
         let take = |line: &str| {
@@ -181,9 +181,7 @@ impl Machine {
             }
             true
         };
-        let played = self
-            .debugger
-            .play(&script, (stops, answers), self.deadline, take);
+        let played = self.debugger.play(&script, said, self.deadline, take);
         self.explain(played)?;
         self.wait_for_stop()
     }
