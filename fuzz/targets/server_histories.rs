@@ -111,8 +111,8 @@ fuzz_target!(|data: &[u8]| {
         match choice & 7 {
             0 => scheduler.wake(thread, now),
             1 => scheduler.wake(thread, time),
-            2 => scheduler.block(thread),
-            3 => scheduler.sleep_until(thread, time),
+            2 => scheduler.block(thread, &mut rules),
+            3 => scheduler.sleep_until(thread, time, &mut rules),
             4 => {
                 let server = ServerId::new(u16::from(source.byte() % 7));
                 scheduler.request(thread, server, &mut rules);

@@ -24,7 +24,7 @@ use core::arch::asm;
 use core::ptr::NonNull;
 use dispatch::{Recorder, SCHEDULER, make_current, yield_core};
 use tern_config::layout::MAX_THREADS;
-use tern_sched::ThreadId;
+use tern_sched::{Silent, ThreadId};
 use tern_trace::{Event, Kind};
 use tern_units::{Duration, Instant};
 
@@ -78,7 +78,7 @@ pub unsafe fn initialize(
                 match start.first {
                     First::Never => {}
                     First::AtEpoch => scheduler.wake(thread, Instant::EPOCH),
-                    First::Release(at) => scheduler.sleep_until(thread, at),
+                    First::Release(at) => scheduler.sleep_until(thread, at, &mut Silent),
                 }
             }
         }
@@ -156,7 +156,10 @@ fn sleep(until: Instant, releases: Option<u32>) {
         });
         if !passed {
             trace::record_masked(Event::Block { thread });
-            SCHEDULER.with(|scheduler| scheduler.sleep_until(ThreadId::new(thread), until));
+            let thread = ThreadId::new(thread);
+            SCHEDULER.with(|scheduler| {
+                Recorder::now(|recorder| scheduler.sleep_until(thread, until, recorder));
+            });
             yield_core();
         }
         // Where the instant has passed, on the way too, nobody has woken the thread.
@@ -193,7 +196,8 @@ pub fn wait() {
         if must_wait {
             let thread = current();
             trace::record_masked(Event::Block { thread: thread.0 });
-            SCHEDULER.with(|scheduler| scheduler.block(ThreadId::new(thread.0)));
+            let thread = ThreadId::new(thread.0);
+            SCHEDULER.with(|scheduler| Recorder::now(|recorder| scheduler.block(thread, recorder)));
             yield_core();
         }
     });
@@ -248,7 +252,7 @@ pub fn stop() -> ! {
     loop {
         without_interrupts(|| {
             let thread = ThreadId::new(current().0);
-            SCHEDULER.with(|scheduler| scheduler.block(thread));
+            SCHEDULER.with(|scheduler| Recorder::now(|recorder| scheduler.block(thread, recorder)));
             yield_core();
         });
     }

@@ -122,7 +122,7 @@ fn dispatch(bench: &mut Criterion) {
                 now += 1_000_000;
                 scheduler.wake(thread, at(now));
                 black_box(scheduler.dispatch(at(now), &mut Silent));
-                scheduler.block(thread);
+                scheduler.block(thread, &mut Silent);
                 black_box(scheduler.dispatch(at(now + 5), &mut Silent));
             });
         });

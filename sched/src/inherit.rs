@@ -79,6 +79,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             requester = thread.next_requester;
         }
         self.set_level(server, level);
+        self.charge(server, observer);
         self.slot_mut(server).adopt(period, |posted| {
             observer.replenish_posted(ServerId(server), posted)
         });

@@ -52,9 +52,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         if server.0 >= self.server_count {
             return Duration::ZERO;
         }
-        let due = self.servers[server.index()].algorithm.amount_by(at);
+        let slot = &self.servers[server.index()];
+        let due = slot.amount_by(at);
         if server.0 == self.running {
-            due.saturating_sub(now.saturating_since(self.since))
+            let used = now.saturating_since(self.since);
+            due.saturating_sub(used.saturating_sub(slot.used))
         } else {
             due
         }

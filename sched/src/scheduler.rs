@@ -44,7 +44,8 @@ pub struct Scheduler<
     pub(crate) members: [[u16; 64]; WORDS],
     pub(crate) running: u16,
     pub(crate) running_thread: u16,
-    /// Since when the running server has not been charged.
+    /// Since when the running server would have run if it had run what it has not been
+    /// charged for without a break.
     pub(crate) since: Instant,
     /// The latest time it has been told.
     pub(crate) now: Instant,
@@ -134,43 +135,48 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// The thread waits for a wake.
-    pub fn block(&mut self, thread: ThreadId) {
+    pub fn block<O: Observer + ?Sized>(&mut self, thread: ThreadId, observer: &mut O) {
         if self.thread_state(thread).is_some() {
             self.leave_list(thread.0);
             self.threads[thread.index()].state = ThreadState::Blocked;
-            self.suspended(thread.0);
+            self.suspended(thread.0, observer);
         }
     }
 
     /// The thread waits until `until`, or for an earlier wake. An instant that is past
     /// when dispatch is called next leaves the thread runnable, as if it had not
     /// slept; [`Instant::NEVER`] is a block.
-    pub fn sleep_until(&mut self, thread: ThreadId, until: Instant) {
+    pub fn sleep_until<O: Observer + ?Sized>(
+        &mut self,
+        thread: ThreadId,
+        until: Instant,
+        observer: &mut O,
+    ) {
         if self.thread_state(thread).is_none() {
             return;
         }
         self.leave_list(thread.0);
         let until = until.max(self.now);
         self.join_sleeping(thread.0, until);
-        self.suspended(thread.0);
+        self.suspended(thread.0, observer);
     }
 
-    /// Decides what runs from `now` on: charges what ran since the last call to its
-    /// server, wakes sleepers and applies replenishments that are due and may change
-    /// the decision, and picks.
+    /// Decides what runs from `now` on: charges the server that has run if it has blocked
+    /// or used up its first chunk, wakes sleepers and applies replenishments that are due
+    /// and may change the decision, and picks.
     #[inline(always)]
     pub fn dispatch<O: Observer + ?Sized>(&mut self, now: Instant, observer: &mut O) -> Dispatch {
         let running = self.running;
         self.advance(now);
-        if running != NONE {
-            self.settle(running, observer);
-        }
+        let preempted = running != NONE && !self.settle(running, observer);
         let next = self.next(observer);
         if next != running {
             self.running = next;
-            match running {
-                NONE => self.since = self.now,
-                _ => self.charge(running, observer),
+            if preempted {
+                self.pause(running, observer);
+            }
+            if next != NONE {
+                self.resume(next);
             }
         }
         let (thread, timer) = match next {
@@ -307,39 +313,59 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
         let now = self.now;
         let slot = self.slot_mut(server);
-        if slot.ready || !slot.active || slot.head.time > now {
+        if slot.ready || !slot.active || slot.eligible() > now {
             return self.refresh(server);
         }
         // The agenda keeps its instant until it is no longer ready, or found due again.
         slot.ready = true;
         slot.due = slot.wakes;
-        let (level, amount) = (slot.level, slot.head.amount);
+        let (level, amount) = (slot.level, slot.left());
         self.ready.append(server, level);
         if was_waiting {
             observer.replenish_applied(ServerId(server), amount);
         }
     }
 
-    /// Charges the running server if it has blocked or its first chunk is used up.
+    /// Charges the running server if it has blocked or its first chunk is used up, and tells
+    /// whether it has. What it used of a chunk that is not used up waits for that: a chunk
+    /// returns a period after its activation, whatever it is charged for at once.
     #[inline(always)]
-    fn settle<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
+    fn settle<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) -> bool {
         let slot = self.slot(running);
-        let mut blocked = slot.runnable == NONE;
-        if blocked && slot.wakes <= self.now {
-            self.notice_late(running, observer);
-            blocked = self.slot(running).runnable == NONE;
+        if slot.runnable == NONE && self.settle_blocked(running, observer) {
+            return true;
         }
-        if !blocked && self.uncharged() < self.slot(running).head.amount {
-            return;
+        let used = self.uncharged();
+        if used < self.slot(running).head.amount {
+            return false;
         }
-        self.charge(running, observer);
-        if blocked {
-            self.slot_mut(running)
-                .block(|posted| observer.replenish_posted(ServerId(running), posted));
+        let now = self.now;
+        let slot = self.slot_mut(running);
+        slot.use_up(used, |posted| {
+            observer.replenish_posted(ServerId(running), posted)
+        });
+        self.resume(running);
+        if self.slot(running).eligible() > now {
             self.refresh(running);
-        } else if !self.slot(running).ready {
             observer.exhausted(ServerId(running));
         }
+        true
+    }
+
+    /// Charges the running server, which has nothing to do, unless its sleeper is due
+    /// already.
+    fn settle_blocked<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) -> bool {
+        if self.slot(running).wakes <= self.now {
+            self.notice_late(running, observer);
+            if self.slot(running).runnable != NONE {
+                return false;
+            }
+        }
+        self.charge(running, observer);
+        self.slot_mut(running)
+            .block(|posted| observer.replenish_posted(ServerId(running), posted));
+        self.refresh(running);
+        true
     }
 
     /// The sleeper of a server that has nothing else to do is due already.
@@ -348,26 +374,47 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.notice_due(running, observer);
     }
 
-    /// Charges the running server for what it has run since its last charge.
-    #[inline(always)]
-    fn charge<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
-        let (now, used) = (self.now, self.uncharged());
-        self.since = now;
-        let slot = self.slot_mut(running);
-        slot.charge(used, |posted| {
-            observer.replenish_posted(ServerId(running), posted)
-        });
-        // It was ready. While its next chunk is active nothing else changes.
-        if slot.head.time > now {
-            self.refresh(running);
+    /// Charges a server for what it has used.
+    pub(crate) fn charge<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+        if server == self.running {
+            self.slot_mut(server).used = self.uncharged();
+            self.since = self.now;
         }
+        self.slot_mut(server)
+            .charge(|posted| observer.replenish_posted(ServerId(server), posted));
+    }
+
+    /// The running server is preempted: what it used of its first chunk stays with it.
+    #[inline(always)]
+    fn pause<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
+        let used = self.uncharged();
+        let slot = self.slot_mut(running);
+        slot.used = used;
+        if slot.left() < slot.minimum {
+            self.delay(running, observer);
+        }
+    }
+
+    /// What is left of the first chunk of a server that was preempted is less than its
+    /// minimum (rule 6).
+    #[cold]
+    fn delay<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+        self.charge(server, observer);
+        self.refresh(server);
+    }
+
+    /// A server gets the core, and goes on with what it has used already.
+    #[inline(always)]
+    fn resume(&mut self, next: u16) {
+        let used = self.slot(next).used.as_nanos();
+        self.since = Instant::from_nanos(self.now.as_nanos().wrapping_sub(used));
     }
 
     /// Brings the ready queue and the agenda up to date with a server.
     pub(crate) fn refresh(&mut self, server: u16) {
         let now = self.now;
         let slot = self.slot_mut(server);
-        let (level, was_ready, eligible) = (slot.level, slot.ready, slot.head.time);
+        let (level, was_ready, eligible) = (slot.level, slot.ready, slot.eligible());
         let ready = slot.active && eligible <= now;
         let due = match slot.active && !ready {
             true => eligible.min(slot.wakes),
@@ -392,14 +439,16 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// A thread of some server has left its runnable list. The running server is settled
     /// at the next dispatch; any other that has no more work is idle at once.
-    fn suspended(&mut self, thread: u16) {
+    fn suspended<O: Observer + ?Sized>(&mut self, thread: u16, observer: &mut O) {
         let (server, running) = (self.thread(thread).server, self.running);
         let slot = self.slot_mut(server);
         if slot.active && slot.runnable == NONE {
             if server == running {
                 return;
             }
-            slot.block(|_| ());
+            self.charge(server, observer);
+            self.slot_mut(server)
+                .block(|posted| observer.replenish_posted(ServerId(server), posted));
         }
         self.refresh(server);
     }

@@ -29,24 +29,6 @@ impl<const CHUNKS: usize> Algorithm<CHUNKS> {
             Self::Io(server) => server.head(),
         }
     }
-
-    /// The replenishments that are due by `at`, together.
-    pub(crate) fn amount_by(&self, at: Instant) -> Duration {
-        let due = |entry: Replenishment| {
-            if entry.time <= at {
-                entry.amount
-            } else {
-                Duration::ZERO
-            }
-        };
-        match self {
-            Self::Sporadic(server) => server
-                .replenishments()
-                .map(due)
-                .fold(Duration::ZERO, Duration::saturating_add),
-            Self::Io(server) => due(server.head()),
-        }
-    }
 }
 
 /// A server in its scheduler.
@@ -56,6 +38,11 @@ pub(crate) struct Slot<const CHUNKS: usize> {
     pub(crate) algorithm: Algorithm<CHUNKS>,
     /// The algorithm's first replenishment: every decision asks for it.
     pub(crate) head: Replenishment,
+    /// What was used of it and not charged yet: less than all of it. While the server runs
+    /// this is what it had used when it got the core.
+    pub(crate) used: Duration,
+    /// The least that may be left of it when the server is preempted (rule 6).
+    pub(crate) minimum: Duration,
     /// T as the description has it, for requesters to pass on.
     pub(crate) period: Duration,
     /// The priority it was given, and the one it has, which may be inherited.
@@ -85,6 +72,8 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
             time: Instant::EPOCH,
             amount: Duration::ZERO,
         },
+        used: Duration::ZERO,
+        minimum: Duration::ZERO,
         period: Duration::ZERO,
         own_level: 0,
         level: 0,
@@ -103,6 +92,10 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         let algorithm = Algorithm::new(parameters, start)?;
         Ok(Self {
             head: algorithm.head(),
+            minimum: match algorithm {
+                Algorithm::Sporadic(_) => parameters.minimum_budget,
+                Algorithm::Io(_) => Duration::ZERO,
+            },
             algorithm,
             period: parameters.period,
             own_level: level,
@@ -111,18 +104,52 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         })
     }
 
+    /// From when on it may use the rest of its first replenishment: later than that by what
+    /// it used ahead of its time.
     #[inline(always)]
-    pub(crate) fn charge(&mut self, used: Duration, posted: impl FnMut(Posted)) {
+    pub(crate) const fn eligible(&self) -> Instant {
+        self.head.time.saturating_add(self.used)
+    }
+
+    /// What is left of its first replenishment.
+    #[inline(always)]
+    pub(crate) const fn left(&self) -> Duration {
+        self.head.amount.saturating_sub(self.used)
+    }
+
+    /// Charges what was used.
+    pub(crate) fn charge(&mut self, posted: impl FnMut(Posted)) {
+        let used = core::mem::take(&mut self.used);
+        match &mut self.algorithm {
+            Algorithm::Sporadic(server) => server.charge(used, posted),
+            Algorithm::Io(server) => server.charge(used, posted),
+        }
+        self.head = self.algorithm.head();
+    }
+
+    /// `used`, which is all of the first replenishment or more, is used: charges whole
+    /// replenishments, and keeps what was used of the next.
+    #[inline(always)]
+    pub(crate) fn use_up(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
         match &mut self.algorithm {
             Algorithm::Sporadic(server) => {
-                server.charge(used, posted);
+                self.used = server.charge_whole(used, &mut posted);
                 self.head = server.head();
+                if self.left() < self.minimum {
+                    self.charge_rest(&mut posted);
+                }
             }
             Algorithm::Io(server) => {
+                self.used = Duration::ZERO;
                 server.charge(used, posted);
                 self.head = server.head();
             }
         }
+    }
+
+    #[cold]
+    fn charge_rest(&mut self, posted: &mut impl FnMut(Posted)) {
+        self.charge(posted);
     }
 
     /// It has no more work: a sporadic server keeps what it has.
@@ -148,6 +175,25 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
                 server.unblock(at);
                 self.head = server.head();
             }
+        }
+    }
+
+    /// The replenishments that are due by `at`, together, if it does not run until then.
+    pub(crate) fn amount_by(&self, at: Instant) -> Duration {
+        let due = |time: Instant, amount| match time <= at {
+            true => amount,
+            false => Duration::ZERO,
+        };
+        let first = due(self.eligible(), self.left());
+        match &self.algorithm {
+            Algorithm::Sporadic(server) => {
+                let back = due(self.head.time.saturating_add(server.period()), self.used);
+                let others = server.replenishments().skip(1);
+                others
+                    .map(|it| due(it.time, it.amount))
+                    .fold(first.saturating_add(back), Duration::saturating_add)
+            }
+            Algorithm::Io(_) => first,
         }
     }
 

@@ -158,16 +158,31 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// often as it takes.
     #[inline(always)]
     pub fn charge(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
-        let mut left = used.as_nanos();
-        if left >= self.head.amount {
-            left = self.charge_beyond_first(left, &mut posted);
-        }
+        let left = self.charge_whole(used, &mut posted).as_nanos();
         if left > 0 {
             self.charge_part(left, &mut posted);
         }
         if self.head.amount < self.minimum {
             self.delay_head();
         }
+    }
+
+    /// Charges the chunks that are used up after `used`, and returns the rest, which is less
+    /// than the first chunk then.
+    #[inline(always)]
+    pub(crate) fn charge_whole(
+        &mut self,
+        used: Duration,
+        mut posted: impl FnMut(Posted),
+    ) -> Duration {
+        let mut left = used.as_nanos();
+        if left >= self.head.amount {
+            left -= self.charge_first(&mut posted);
+            if left >= self.head.amount {
+                left = self.charge_more(left, &mut posted);
+            }
+        }
+        Duration::from_nanos(left)
     }
 
     /// The server becomes runnable after having been blocked (rule 4). Never to be
@@ -231,7 +246,8 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
 
     /// Uses up as many chunks as there are in `used`. Returns the rest, less than the
     /// first.
-    fn charge_beyond_first(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
+    #[cold]
+    fn charge_more(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
         let mut left = used;
         if left > self.budget {
             left = self.charge_whole_rounds(left, posted);

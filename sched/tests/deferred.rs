@@ -37,7 +37,7 @@ fn scheduler<const N: usize>(
 fn a_release_below_the_running_server_is_noticed_when_it_could_run() {
     let (mut scheduler, [_, low], [above, below]) = scheduler([(50, 100, 0), (10, 40, 1)]);
     scheduler.wake(above, at(0));
-    scheduler.sleep_until(below, at(5));
+    scheduler.sleep_until(below, at(5), &mut Silent);
     assert_eq!(scheduler.dispatch(at(0), &mut Silent).timer, at(50));
     let mut told = Told::default();
     // An interrupt at 20 changes nothing.
@@ -47,12 +47,12 @@ fn a_release_below_the_running_server_is_noticed_when_it_could_run() {
         scheduler.thread_state(below),
         Some(ThreadState::Sleeping(at(5)))
     );
-    scheduler.block(above);
+    scheduler.block(above, &mut Silent);
     assert_eq!(scheduler.dispatch(at(30), &mut told).thread, Some(below));
     assert_eq!(told.0, ["woken 1 @5ns"]);
     // Its budget is active since its release: so it returns a period after that.
     assert_eq!(scheduler.head(low).unwrap().time, at(5));
-    scheduler.block(below);
+    scheduler.block(below, &mut Silent);
     scheduler.dispatch(at(40), &mut told);
     assert_eq!(scheduler.head(low).unwrap().time, at(45));
 }
@@ -63,10 +63,10 @@ fn servers_of_one_level_go_in_the_order_of_their_instants() {
         let (mut scheduler, _, [above, a, b]) =
             scheduler([(50, 100, 0), (10, 100, 1), (10, 100, 1)]);
         scheduler.wake(above, at(0));
-        scheduler.sleep_until(a, at(first));
-        scheduler.sleep_until(b, at(second));
+        scheduler.sleep_until(a, at(first), &mut Silent);
+        scheduler.sleep_until(b, at(second), &mut Silent);
         scheduler.dispatch(at(0), &mut Silent);
-        scheduler.block(above);
+        scheduler.block(above, &mut Silent);
         let mut told = Told::default();
         let next = scheduler.dispatch(at(20), &mut told).thread;
         let order = if first < second {
@@ -101,10 +101,10 @@ fn a_wake_finds_a_server_that_had_work_since_its_sleeper_was_due() {
     let (mut scheduler, [_, low], [above, first]) = scheduler([(50, 100, 0), (10, 40, 1)]);
     let second = scheduler.add_thread(low).unwrap();
     scheduler.wake(above, at(0));
-    scheduler.sleep_until(first, at(5));
+    scheduler.sleep_until(first, at(5), &mut Silent);
     scheduler.dispatch(at(0), &mut Silent);
     scheduler.wake(second, at(20));
     assert_eq!(scheduler.head(low).unwrap().time, at(5));
-    scheduler.block(above);
+    scheduler.block(above, &mut Silent);
     assert_eq!(scheduler.dispatch(at(30), &mut Silent).thread, Some(first));
 }

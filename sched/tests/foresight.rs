@@ -24,7 +24,7 @@ fn the_budget_at_an_instant_is_what_is_back_by_then_less_what_runs_now() {
         ms(8),
         "as it runs"
     );
-    scheduler.block(thread);
+    scheduler.block(thread, &mut Silent);
     scheduler.dispatch(at(3), &mut Silent);
     assert_eq!(
         scheduler.budget_by(server, at(3), at(39)),

@@ -53,7 +53,7 @@ fn who_is_alone_goes_on() {
 #[test]
 fn with_a_sleeper_that_may_preempt_the_next_thread_dispatch_decides_and_sets_the_timer() {
     let (mut scheduler, threads) = scheduler();
-    scheduler.sleep_until(threads[1], at(4));
+    scheduler.sleep_until(threads[1], at(4), &mut Silent);
     scheduler.wake(threads[0], at(0));
     scheduler.wake(threads[2], at(0));
     // Thread 1 does not preempt thread 0, but it does thread 2.

@@ -263,7 +263,9 @@ fn servers_of_the_same_level_do_not_preempt_one_another() {
         .request(machine.modest, machine.io, &mut Silent);
     machine.scheduler.wake(machine.modest, at(0));
     assert_eq!(machine.dispatch(0).thread, Some(machine.modest));
-    machine.scheduler.sleep_until(machine.driver, at(2));
+    machine
+        .scheduler
+        .sleep_until(machine.driver, at(2), &mut Silent);
     assert_eq!(
         machine.dispatch(1).timer,
         at(5),
@@ -319,7 +321,7 @@ fn a_sleeper_that_is_due_when_its_server_is_used_up_is_heard_of_after_the_charge
     let mut scheduler = Scheduler::<2, 2>::new();
     let server = scheduler.add_server(sporadic(5, 50, 0)).unwrap();
     let [sleeper, works] = [0, 1].map(|_| scheduler.add_thread(server).unwrap());
-    scheduler.sleep_until(sleeper, at(5));
+    scheduler.sleep_until(sleeper, at(5), &mut Silent);
     scheduler.wake(works, at(0));
     let mut log = Log::default();
     for now in [0, 5] {
@@ -351,12 +353,14 @@ fn an_observer_hears_every_decision_in_order() {
     machine
         .scheduler
         .request(machine.modest, machine.io, &mut Silent);
-    machine.scheduler.sleep_until(machine.driver, at(2));
+    machine
+        .scheduler
+        .sleep_until(machine.driver, at(2), &mut Silent);
     let mut log = Log::default();
     for now in [0, 2, 7, 52] {
         machine.scheduler.dispatch(at(now), &mut log);
     }
-    machine.scheduler.block(machine.driver);
+    machine.scheduler.block(machine.driver, &mut Silent);
     assert_eq!(machine.scheduler.dispatch(at(53), &mut log).thread, None);
     let expected = [
         "woken 0 @2ns",

@@ -23,16 +23,16 @@ fn levels_beyond_the_first_64_preempt_and_wait_like_the_others() {
     let [low, middle, high, highest] =
         [100, 65, 64, 3].map(|priority| thread(&mut scheduler, priority).1);
     scheduler.wake(low, at(0));
-    scheduler.sleep_until(middle, at(4));
-    scheduler.sleep_until(high, at(6));
-    scheduler.sleep_until(highest, at(7));
+    scheduler.sleep_until(middle, at(4), &mut Silent);
+    scheduler.sleep_until(high, at(6), &mut Silent);
+    scheduler.sleep_until(highest, at(7), &mut Silent);
     assert_eq!(dispatch(&mut scheduler, 0), (Some(low), 4));
     assert_eq!(dispatch(&mut scheduler, 4), (Some(middle), 6));
     assert_eq!(dispatch(&mut scheduler, 6), (Some(high), 7));
     assert_eq!(dispatch(&mut scheduler, 7), (Some(highest), 17));
-    scheduler.block(highest);
+    scheduler.block(highest, &mut Silent);
     assert_eq!(dispatch(&mut scheduler, 8), (Some(high), 17));
-    scheduler.block(high);
+    scheduler.block(high, &mut Silent);
     assert_eq!(dispatch(&mut scheduler, 9), (Some(middle), 17));
     // Used up until 104; then it is before the lowest again.
     assert_eq!(dispatch(&mut scheduler, 17), (Some(low), 23));
@@ -47,12 +47,12 @@ fn of_servers_of_a_level_that_are_due_together_the_one_added_last_goes_first() {
     let mut scheduler = Wide::new();
     let threads = [70, 70, 70].map(|priority| thread(&mut scheduler, priority).1);
     for thread in threads {
-        scheduler.sleep_until(thread, at(5));
+        scheduler.sleep_until(thread, at(5), &mut Silent);
     }
     assert_eq!(dispatch(&mut scheduler, 0), (None, 5));
     for (now, thread) in [(5, threads[2]), (6, threads[1]), (7, threads[0])] {
         assert_eq!(dispatch(&mut scheduler, now).0, Some(thread));
-        scheduler.block(thread);
+        scheduler.block(thread, &mut Silent);
     }
 }
 
@@ -63,18 +63,18 @@ fn the_timer_is_for_the_earliest_of_the_servers_of_a_level() {
         let mut scheduler = Wide::new();
         let threads = [70, 70, 70].map(|priority| thread(&mut scheduler, priority).1);
         let third = 3 - first - second;
-        scheduler.sleep_until(threads[first], at(5));
-        scheduler.sleep_until(threads[second], at(9));
-        scheduler.sleep_until(threads[third], at(12));
+        scheduler.sleep_until(threads[first], at(5), &mut Silent);
+        scheduler.sleep_until(threads[second], at(9), &mut Silent);
+        scheduler.sleep_until(threads[third], at(12), &mut Silent);
         assert_eq!(dispatch(&mut scheduler, 0), (None, 5));
         assert_eq!(dispatch(&mut scheduler, 5).0, Some(threads[first]));
-        scheduler.block(threads[first]);
+        scheduler.block(threads[first], &mut Silent);
         assert_eq!(dispatch(&mut scheduler, 6), (None, 9));
         // Later again than the one that is left.
-        scheduler.sleep_until(threads[second], at(20));
+        scheduler.sleep_until(threads[second], at(20), &mut Silent);
         assert_eq!(dispatch(&mut scheduler, 7), (None, 12));
         assert_eq!(dispatch(&mut scheduler, 12).0, Some(threads[third]));
-        scheduler.block(threads[third]);
+        scheduler.block(threads[third], &mut Silent);
         assert_eq!(dispatch(&mut scheduler, 13), (None, 20));
     }
 }
@@ -94,7 +94,7 @@ fn the_list_of_a_sporadic_server_can_be_read_and_an_io_server_has_none() {
     let io = scheduler.add_server(ServerParameters::io(span(1), span(9), 2));
     scheduler.wake(thread, at(3));
     scheduler.dispatch(at(3), &mut Silent);
-    scheduler.block(thread);
+    scheduler.block(thread, &mut Silent);
     scheduler.dispatch(at(7), &mut Silent);
     let list: Vec<_> = scheduler
         .sporadic(server)

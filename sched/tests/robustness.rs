@@ -101,8 +101,8 @@ fn any_sequence_of_calls_with_any_times_keeps_the_rules() {
             let time = at(now).saturating_add(span(step));
             match random.within(0, 6) {
                 0 => scheduler.wake(thread, if small { at(now) } else { time }),
-                1 => scheduler.block(thread),
-                2 => scheduler.sleep_until(thread, time),
+                1 => scheduler.block(thread, &mut Silent),
+                2 => scheduler.sleep_until(thread, time, &mut Silent),
                 3 => {
                     let server = ServerId::new(random.within(0, 6) as u16);
                     scheduler.request(thread, server, &mut Silent);

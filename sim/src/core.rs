@@ -175,7 +175,7 @@ impl<'a, const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const 
             task.finished += 1;
         }
         if task.pending.is_empty() {
-            self.scheduler.block(task.id);
+            self.scheduler.block(task.id, &mut self.servers);
         }
     }
 

@@ -342,7 +342,7 @@ fn history_of(attitude: ServerKind, seed: u64, polls: bool) -> Events {
                     true => now + 1 + pick(40_000),
                     false => recorder.next_release(number, now, pick(3)),
                 };
-                scheduler.sleep_until(thread, instant(until));
+                scheduler.sleep_until(thread, instant(until), &mut recorder);
             }
             None => now = timer + lateness,
         }

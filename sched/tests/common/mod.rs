@@ -109,7 +109,7 @@ pub fn simulate_with_pauses(
         .collect();
     for (thread, queue) in &queues {
         if let Some((release, _)) = queue.front() {
-            scheduler.sleep_until(*thread, at(*release));
+            scheduler.sleep_until(*thread, at(*release), &mut Recorder(&mut outcome));
         }
     }
     let mut now = 0;
@@ -134,7 +134,7 @@ pub fn simulate_with_pauses(
         next = now + ran;
         *work -= ran;
         if ran > 0 && *work == half && half > 0 && pause > 0 {
-            scheduler.sleep_until(thread, at(next + pause));
+            scheduler.sleep_until(thread, at(next + pause), &mut Recorder(&mut outcome));
         }
         let server = threads[thread.index()].server;
         match outcome.runs[server].last_mut() {
@@ -145,8 +145,10 @@ pub fn simulate_with_pauses(
             queue.pop_front();
             outcome.finished[thread.index()].push(next);
             match queue.front() {
-                Some((release, _)) => scheduler.sleep_until(thread, at(*release)),
-                None => scheduler.block(thread),
+                Some((release, _)) => {
+                    scheduler.sleep_until(thread, at(*release), &mut Recorder(&mut outcome))
+                }
+                None => scheduler.block(thread, &mut Recorder(&mut outcome)),
             }
         }
         now = next;

@@ -208,7 +208,7 @@ fn decisions(guest: &mut Guest, name: &str, servers: u32) {
             return;
         };
         let first = Instant::from_nanos(PERIOD * u64::from(number + 1));
-        scheduler.sleep_until(thread, first);
+        scheduler.sleep_until(thread, first, &mut Silent);
     }
     let mut samples = Samples::new();
     let mut now = 0;
@@ -222,6 +222,7 @@ fn decisions(guest: &mut Guest, name: &str, servers: u32) {
             scheduler.sleep_until(
                 ThreadId::new(thread.index() as u16),
                 Instant::from_nanos(next),
+                &mut Silent,
             );
             scheduler.dispatch(Instant::from_nanos(now), &mut Silent);
         }

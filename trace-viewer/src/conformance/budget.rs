@@ -92,12 +92,11 @@ impl Budget {
         }
     }
 
-    /// What may be used and not yet be charged at the end of a trace: an I/O server is
-    /// charged aloud when it blocks or has used all of it.
+    /// What may be used and not yet be charged at the end of a trace: a server is charged
+    /// when it blocks or has used up a replenishment.
     pub(super) const fn unspoken(&self) -> i64 {
         match self {
-            Self::Sporadic { .. } => 0,
-            Self::Io { budget, .. } => *budget,
+            Self::Sporadic { budget, .. } | Self::Io { budget, .. } => *budget,
         }
     }
 
