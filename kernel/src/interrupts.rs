@@ -132,15 +132,15 @@ pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Contex
 pub extern "C" fn timer_interrupt() -> ! {
     let now = timestamp();
     let vector = TIMER_VECTOR;
-    // SAFETY: interrupts are off, and a decision records in the ring that it is lent.
-    let ring = unsafe { trace::ring() };
-    ring.push_event(now, Event::InterruptIn { vector });
-    apic::fired();
+    // SAFETY: interrupts are off, and the timer is armed after boot has made the ring.
+    unsafe { trace::record_at(now, Event::InterruptIn { vector }) };
     apic::end_of_interrupt();
-    let next = thread::dispatch_at(now, ring);
-    ring.push_event(timestamp(), Event::InterruptOut { vector });
-    // SAFETY: interrupts are off, and this is the context of the running thread.
-    unsafe { resume(next) }
+    let next = thread::dispatch_fired(now);
+    // SAFETY: as above; and this is the context of the running thread.
+    unsafe {
+        trace::record_at(timestamp(), Event::InterruptOut { vector });
+        resume(next)
+    }
 }
 
 /// Double fault, non-maskable interrupt, machine check.

@@ -145,6 +145,16 @@ impl<T> BootOnce<T> {
 
     /// The value.
     ///
+    /// # Safety
+    /// Boot has set it.
+    #[inline(always)]
+    pub unsafe fn get_unchecked(&self) -> &T {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.try_get().unwrap_unchecked() }
+    }
+
+    /// The value.
+    ///
     /// # Panics
     /// Before boot has set it.
     #[inline]

@@ -9,7 +9,7 @@ mod dispatch;
 mod stay;
 
 pub use control::{StackName, ThreadNumber, current, current_masked, running_name};
-pub use dispatch::{dispatch, dispatch_at, give_way, leave_program};
+pub use dispatch::{dispatch, dispatch_fired, give_way, leave_program};
 pub use stay::Stay;
 pub(crate) use stay::{run_program, run_program_from};
 
@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use control::{Control, THREADS, Threads, with_current};
 use core::arch::asm;
 use core::ptr::NonNull;
-use dispatch::{Recorder, SCHEDULER, make_current, yield_core};
+use dispatch::{SCHEDULER, make_current, scheduling, yield_core};
 use tern_config::layout::MAX_THREADS;
 use tern_sched::{Silent, ThreadId};
 use tern_trace::{Event, Kind};
@@ -157,9 +157,7 @@ fn sleep(until: Instant, releases: Option<u32>) {
         if !passed {
             trace::record_masked(Event::Block { thread });
             let thread = ThreadId::new(thread);
-            SCHEDULER.with(|scheduler| {
-                Recorder::now(|recorder| scheduler.sleep_until(thread, until, recorder));
-            });
+            scheduling(|scheduler, recorder| scheduler.sleep_until(thread, until, recorder));
             yield_core();
         }
         // Where the instant has passed, on the way too, nobody has woken the thread.
@@ -197,7 +195,7 @@ pub fn wait() {
             let thread = current();
             trace::record_masked(Event::Block { thread: thread.0 });
             let thread = ThreadId::new(thread.0);
-            SCHEDULER.with(|scheduler| Recorder::now(|recorder| scheduler.block(thread, recorder)));
+            scheduling(|scheduler, recorder| scheduler.block(thread, recorder));
             yield_core();
         }
     });
@@ -225,13 +223,11 @@ pub fn wake(thread: ThreadNumber) {
 /// The running thread asks `driver` for work: until it is [`served`], an I/O server that
 /// the driver is in has at least the priority of this thread's server.
 pub fn request(driver: ThreadNumber) {
-    without_interrupts(|| {
-        let thread = ThreadId::new(current().0);
-        SCHEDULER.with(|scheduler| {
-            if let Some(server) = scheduler.server_of(ThreadId::new(driver.0)) {
-                Recorder::now(|recorder| scheduler.request(thread, server, recorder));
-            }
-        });
+    let thread = ThreadId::new(current().0);
+    scheduling(|scheduler, recorder| {
+        if let Some(server) = scheduler.server_of(ThreadId::new(driver.0)) {
+            scheduler.request(thread, server, recorder);
+        }
     });
 }
 
@@ -239,7 +235,7 @@ pub fn request(driver: ThreadNumber) {
 /// gone at the next dispatch.
 pub fn served(requester: ThreadNumber) {
     let requester = ThreadId::new(requester.0);
-    SCHEDULER.with(|scheduler| Recorder::now(|recorder| scheduler.served(requester, recorder)));
+    scheduling(|scheduler, recorder| scheduler.served(requester, recorder));
 }
 
 /// Lets a thread that [`wake`] made runnable preempt the running one, if it may.
@@ -252,7 +248,7 @@ pub fn stop() -> ! {
     loop {
         without_interrupts(|| {
             let thread = ThreadId::new(current().0);
-            SCHEDULER.with(|scheduler| Recorder::now(|recorder| scheduler.block(thread, recorder)));
+            scheduling(|scheduler, recorder| scheduler.block(thread, recorder));
             yield_core();
         });
     }

@@ -48,25 +48,15 @@ pub fn record_masked(event: Event) {
     }
 }
 
-/// The ring, for several records, where interrupts are off already.
+/// Records an event at counter value `tsc`, which must not lie before that of the last.
 ///
 /// # Safety
-/// Interrupts are off, and nothing is recorded in another way until the reference is gone.
-///
-/// # Panics
-/// Before boot has made the ring.
+/// Interrupts are off, and boot has made the ring.
 #[inline(always)]
-pub unsafe fn ring() -> &'static mut Ring<'static> {
-    // SAFETY: the caller vouches for it.
-    match unsafe { RING.borrow_masked() } {
-        Some(ring) => ring,
-        None => no_ring(),
-    }
-}
-
-#[cold]
-fn no_ring() -> ! {
-    panic!("a decision before there is a trace ring");
+pub unsafe fn record_at(tsc: u64, event: Event) {
+    // SAFETY: the caller vouches for it, and writing a record records nothing.
+    let ring = unsafe { RING.borrow_masked().as_mut().unwrap_unchecked() };
+    ring.push_event(tsc, event);
 }
 
 /// Records how many exits there were to the hypervisor since the last call, by reason.

@@ -79,7 +79,7 @@ fn ready(bench: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("insert-and-remove", servers), |bench| {
             bench.iter(|| {
-                queue.remove(black_box(servers - 1));
+                queue.remove(black_box(servers - 1), servers - 1);
                 queue.insert(black_box(servers - 1), servers - 1);
             });
         });

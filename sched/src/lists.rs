@@ -130,18 +130,27 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)]
     }
 
-    /// Of the servers of a level, which has one, the one that is due first; whether it is
-    /// due now; and whether there are others.
-    #[inline]
-    pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool, bool) {
+    /// Of the servers of a level, which has one, the one that is due first, and whether it is
+    /// the only one.
+    #[inline(always)]
+    pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool) {
         let server = self.first_of_level(level);
-        let alone = self.slot(server).next_of_level == NONE;
-        let first = if alone {
-            server
-        } else {
-            self.first_due_from(server)
-        };
-        (first, self.slot(first).due <= self.now, !alone)
+        match self.slot(server).alone {
+            true => (server, true),
+            false => (self.first_due_from(server), false),
+        }
+    }
+
+    /// Sets a server's instant in the agenda.
+    #[inline(always)]
+    pub(crate) fn set_due(&mut self, server: u16, due: Instant) {
+        let slot = self.slot_mut(server);
+        slot.due = due;
+        let level = slot.level;
+        match slot.alone {
+            true => self.agenda.set(level, due.as_nanos()),
+            false => self.refresh_level(level),
+        }
     }
 
     #[cold]
@@ -160,9 +169,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     #[cold]
     pub(crate) fn refresh_level(&mut self, level: u16) {
         let mut least = Instant::NEVER;
-        let mut server = self.first_of_level(level);
+        let first = self.first_of_level(level);
+        let mut server = first;
         while server != NONE {
-            let slot = self.slot(server);
+            let slot = self.slot_mut(server);
+            slot.alone = server == first && slot.next_of_level == NONE;
             least = least.min(slot.due);
             server = slot.next_of_level;
         }
@@ -193,9 +204,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.refresh_level(old);
         self.servers[usize::from(server)].level = level;
         self.join_level(server);
-        if self.ready.contains(server) {
-            self.ready.remove(server);
-            self.ready.insert(server, level);
+        if self.slot(server).ready {
+            self.ready.take_out(server, old);
+            self.ready.append(server, level);
         }
     }
 

@@ -34,6 +34,28 @@ pub trait Observer {
     }
 }
 
+impl<O: Observer + ?Sized> Observer for &mut O {
+    fn switched(&mut self, thread: Option<ThreadId>) {
+        (**self).switched(thread);
+    }
+
+    fn woken(&mut self, thread: ThreadId, at: Instant) {
+        (**self).woken(thread, at);
+    }
+
+    fn exhausted(&mut self, server: ServerId) {
+        (**self).exhausted(server);
+    }
+
+    fn replenish_posted(&mut self, server: ServerId, posted: Posted) {
+        (**self).replenish_posted(server, posted);
+    }
+
+    fn replenish_applied(&mut self, server: ServerId, amount: Duration) {
+        (**self).replenish_applied(server, amount);
+    }
+}
+
 /// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;

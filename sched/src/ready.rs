@@ -2,6 +2,8 @@
 //! bitmap of the levels that are not empty.
 
 const NONE: u16 = u16::MAX;
+/// In place of the next entry, of an entry that is in no list.
+const ABSENT: u16 = NONE - 1;
 
 /// A queue of at most `SERVERS` entries over 64 × `WORDS` priority levels, 0 the
 /// highest. Every operation takes constant time (the first entry: `WORDS` steps).
@@ -17,14 +19,17 @@ pub struct ReadyQueue<const SERVERS: usize, const WORDS: usize = 1> {
 
 #[derive(Clone, Copy, Debug)]
 struct Link {
-    level: u16,
     next: u16,
+    /// Of an entry that is not the first of its level.
     previous: u16,
 }
 
 impl Link {
     const ABSENT: Self = Self {
-        level: NONE,
+        next: ABSENT,
+        previous: NONE,
+    };
+    const ALONE: Self = Self {
         next: NONE,
         previous: NONE,
     };
@@ -32,7 +37,7 @@ impl Link {
 
 impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
     const SIZES: () = {
-        assert!(SERVERS > 0 && SERVERS < NONE as usize);
+        assert!(SERVERS > 0 && SERVERS < ABSENT as usize);
         assert!(WORDS > 0 && WORDS * 64 < NONE as usize);
     };
 
@@ -49,7 +54,7 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
     }
 
     /// The entry of the highest priority; of several, the one inserted first.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn first(&self) -> Option<u16> {
         for (word, levels) in self.occupied.iter().zip(&self.first) {
@@ -71,18 +76,12 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
         (WORDS * 64) as u16
     }
 
-    /// The first entry of a level.
-    #[inline]
-    pub(crate) fn first_at(&self, level: u16) -> u16 {
-        self.first[usize::from(level / 64) % WORDS][usize::from(level % 64)]
-    }
-
     /// Whether `entry` is in the queue.
     #[must_use]
     pub fn contains(&self, entry: u16) -> bool {
         self.links
             .get(usize::from(entry))
-            .is_some_and(|link| link.level != NONE)
+            .is_some_and(|link| link.next != ABSENT)
     }
 
     /// Inserts `entry` as the last of its level. No effect if it is in the queue.
@@ -94,53 +93,49 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
     }
 
     /// The same where both exist and the entry is not in the queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(&mut self, entry: u16, level: u16) {
         let (word, bit) = (usize::from(level / 64) % WORDS, usize::from(level % 64));
-        let mut previous = NONE;
         if self.occupied[word] >> bit & 1 == 0 {
             self.occupied[word] |= 1 << bit;
             self.first[word][bit] = entry;
+            self.links[usize::from(entry) % SERVERS] = Link::ALONE;
         } else {
-            previous = self.last[word][bit];
+            let previous = self.last[word][bit];
             self.links[usize::from(previous) % SERVERS].next = entry;
+            self.links[usize::from(entry) % SERVERS] = Link {
+                next: NONE,
+                previous,
+            };
         }
         self.last[word][bit] = entry;
-        self.links[usize::from(entry) % SERVERS] = Link {
-            level,
-            next: NONE,
-            previous,
-        };
     }
 
-    /// Removes `entry`. No effect if it is not in the queue.
-    pub fn remove(&mut self, entry: u16) {
-        if self.contains(entry) {
-            self.take_out(entry);
+    /// Removes `entry`, which was inserted at `level`. No effect if it is not in the queue.
+    pub fn remove(&mut self, entry: u16, level: u16) {
+        if self.contains(entry) && usize::from(level) < WORDS * 64 {
+            self.take_out(entry, level);
         }
     }
 
     /// The same where the entry is in the queue.
     #[inline(always)]
-    pub(crate) fn take_out(&mut self, entry: u16) {
-        let Link {
-            level,
-            next,
-            previous,
-        } = self.links[usize::from(entry) % SERVERS];
-        self.links[usize::from(entry) % SERVERS] = Link::ABSENT;
+    pub(crate) fn take_out(&mut self, entry: u16, level: u16) {
         let (word, bit) = (usize::from(level / 64) % WORDS, usize::from(level % 64));
+        let link = &mut self.links[usize::from(entry) % SERVERS];
+        let Link { next, previous } = *link;
+        *link = Link::ABSENT;
+        if self.first[word][bit] != entry {
+            self.links[usize::from(previous) % SERVERS].next = next;
+        } else if next == NONE {
+            self.occupied[word] &= !(1 << bit);
+            return;
+        } else {
+            self.first[word][bit] = next;
+        }
         match next {
             NONE => self.last[word][bit] = previous,
             _ => self.links[usize::from(next) % SERVERS].previous = previous,
-        }
-        if previous != NONE {
-            self.links[usize::from(previous) % SERVERS].next = next;
-            return;
-        }
-        self.first[word][bit] = next;
-        if next == NONE {
-            self.occupied[word] &= !(1 << bit);
         }
     }
 }
@@ -163,14 +158,14 @@ mod tests {
             queue.insert(entry, level);
             assert_eq!(queue.first(), Some(first));
         }
-        for (entry, first) in [
-            (2, Some(4)),
-            (4, Some(3)),
-            (3, Some(1)),
-            (1, Some(0)),
-            (0, None),
+        for (entry, level, first) in [
+            (2, 63, Some(4)),
+            (4, 0, Some(3)),
+            (3, 63, Some(1)),
+            (1, 64, Some(0)),
+            (0, 127, None),
         ] {
-            queue.remove(entry);
+            queue.remove(entry, level);
             assert_eq!(queue.first(), first);
             assert!(!queue.contains(entry));
         }
@@ -182,13 +177,13 @@ mod tests {
         for entry in 0..4 {
             queue.insert(entry, 5);
         }
-        queue.remove(1);
-        queue.remove(3);
+        queue.remove(1, 5);
+        queue.remove(3, 5);
         queue.insert(1, 5);
         let mut order = std::vec::Vec::new();
         while let Some(entry) = queue.first() {
             order.push(entry);
-            queue.remove(entry);
+            queue.remove(entry, 5);
         }
         assert_eq!(order, [0, 2, 1]);
     }
@@ -198,13 +193,15 @@ mod tests {
         let mut queue = ReadyQueue::<4>::new();
         queue.insert(4, 0);
         queue.insert(0, 64);
-        queue.remove(3);
-        queue.remove(1000);
+        queue.remove(3, 0);
+        queue.remove(1000, 0);
         assert_eq!(queue.first(), None);
         queue.insert(1, 3);
         queue.insert(1, 0);
         assert_eq!(queue.first(), Some(1));
-        queue.remove(1);
+        queue.remove(1, 64);
+        assert_eq!(queue.first(), Some(1));
+        queue.remove(1, 3);
         assert_eq!(queue.first(), None);
     }
 }

@@ -164,24 +164,34 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Decides what runs from `now` on: charges the server that has run if it has blocked
     /// or used up its first chunk, wakes sleepers and applies replenishments that are due
     /// and may change the decision, and picks.
+    ///
+    /// It takes the observer as a value, and hands it on so to what is rare: an observer
+    /// that nobody points to may live in registers. A `&mut` to an observer is one, too.
     #[inline(always)]
-    pub fn dispatch<O: Observer + ?Sized>(&mut self, now: Instant, observer: &mut O) -> Dispatch {
+    pub fn dispatch<O: Observer>(&mut self, now: Instant, mut observer: O) -> Dispatch {
         let running = self.running;
         self.advance(now);
-        let preempted = running != NONE && !self.settle(running, observer);
-        let next = self.next(observer);
+        let mut preempted = false;
+        if running != NONE {
+            (preempted, observer) = self.settle(running, observer);
+        }
+        self.notice(&mut observer);
+        let next = self.ready.first().unwrap_or(NONE);
         if next != running {
             self.running = next;
             if preempted {
-                self.pause(running, observer);
-            }
-            if next != NONE {
-                self.resume(next);
+                observer = self.pause(running, observer);
             }
         }
         let (thread, timer) = match next {
             NONE => (NONE, Instant::from_nanos(self.agenda.earliest())),
-            _ => (self.slot(next).runnable, self.timer(self.slot(next))),
+            _ => {
+                if next != running {
+                    self.resume(next);
+                }
+                let slot = self.slot(next);
+                (slot.runnable, self.timer(slot))
+            }
         };
         if thread != self.running_thread {
             self.running_thread = thread;
@@ -226,10 +236,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// Notes what time it is. The end of time never comes: what is due then never is.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, now: Instant) {
         const LAST: Instant = Instant::from_nanos(u64::MAX - 1);
-        self.now = now.min(LAST).max(self.now);
+        let now = if now == Instant::NEVER { LAST } else { now };
+        self.now = now.max(self.now);
     }
 
     /// How long the running server has run since it was last charged.
@@ -256,48 +267,32 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         timer
     }
 
-    /// The server to run. Wakes and replenishes what is due at the highest level where
-    /// anything is, and so on until something may run that nothing due is above. What is
-    /// due below it waits: it could not run.
+    /// Wakes and replenishes what is due at the highest level where anything is, and so on
+    /// until something may run that nothing due is above. What is due below it waits: it
+    /// could not run.
     #[inline(always)]
-    fn next<O: Observer + ?Sized>(&mut self, observer: &mut O) -> u16 {
+    fn notice<O: Observer>(&mut self, observer: &mut O) {
         while let Some(level) = self.agenda.first_due(self.now.as_nanos()) {
             if level > self.ready.first_level() {
-                break;
+                return;
             }
-            self.notice_due_at(level, observer);
-            let next = self.ready.first_at(level);
-            if next != NONE {
-                return next;
+            // The servers of one level in the order of their instants.
+            let (server, alone) = self.first_due_at(level);
+            if self.slot(server).due > self.now {
+                // The level's instant was that of a server that has been ready since.
+                self.refresh_level(level);
+            } else {
+                self.notice_due(server, observer);
+                if alone && self.slot(server).ready {
+                    return;
+                }
             }
-        }
-        self.ready.first().unwrap_or(NONE)
-    }
-
-    /// Wakes and replenishes the servers of one level, in the order of their instants.
-    #[inline(always)]
-    fn notice_due_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
-        let (first, due, others) = self.first_due_at(level);
-        if !due {
-            // The level's instant was that of a server that has been ready since.
-            return self.refresh_level(level);
-        }
-        self.notice_due(first, observer);
-        if others {
-            self.notice_others_at(level, observer);
-        }
-    }
-
-    #[cold]
-    fn notice_others_at<O: Observer + ?Sized>(&mut self, level: u16, observer: &mut O) {
-        while let (first, true, _) = self.first_due_at(level) {
-            self.notice_due(first, observer);
         }
     }
 
     /// Wakes and replenishes one server.
     #[inline(always)]
-    fn notice_due<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
+    fn notice_due<O: Observer>(&mut self, server: u16, observer: &mut O) {
         let was_waiting = self.slot(server).active;
         while self.slot(server).wakes <= self.now {
             let Slot {
@@ -326,52 +321,71 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
-    /// Charges the running server if it has blocked or its first chunk is used up, and tells
-    /// whether it has. What it used of a chunk that is not used up waits for that: a chunk
-    /// returns a period after its activation, whatever it is charged for at once.
+    /// Charges the running server if it has blocked or its first chunk is used up. Tells
+    /// whether it could go on.
+    ///
+    /// What it used of a chunk that is not used up waits for that: a chunk returns a period
+    /// after its activation, whatever it is charged for at once.
     #[inline(always)]
-    fn settle<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) -> bool {
-        let slot = self.slot(running);
-        if slot.runnable == NONE && self.settle_blocked(running, observer) {
-            return true;
-        }
-        let used = self.uncharged();
-        if used < self.slot(running).head.amount {
-            return false;
-        }
-        let now = self.now;
+    fn settle<O: Observer>(&mut self, running: u16, mut observer: O) -> (bool, O) {
+        let (now, used) = (self.now, self.uncharged());
         let slot = self.slot_mut(running);
-        slot.use_up(used, |posted| {
-            observer.replenish_posted(ServerId(running), posted)
-        });
-        self.resume(running);
-        if self.slot(running).eligible() > now {
-            self.refresh(running);
-            observer.exhausted(ServerId(running));
+        if slot.runnable == NONE {
+            return self.settle_blocked(running, observer);
         }
-        true
+        if used < slot.head.amount {
+            return (true, observer);
+        }
+        if !slot.use_first(used, |posted| {
+            observer.replenish_posted(ServerId(running), posted)
+        }) {
+            observer = self.use_more(running, observer);
+        }
+        let eligible = self.slot(running).eligible();
+        if eligible <= now {
+            self.resume(running);
+            return (true, observer);
+        }
+        self.exhaust(running, eligible);
+        observer.exhausted(ServerId(running));
+        (false, observer)
     }
 
-    /// Charges the running server, which has nothing to do, unless its sleeper is due
-    /// already.
-    fn settle_blocked<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) -> bool {
+    /// The running server has used more than its first chunk and less than the next, or
+    /// leaves too little of that.
+    #[cold]
+    #[inline(never)]
+    fn use_more<O: Observer>(&mut self, running: u16, mut observer: O) -> O {
+        self.slot_mut(running)
+            .use_more(|posted| observer.replenish_posted(ServerId(running), posted));
+        observer
+    }
+
+    /// The running server, whose threads have work, has no budget until `eligible`.
+    #[inline(always)]
+    fn exhaust(&mut self, running: u16, eligible: Instant) {
+        let slot = self.slot_mut(running);
+        let (level, due) = (slot.level, eligible.min(slot.wakes));
+        slot.ready = false;
+        self.ready.take_out(running, level);
+        self.set_due(running, due);
+    }
+
+    /// Charges the running server, which has nothing to do. If its sleeper is due already it
+    /// has, and may go on.
+    #[inline(never)]
+    fn settle_blocked<O: Observer>(&mut self, running: u16, mut observer: O) -> (bool, O) {
         if self.slot(running).wakes <= self.now {
-            self.notice_late(running, observer);
+            self.notice_due(running, &mut observer);
             if self.slot(running).runnable != NONE {
-                return false;
+                return self.settle(running, observer);
             }
         }
-        self.charge(running, observer);
+        self.charge(running, &mut observer);
         self.slot_mut(running)
             .block(|posted| observer.replenish_posted(ServerId(running), posted));
         self.refresh(running);
-        true
-    }
-
-    /// The sleeper of a server that has nothing else to do is due already.
-    #[cold]
-    fn notice_late<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
-        self.notice_due(running, observer);
+        (false, observer)
     }
 
     /// Charges a server for what it has used.
@@ -384,23 +398,26 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             .charge(|posted| observer.replenish_posted(ServerId(server), posted));
     }
 
-    /// The running server is preempted: what it used of its first chunk stays with it.
+    /// The server that ran is preempted: what it used of its first chunk stays with it.
     #[inline(always)]
-    fn pause<O: Observer + ?Sized>(&mut self, running: u16, observer: &mut O) {
+    fn pause<O: Observer>(&mut self, server: u16, observer: O) -> O {
         let used = self.uncharged();
-        let slot = self.slot_mut(running);
+        let slot = self.slot_mut(server);
         slot.used = used;
-        if slot.left() < slot.minimum {
-            self.delay(running, observer);
+        match slot.left() < slot.minimum {
+            true => self.delay(server, observer),
+            false => observer,
         }
     }
 
     /// What is left of the first chunk of a server that was preempted is less than its
     /// minimum (rule 6).
     #[cold]
-    fn delay<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
-        self.charge(server, observer);
+    #[inline(never)]
+    fn delay<O: Observer>(&mut self, server: u16, mut observer: O) -> O {
+        self.charge(server, &mut observer);
         self.refresh(server);
+        observer
     }
 
     /// A server gets the core, and goes on with what it has used already.
@@ -421,19 +438,14 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             false => slot.wakes,
         };
         let moved = due != slot.due;
-        let last_of_level = slot.next_of_level == NONE;
         slot.ready = ready;
-        slot.due = due;
         match (was_ready, ready) {
             (false, true) => self.ready.append(server, level),
-            (true, false) => self.ready.take_out(server),
+            (true, false) => self.ready.take_out(server, level),
             _ => {}
         }
         if moved {
-            match last_of_level && self.first_of_level(level) == server {
-                true => self.agenda.set(level, due.as_nanos()),
-                false => self.refresh_level(level),
-            }
+            self.set_due(server, due);
         }
     }
 

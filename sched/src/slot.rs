@@ -50,6 +50,8 @@ pub(crate) struct Slot<const CHUNKS: usize> {
     pub(crate) level: u16,
     /// The next server of the same level: a list without order.
     pub(crate) next_of_level: u16,
+    /// Whether it is the only one.
+    pub(crate) alone: bool,
     /// First of its runnable threads, in order of precedence.
     pub(crate) runnable: u16,
     /// First of its sleeping threads, in order of time, and when it wakes.
@@ -78,6 +80,7 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         own_level: 0,
         level: 0,
         next_of_level: NONE,
+        alone: true,
         runnable: NONE,
         sleeping: NONE,
         wakes: Instant::NEVER,
@@ -127,28 +130,29 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         self.head = self.algorithm.head();
     }
 
-    /// `used`, which is all of the first replenishment or more, is used: charges whole
-    /// replenishments, and keeps what was used of the next.
+    /// Charges the first replenishment, which is used up after `used`, and keeps the rest as
+    /// used of the next. False if that needs more than keeping.
     #[inline(always)]
-    pub(crate) fn use_up(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
-        match &mut self.algorithm {
-            Algorithm::Sporadic(server) => {
-                self.used = server.charge_whole(used, &mut posted);
-                self.head = server.head();
-                if self.left() < self.minimum {
-                    self.charge_rest(&mut posted);
-                }
-            }
-            Algorithm::Io(server) => {
-                self.used = Duration::ZERO;
-                server.charge(used, posted);
-                self.head = server.head();
-            }
-        }
+    pub(crate) fn use_first(&mut self, used: Duration, posted: impl FnMut(Posted)) -> bool {
+        let Algorithm::Sporadic(server) = &mut self.algorithm else {
+            self.used = used;
+            return false;
+        };
+        self.used = used.saturating_sub(self.head.amount);
+        server.use_first(posted);
+        self.head = server.head();
+        self.used < self.head.amount && self.left() >= self.minimum
     }
 
-    #[cold]
-    fn charge_rest(&mut self, posted: &mut impl FnMut(Posted)) {
+    /// Charges what is used, and keeps as used what is less than the first replenishment then.
+    pub(crate) fn use_more(&mut self, mut posted: impl FnMut(Posted)) {
+        if let Algorithm::Sporadic(server) = &mut self.algorithm {
+            self.used = server.charge_whole(self.used, &mut posted);
+            self.head = server.head();
+            if self.left() >= self.minimum {
+                return;
+            }
+        }
         self.charge(posted);
     }
 

@@ -167,22 +167,27 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         }
     }
 
-    /// Charges the chunks that are used up after `used`, and returns the rest, which is less
-    /// than the first chunk then.
-    #[inline(always)]
+    /// Charges the chunks that are used up after `used`. Returns the rest, less than the
+    /// first.
     pub(crate) fn charge_whole(
         &mut self,
         used: Duration,
         mut posted: impl FnMut(Posted),
     ) -> Duration {
         let mut left = used.as_nanos();
-        if left >= self.head.amount {
+        if left > self.budget {
+            left = self.charge_whole_rounds(left, &mut posted);
+        }
+        while left >= self.head.amount {
             left -= self.charge_first(&mut posted);
-            if left >= self.head.amount {
-                left = self.charge_more(left, &mut posted);
-            }
         }
         Duration::from_nanos(left)
+    }
+
+    /// Charges the first chunk, all of it.
+    #[inline(always)]
+    pub(crate) fn use_first(&mut self, mut posted: impl FnMut(Posted)) {
+        self.charge_first(&mut posted);
     }
 
     /// The server becomes runnable after having been blocked (rule 4). Never to be
@@ -242,20 +247,6 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             amount: amount.wrapping_sub(used),
         };
         self.post(time.saturating_add(self.period), used, posted);
-    }
-
-    /// Uses up as many chunks as there are in `used`. Returns the rest, less than the
-    /// first.
-    #[cold]
-    fn charge_more(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
-        let mut left = used;
-        if left > self.budget {
-            left = self.charge_whole_rounds(left, posted);
-        }
-        while left >= self.head.amount {
-            left -= self.charge_first(posted);
-        }
-        left
     }
 
     /// Uses up the first chunk. Returns how much that was.
@@ -349,7 +340,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn report(time: u64, amount: u64, entry: Chunk, posted: &mut impl FnMut(Posted)) {
     posted(Posted {
         time: Instant::from_nanos(time),

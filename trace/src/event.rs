@@ -372,13 +372,22 @@ impl Event {
 }
 
 /// The flags hold an amount's bits 32 to 39.
+#[inline(always)]
 const fn split_amount(amount: Duration) -> (u8, u32) {
-    let max = Event::MAX_AMOUNT.as_nanos();
-    let nanos = if amount.as_nanos() > max {
-        max
+    let nanos = amount.as_nanos();
+    if nanos >> 32 == 0 {
+        (0, nanos as u32)
     } else {
-        amount.as_nanos()
-    };
+        split_long_amount(nanos)
+    }
+}
+
+/// Amounts above four seconds are rare, and shorter ones in every path of the scheduler.
+#[cold]
+#[inline(never)]
+const fn split_long_amount(nanos: u64) -> (u8, u32) {
+    let max = Event::MAX_AMOUNT.as_nanos();
+    let nanos = if nanos > max { max } else { nanos };
     ((nanos >> 32) as u8, nanos as u32)
 }
 

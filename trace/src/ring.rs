@@ -238,15 +238,14 @@ impl<'a> Ring<'a> {
             };
         };
         add(header, word::COUNTERS + Kind::Continuation as usize, 1);
-        match *self.free.as_slice() {
-            [ref slot, ref next, ref free @ ..] => {
-                self.free = free.iter();
-                store(slot, tsc, rest);
-                store_continuation(next, wide);
-                publish(header, 2);
-            }
-            _ => self.put_after_a_look(tsc, rest, Some(wide)),
-        }
+        let mut free = self.free.clone();
+        let (Some(slot), Some(next)) = (free.next(), free.next()) else {
+            return self.put_after_a_look(tsc, rest, Some(wide));
+        };
+        self.free = free;
+        store(slot, tsc, rest);
+        store_continuation(next, wide);
+        publish(header, 2);
     }
 
     /// Looks how far the reader is, and writes the record where there is room, after one

@@ -84,12 +84,6 @@ pub fn armed() -> Instant {
     Instant::from_nanos(ARMED.load(Ordering::Relaxed))
 }
 
-/// Notes that the timer has fired: it is armed for nothing.
-#[inline]
-pub fn fired() {
-    ARMED.store(u64::MAX, Ordering::Relaxed);
-}
-
 /// Arms the timer for `at`, or at once if that has passed; [`Instant::NEVER`] stops it.
 ///
 /// It may fire early only where the APIC counts at another rate than the hypervisor
@@ -97,9 +91,14 @@ pub fn fired() {
 /// nothing due and arms it again.
 #[inline(always)]
 pub fn arm(at: Instant) {
-    if armed() == at {
-        return;
+    if armed() != at {
+        arm_fired(at);
     }
+}
+
+/// The same where the timer is armed for nothing, as it has fired.
+#[inline(always)]
+pub fn arm_fired(at: Instant) {
     ARMED.store(at.as_nanos(), Ordering::Relaxed);
     let apic = APIC.get();
     let ticks = clock().ticks(at);

@@ -1,5 +1,5 @@
 //! What runs now: the scheduler's decision, carried out and recorded.
-use super::control::{Control, THREADS, Threads, running};
+use super::control::{Control, THREADS, running};
 use crate::cpu::apic;
 use crate::cpu::context::{Context, Left};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
@@ -12,11 +12,12 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tern_config::layout::{MAX_SERVERS, MAX_THREADS};
 use tern_machine::cpu::timestamp;
 use tern_sched::{Observer, Posted, Scheduler, ServerId, ThreadId};
-use tern_trace::{Event, Ring};
+use tern_trace::Event;
 use tern_units::{Duration, Instant};
 
-pub(super) static SCHEDULER: Masked<Scheduler<MAX_SERVERS, MAX_THREADS>> =
-    Masked::new(Scheduler::new());
+type CoreScheduler = Scheduler<MAX_SERVERS, MAX_THREADS>;
+
+pub(super) static SCHEDULER: Masked<CoreScheduler> = Masked::new(Scheduler::new());
 
 /// Whether the time epoch has passed.
 static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -26,36 +27,44 @@ static LOADED_ROOT: AtomicU64 = AtomicU64::new(0);
 /// Records the scheduler's decisions and carries them out: releases jobs of threads that
 /// wake, and makes the thread that is to run the running one. All that one decision brings
 /// about happens at one counter value.
-pub(super) struct Recorder<'a> {
-    threads: &'a Threads,
-    ring: &'a mut Ring<'static>,
+#[derive(Clone, Copy)]
+pub(super) struct Recorder {
     tsc: u64,
 }
 
-impl Recorder<'_> {
-    /// Runs `section` on a recorder of what happens now. Interrupts are off.
-    pub(super) fn now<R>(section: impl FnOnce(&mut Recorder) -> R) -> R {
-        // SAFETY: interrupts are off, and a decision records in the ring that it is lent.
-        let ring = unsafe { trace::ring() };
-        let (threads, tsc) = (THREADS.get(), timestamp());
-        section(&mut Recorder { threads, ring, tsc })
+/// Runs `section` on the scheduler and a recorder of what that does. Only from threads.
+pub(super) fn scheduling<R>(section: impl FnOnce(&mut CoreScheduler, &mut Recorder) -> R) -> R {
+    SCHEDULER.with(|scheduler| {
+        let tsc = timestamp();
+        section(scheduler, &mut Recorder { tsc })
+    })
+}
+
+impl Recorder {
+    #[inline(always)]
+    fn record(self, event: Event) {
+        // SAFETY: interrupts are off while the scheduler is used, and threads run after
+        // boot has made the ring.
+        unsafe { trace::record_at(self.tsc, event) };
     }
 
     #[inline(always)]
-    fn record(&mut self, event: Event) {
-        self.ring.push_event(self.tsc, event);
+    fn control(self, thread: ThreadId) -> NonNull<Control> {
+        // SAFETY: a thread runs, so there are threads.
+        unsafe { THREADS.get_unchecked() }.control(thread)
     }
 }
 
-impl Observer for Recorder<'_> {
+impl Observer for Recorder {
     #[inline(always)]
     fn switched(&mut self, thread: Option<ThreadId>) {
         self.record(Event::Switch {
             thread: thread.map(|thread| thread.index() as u16),
         });
         let next = match thread {
-            Some(thread) => self.threads.control(thread),
-            None => self.threads.idle,
+            Some(thread) => self.control(thread),
+            // SAFETY: as there.
+            None => unsafe { THREADS.get_unchecked() }.idle,
         };
         // SAFETY: interrupts are off; the block lives for good.
         unsafe { make_current(next) };
@@ -63,7 +72,7 @@ impl Observer for Recorder<'_> {
 
     #[inline(always)]
     fn woken(&mut self, thread: ThreadId, _at: Instant) {
-        let control = self.threads.control(thread);
+        let control = self.control(thread);
         // SAFETY: interrupts are off, the block lives for good.
         if let Some(job) = unsafe { (*control.as_ptr()).releases.take() } {
             let thread = thread.index() as u16;
@@ -98,23 +107,31 @@ impl Observer for Recorder<'_> {
 ///
 /// Interrupts are off, and the running thread's context is saved.
 pub extern "C" fn dispatch() -> *const Context {
-    // SAFETY: interrupts are off, and a decision records in the ring that it is lent.
-    dispatch_at(timestamp(), unsafe { trace::ring() })
+    let (context, timer) = decide(timestamp());
+    apic::arm(timer);
+    context
 }
 
-/// The same at counter value `tsc`, which has just been read.
+/// The same at counter value `tsc`, which has just been read, where the timer has fired.
 #[inline(always)]
-pub fn dispatch_at(tsc: u64, ring: &mut Ring<'static>) -> *const Context {
-    let threads = THREADS.get();
+pub fn dispatch_fired(tsc: u64) -> *const Context {
+    let (context, timer) = decide(tsc);
+    apic::arm_fired(timer);
+    context
+}
+
+/// Makes the thread that is to run at counter value `tsc` the running one. Returns its
+/// context, and when the scheduler must be asked again.
+#[inline(always)]
+fn decide(tsc: u64) -> (*const Context, Instant) {
     let now = clock::clock().instant(tsc);
-    if !BEGUN.load(Ordering::Relaxed) && !begin(now, tsc, ring) {
-        // SAFETY: the block lives for good.
-        return unsafe { &raw const (*running()).entry.context };
+    if !BEGUN.load(Ordering::Relaxed) {
+        return begin(now, tsc);
     }
-    let mut recorder = Recorder { threads, ring, tsc };
-    // SAFETY: interrupts are off, and the recorder does not reach the scheduler.
+    // SAFETY: interrupts are off, time has begun, so boot is over; and the recorder does not
+    // reach the scheduler.
     let decision =
-        unsafe { SCHEDULER.with_masked(|scheduler| scheduler.dispatch(now, &mut recorder)) };
+        unsafe { SCHEDULER.with_masked(|scheduler| scheduler.dispatch(now, Recorder { tsc })) };
     // SAFETY: interrupts are off and blocks live for good; no reference to one is held
     // across this.
     let control = unsafe { &mut *running() };
@@ -126,20 +143,21 @@ pub fn dispatch_at(tsc: u64, ring: &mut Ring<'static>) -> *const Context {
     } else {
         timer = timer.min(control.cancel_at);
     }
-    apic::arm(timer);
-    &raw const control.entry.context
+    (&raw const control.entry.context, timer)
 }
 
-/// Whether the time epoch has come: no thread runs before.
+/// The first decision once the time epoch has come: no thread runs before.
 #[cold]
-fn begin(now: Instant, tsc: u64, ring: &mut Ring<'static>) -> bool {
+#[inline(never)]
+fn begin(now: Instant, tsc: u64) -> (*const Context, Instant) {
     if now == Instant::EPOCH {
-        apic::arm(now);
-        return false;
+        // SAFETY: the block lives for good.
+        return (unsafe { &raw const (*running()).entry.context }, now);
     }
     BEGUN.store(true, Ordering::Relaxed);
-    ring.push_event(tsc, Event::ClockSync { now });
-    true
+    // SAFETY: interrupts are off, and boot, which enters here last, has made the ring.
+    unsafe { trace::record_at(tsc, Event::ClockSync { now }) };
+    decide(tsc)
 }
 
 /// # Safety

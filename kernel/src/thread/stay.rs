@@ -1,6 +1,6 @@
 //! A thread's stay in ring 3 with its program: how it begins, and how it ended.
 use super::control::{Control, running};
-use super::dispatch::{Recorder, SCHEDULER};
+use super::dispatch::scheduling;
 use crate::cpu::apic;
 use crate::cpu::context::{Context, dispatch_then_user, enter_user};
 use crate::interrupts::ProgramFault;
@@ -79,9 +79,8 @@ pub(crate) unsafe fn run_program_from(
         unsafe {
             (*current).releases = Some(job);
             (*current).entry.context = (*context).clone();
-            SCHEDULER.with_masked(|scheduler| {
-                let thread = ThreadId::new(thread);
-                Recorder::now(|recorder| scheduler.sleep_until(thread, release, recorder));
+            scheduling(|scheduler, recorder| {
+                scheduler.sleep_until(ThreadId::new(thread), release, recorder);
             });
             dispatch_then_user(kernel_rsp)
         }
