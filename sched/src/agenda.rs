@@ -1,5 +1,5 @@
-//! When something becomes due, by priority level: the earliest instant of each level,
-//! in a tournament tree.
+//! When something becomes due, by priority level: the earliest instant of each level, and of
+//! each eight levels.
 //!
 //! The timer must fire for what may preempt the running server, and for nothing else:
 //! an interrupt for less urgent work would be interference from below, which no
@@ -9,147 +9,104 @@
 const NEVER: u64 = u64::MAX;
 
 /// An instant, in nanoseconds, for each of 64 × `WORDS` levels, which is what levels are
-/// below. An update and each question look at 3 groups of 4, the questions at `WORDS`
-/// trees.
+/// below. An update looks at 8 instants, a question at 8 and at those of the groups above.
 #[derive(Clone, Debug)]
 pub(crate) struct Agenda<const WORDS: usize> {
-    trees: [Tree; WORDS],
+    /// The least of each group.
+    groups: [Group; WORDS],
+    levels: [[Group; 8]; WORDS],
 }
 
-/// Four of a tree's nodes below a common parent.
-type Group = [u64; 4];
-
-/// A tournament of 64 levels: every node is the least of the four below it.
-#[derive(Clone, Debug)]
-struct Tree {
-    least: u64,
-    quarters: Group,
-    sixteenths: [Group; 4],
-    levels: [Group; 16],
-}
+/// The instants of eight levels, or groups.
+type Group = [u64; 8];
 
 impl<const WORDS: usize> Agenda<WORDS> {
     pub(crate) const fn new() -> Self {
         Self {
-            trees: [const { Tree::EMPTY }; WORDS],
+            groups: [[NEVER; 8]; WORDS],
+            levels: [[[NEVER; 8]; 8]; WORDS],
         }
     }
 
     /// Sets the instant of a level.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, level: u16, time: u64) {
-        let word = usize::from(level / 64) % WORDS;
-        self.trees[word].set(usize::from(level % 64), time);
+        let (word, group, place) = Self::place(level);
+        let levels = &mut self.levels[word][group];
+        levels[place] = time;
+        self.groups[word][group] = least_of(levels);
     }
 
     /// The earliest instant of all levels.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn earliest(&self) -> u64 {
-        self.trees
-            .iter()
-            .fold(NEVER, |least, tree| least.min(tree.least))
+        let groups = self.groups.iter();
+        groups.fold(NEVER, |least, groups| least.min(least_of(groups)))
     }
 
     /// The earliest instant of the levels above `level` (smaller numbers).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
         if level == 0 {
             return NEVER;
         }
-        let word = usize::from(level / 64) % WORDS;
-        let above = self.trees.iter().take(word);
-        let least = above.fold(NEVER, |least, tree| least.min(tree.least));
-        least.min(self.trees[word].earliest_above(usize::from(level % 64)))
+        let (word, group, place) = Self::place(level);
+        let words = self.groups.iter().take(word);
+        let mut least = words.fold(NEVER, |least, groups| least.min(least_of(groups)));
+        if group > 0 {
+            least = least.min(least_before(&self.groups[word], group));
+        }
+        least.min(least_before(&self.levels[word][group], place))
     }
 
-    /// The highest level with an instant at or before `now`, which is not the end of time.
-    #[inline]
-    pub(crate) fn first_due(&self, now: u64) -> Option<u16> {
-        let word = self.trees.iter().position(|tree| tree.least <= now)?;
-        Some((word * 64 + self.trees[word].first_due(now)) as u16)
+    /// The highest level down to `last` with an instant at or before `now`, which is not the
+    /// end of time. `last` is a level.
+    #[inline(always)]
+    pub(crate) fn first_due(&self, last: u16, now: u64) -> Option<u16> {
+        let mut group = 0;
+        loop {
+            let (word, place) = (group / 8 % WORDS, group % 8);
+            if self.groups[word][place] <= now {
+                let levels = &self.levels[word][place];
+                let level = (group * 8 + first_due(levels, now)) as u16;
+                return (level <= last).then_some(level);
+            }
+            if group >= usize::from(last / 8) {
+                return None;
+            }
+            group += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn place(level: u16) -> (usize, usize, usize) {
+        let level = usize::from(level);
+        (level / 64 % WORDS, level / 8 % 8, level % 8)
     }
 }
 
-impl Tree {
-    const EMPTY: Self = Self {
-        least: NEVER,
-        quarters: [NEVER; 4],
-        sixteenths: [[NEVER; 4]; 4],
-        levels: [[NEVER; 4]; 16],
-    };
-
-    #[inline]
-    fn set(&mut self, level: usize, time: u64) {
-        let (quarter, sixteenth) = (level / 16 % 4, level / 4 % 16);
-        self.levels[sixteenth][level % 4] = time;
-        let least = least_of(&self.levels[sixteenth]);
-        let parent = &mut self.sixteenths[quarter][sixteenth % 4];
-        if *parent == least {
-            return;
-        }
-        *parent = least;
-        let least = least_of(&self.sixteenths[quarter]);
-        let parent = &mut self.quarters[quarter];
-        if *parent == least {
-            return;
-        }
-        *parent = least;
-        self.least = least_of(&self.quarters);
-    }
-
-    #[inline]
-    fn earliest_above(&self, level: usize) -> u64 {
-        let (quarter, sixteenth) = (level / 16 % 4, level / 4 % 16);
-        let mut least = least_before(&self.levels[sixteenth], level % 4);
-        if level >= 4 {
-            least = least.min(least_before(&self.sixteenths[quarter], sixteenth % 4));
-        }
-        if level >= 16 {
-            least = least.min(least_before(&self.quarters, quarter));
-        }
-        least
-    }
-
-    /// The first level that is due where one is.
-    #[inline]
-    fn first_due(&self, now: u64) -> usize {
-        let quarter = first_due(&self.quarters, now);
-        let sixteenth = quarter * 4 + first_due(&self.sixteenths[quarter], now);
-        sixteenth * 4 + first_due(&self.levels[sixteenth], now)
-    }
-}
-
-#[inline]
+#[inline(always)]
 fn least_of(group: &Group) -> u64 {
-    let [a, b, c, d] = *group;
-    a.min(b).min(c.min(d))
+    let [a, b, c, d, e, f, g, h] = *group;
+    a.min(b).min(c.min(d)).min(e.min(f).min(g.min(h)))
 }
 
-/// The least of the first `end`, not all four.
-#[inline]
+/// The least of the first `end`, not all eight.
+#[inline(always)]
 fn least_before(group: &Group, end: usize) -> u64 {
-    let [a, b, c, _] = *group;
-    match end {
-        0 => NEVER,
-        1 => a,
-        2 => a.min(b),
-        _ => a.min(b).min(c),
+    let (mut least, mut place) = (NEVER, 0);
+    while place != end {
+        least = least.min(group[place]);
+        place = (place + 1) % 8;
     }
+    least
 }
 
 /// Which is the first at or before `now`, where one is.
-#[inline]
+#[inline(always)]
 fn first_due(group: &Group, now: u64) -> usize {
-    let [a, b, c, _] = *group;
-    if a <= now {
-        0
-    } else if b <= now {
-        1
-    } else if c <= now {
-        2
-    } else {
-        3
-    }
+    let due = group.iter().position(|&time| time <= now);
+    due.unwrap_or(7)
 }
 
 #[cfg(test)]
@@ -181,9 +138,12 @@ mod tests {
                 assert_eq!(agenda.earliest_above(level as u16), above);
             }
             for now in [127, least.min(NEVER - 1), NEVER - 1] {
-                let first = table.iter().position(|&time| time <= now);
-                let due = agenda.first_due(now).map(usize::from);
-                assert_eq!(due, first);
+                for last in [0, 7, 8, 63, 64, 127] {
+                    let first = table.iter().position(|&time| time <= now);
+                    let first = first.filter(|&level| level <= last);
+                    let due = agenda.first_due(last as u16, now).map(usize::from);
+                    assert_eq!(due, first);
+                }
             }
         }
     }

@@ -38,7 +38,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     #[must_use]
     pub fn head(&self, server: ServerId) -> Option<Replenishment> {
         if server.0 < self.server_count {
-            Some(self.servers[server.index()].head)
+            Some(self.servers[server.index()].algorithm.head())
         } else {
             None
         }

@@ -65,15 +65,15 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
         None
     }
 
-    /// The level of that entry; one beyond the lowest if there is none.
-    #[inline]
+    /// The level of that entry; the lowest if there is none.
+    #[inline(always)]
     pub(crate) fn first_level(&self) -> u16 {
         for (word, levels) in self.occupied.iter().enumerate() {
             if *levels != 0 {
                 return (word * 64) as u16 + levels.trailing_zeros() as u16;
             }
         }
-        (WORDS * 64) as u16
+        (WORDS * 64 - 1) as u16
     }
 
     /// Whether `entry` is in the queue.

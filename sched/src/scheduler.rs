@@ -171,36 +171,64 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     pub fn dispatch<O: Observer>(&mut self, now: Instant, mut observer: O) -> Dispatch {
         let running = self.running;
         self.advance(now);
-        let mut preempted = false;
         if running != NONE {
-            (preempted, observer) = self.settle(running, observer);
+            let goes_on;
+            (goes_on, observer) = self.settle(running, observer);
+            if goes_on {
+                self.notice(&mut observer);
+                return match self.ready.first() {
+                    Some(next) if next != running => {
+                        observer = self.pause(running, observer);
+                        self.turn_to(next, observer)
+                    }
+                    _ => self.stay_with(running, observer),
+                };
+            }
         }
         self.notice(&mut observer);
-        let next = self.ready.first().unwrap_or(NONE);
-        if next != running {
-            self.running = next;
-            if preempted {
-                observer = self.pause(running, observer);
-            }
+        match self.ready.first() {
+            Some(next) => self.turn_to(next, observer),
+            None => self.idle(observer),
         }
-        let (thread, timer) = match next {
-            NONE => (NONE, Instant::from_nanos(self.agenda.earliest())),
-            _ => {
-                if next != running {
-                    self.resume(next);
-                }
-                let slot = self.slot(next);
-                (slot.runnable, self.timer(slot))
-            }
-        };
+    }
+
+    /// The core turns to another server than it was with.
+    #[inline(always)]
+    fn turn_to<O: Observer>(&mut self, next: u16, mut observer: O) -> Dispatch {
+        self.running = next;
+        self.resume(next);
+        let slot = self.slot(next);
+        let (thread, timer) = (slot.runnable, self.timer(slot));
+        self.running_thread = thread;
+        let thread = Some(ThreadId(thread));
+        observer.switched(thread);
+        Dispatch { thread, timer }
+    }
+
+    /// The core stays with a server, perhaps with another thread of it.
+    #[inline(always)]
+    fn stay_with<O: Observer>(&mut self, running: u16, mut observer: O) -> Dispatch {
+        let slot = self.slot(running);
+        let (thread, timer) = (slot.runnable, self.timer(slot));
         if thread != self.running_thread {
             self.running_thread = thread;
-            observer.switched(identify(thread));
+            observer.switched(Some(ThreadId(thread)));
         }
-        Dispatch {
-            thread: identify(thread),
-            timer,
+        let thread = Some(ThreadId(thread));
+        Dispatch { thread, timer }
+    }
+
+    /// No server has work and budget.
+    #[inline(always)]
+    fn idle<O: Observer>(&mut self, mut observer: O) -> Dispatch {
+        self.running = NONE;
+        if self.running_thread != NONE {
+            self.running_thread = NONE;
+            observer.switched(None);
         }
+        let timer = Instant::from_nanos(self.agenda.earliest());
+        let thread = None;
+        Dispatch { thread, timer }
     }
 
     /// Puts the running thread behind the other runnable threads of its server. Returns
@@ -244,8 +272,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     }
 
     /// How long the running server has run since it was last charged.
+    #[inline(always)]
     fn uncharged(&self) -> Duration {
-        self.now.saturating_since(self.since)
+        Duration::from_nanos(self.now.as_nanos().wrapping_sub(self.since.as_nanos()))
     }
 
     /// The next instant at which the decision for a server may change: budget used up, an
@@ -253,7 +282,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     #[inline(always)]
     fn timer(&self, slot: &Slot<CHUNKS>) -> Instant {
         let above = Instant::from_nanos(self.agenda.earliest_above(slot.level));
-        let exhausted = self.since.saturating_add(slot.head.amount);
+        let exhausted = self.since.saturating_add(slot.amount);
         let mut timer = above.min(exhausted);
         if slot.wakes < timer {
             let mut sleeper = slot.sleeping;
@@ -272,10 +301,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// could not run.
     #[inline(always)]
     fn notice<O: Observer>(&mut self, observer: &mut O) {
-        while let Some(level) = self.agenda.first_due(self.now.as_nanos()) {
-            if level > self.ready.first_level() {
+        loop {
+            let last = self.ready.first_level();
+            let Some(level) = self.agenda.first_due(last, self.now.as_nanos()) else {
                 return;
-            }
+            };
             // The servers of one level in the order of their instants.
             let (server, alone) = self.first_due_at(level);
             if self.slot(server).due > self.now {
@@ -293,7 +323,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Wakes and replenishes one server.
     #[inline(always)]
     fn notice_due<O: Observer>(&mut self, server: u16, observer: &mut O) {
-        let was_waiting = self.slot(server).active;
+        let waited = self.slot(server).active;
         while self.slot(server).wakes <= self.now {
             let Slot {
                 sleeping: thread,
@@ -308,7 +338,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
         let now = self.now;
         let slot = self.slot_mut(server);
-        if slot.ready || !slot.active || slot.eligible() > now {
+        if slot.ready || !slot.active || slot.eligible > now {
             return self.refresh(server);
         }
         // The agenda keeps its instant until it is no longer ready, or found due again.
@@ -316,7 +346,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         slot.due = slot.wakes;
         let (level, amount) = (slot.level, slot.left());
         self.ready.append(server, level);
-        if was_waiting {
+        if waited {
             observer.replenish_applied(ServerId(server), amount);
         }
     }
@@ -333,15 +363,15 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         if slot.runnable == NONE {
             return self.settle_blocked(running, observer);
         }
-        if used < slot.head.amount {
+        let Some(rest) = used.checked_sub(slot.amount) else {
             return (true, observer);
-        }
-        if !slot.use_first(used, |posted| {
+        };
+        if !slot.use_first(rest, |posted| {
             observer.replenish_posted(ServerId(running), posted)
         }) {
             observer = self.use_more(running, observer);
         }
-        let eligible = self.slot(running).eligible();
+        let eligible = self.slot(running).eligible;
         if eligible <= now {
             self.resume(running);
             return (true, observer);
@@ -431,7 +461,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     pub(crate) fn refresh(&mut self, server: u16) {
         let now = self.now;
         let slot = self.slot_mut(server);
-        let (level, was_ready, eligible) = (slot.level, slot.ready, slot.eligible());
+        let (level, was_ready, eligible) = (slot.level, slot.ready, slot.eligible);
         let ready = slot.active && eligible <= now;
         let due = match slot.active && !ready {
             true => eligible.min(slot.wakes),

@@ -34,10 +34,12 @@ impl<const CHUNKS: usize> Algorithm<CHUNKS> {
 /// A server in its scheduler.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot<const CHUNKS: usize> {
-    /// Changed by the methods here alone, which keep `head`.
+    /// Changed by the methods here alone, which keep the next fields.
     pub(crate) algorithm: Algorithm<CHUNKS>,
-    /// The algorithm's first replenishment: every decision asks for it.
-    pub(crate) head: Replenishment,
+    /// Of the algorithm's first replenishment, which every decision asks for: how much it is,
+    /// and when what is left of it may be used.
+    pub(crate) amount: Duration,
+    pub(crate) eligible: Instant,
     /// What was used of it and not charged yet: less than all of it. While the server runs
     /// this is what it had used when it got the core.
     pub(crate) used: Duration,
@@ -70,10 +72,8 @@ pub(crate) struct Slot<const CHUNKS: usize> {
 impl<const CHUNKS: usize> Slot<CHUNKS> {
     pub(crate) const EMPTY: Self = Self {
         algorithm: Algorithm::Sporadic(SporadicServer::EMPTY),
-        head: Replenishment {
-            time: Instant::EPOCH,
-            amount: Duration::ZERO,
-        },
+        amount: Duration::ZERO,
+        eligible: Instant::EPOCH,
         used: Duration::ZERO,
         minimum: Duration::ZERO,
         period: Duration::ZERO,
@@ -94,7 +94,8 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         let level = u16::try_from(parameters.priority).map_err(|_| AddError::Priority)?;
         let algorithm = Algorithm::new(parameters, start)?;
         Ok(Self {
-            head: algorithm.head(),
+            amount: algorithm.head().amount,
+            eligible: algorithm.head().time,
             minimum: match algorithm {
                 Algorithm::Sporadic(_) => parameters.minimum_budget,
                 Algorithm::Io(_) => Duration::ZERO,
@@ -107,48 +108,50 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         })
     }
 
-    /// From when on it may use the rest of its first replenishment: later than that by what
-    /// it used ahead of its time.
-    #[inline(always)]
-    pub(crate) const fn eligible(&self) -> Instant {
-        self.head.time.saturating_add(self.used)
-    }
-
     /// What is left of its first replenishment.
     #[inline(always)]
     pub(crate) const fn left(&self) -> Duration {
-        self.head.amount.saturating_sub(self.used)
+        self.amount.saturating_sub(self.used)
+    }
+
+    /// Notes what the algorithm's first replenishment is, of which `used` is used. That was
+    /// ahead of its time, so the rest is to be used that much later.
+    #[inline(always)]
+    fn note(&mut self, head: Replenishment, used: Duration) {
+        self.used = used;
+        self.amount = head.amount;
+        self.eligible = head.time.saturating_add(used);
     }
 
     /// Charges what was used.
     pub(crate) fn charge(&mut self, posted: impl FnMut(Posted)) {
-        let used = core::mem::take(&mut self.used);
         match &mut self.algorithm {
-            Algorithm::Sporadic(server) => server.charge(used, posted),
-            Algorithm::Io(server) => server.charge(used, posted),
+            Algorithm::Sporadic(server) => server.charge(self.used, posted),
+            Algorithm::Io(server) => server.charge(self.used, posted),
         }
-        self.head = self.algorithm.head();
+        self.note(self.algorithm.head(), Duration::ZERO);
     }
 
-    /// Charges the first replenishment, which is used up after `used`, and keeps the rest as
-    /// used of the next. False if that needs more than keeping.
+    /// Charges the first replenishment, which is used up, and keeps `rest` as used of the
+    /// next. False if that needs more than keeping.
     #[inline(always)]
-    pub(crate) fn use_first(&mut self, used: Duration, posted: impl FnMut(Posted)) -> bool {
+    pub(crate) fn use_first(&mut self, rest: Duration, posted: impl FnMut(Posted)) -> bool {
         let Algorithm::Sporadic(server) = &mut self.algorithm else {
-            self.used = used;
+            self.used = rest.saturating_add(self.amount);
             return false;
         };
-        self.used = used.saturating_sub(self.head.amount);
         server.use_first(posted);
-        self.head = server.head();
-        self.used < self.head.amount && self.left() >= self.minimum
+        let head = server.head();
+        self.note(head, rest);
+        matches!(head.amount.checked_sub(rest), Some(left) if left > Duration::ZERO && left >= self.minimum)
     }
 
     /// Charges what is used, and keeps as used what is less than the first replenishment then.
     pub(crate) fn use_more(&mut self, mut posted: impl FnMut(Posted)) {
         if let Algorithm::Sporadic(server) = &mut self.algorithm {
-            self.used = server.charge_whole(self.used, &mut posted);
-            self.head = server.head();
+            let rest = server.charge_whole(self.used, &mut posted);
+            let head = server.head();
+            self.note(head, rest);
             if self.left() >= self.minimum {
                 return;
             }
@@ -162,24 +165,27 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         self.active = false;
         if let Algorithm::Io(server) = &mut self.algorithm {
             server.block(posted);
-            self.head = server.head();
+            let head = server.head();
+            self.note(head, Duration::ZERO);
         }
     }
 
     /// It has work from `at` on, after a while without.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unblock(&mut self, at: Instant) {
         self.active = true;
-        match &mut self.algorithm {
+        let head = match &mut self.algorithm {
             Algorithm::Sporadic(server) => {
                 server.unblock(at);
-                self.head = server.head();
+                server.head()
             }
             Algorithm::Io(server) => {
                 server.unblock(at);
-                self.head = server.head();
+                server.head()
             }
-        }
+        };
+        self.amount = head.amount;
+        self.eligible = head.time;
     }
 
     /// The replenishments that are due by `at`, together, if it does not run until then.
@@ -188,10 +194,11 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
             true => amount,
             false => Duration::ZERO,
         };
-        let first = due(self.eligible(), self.left());
+        let first = due(self.eligible, self.left());
         match &self.algorithm {
             Algorithm::Sporadic(server) => {
-                let back = due(self.head.time.saturating_add(server.period()), self.used);
+                let back = server.head().time.saturating_add(server.period());
+                let back = due(back, self.used);
                 let others = server.replenishments().skip(1);
                 others
                     .map(|it| due(it.time, it.amount))
@@ -205,7 +212,8 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
     pub(crate) fn adopt(&mut self, period: Duration, posted: impl FnMut(Posted)) {
         if let Algorithm::Io(server) = &mut self.algorithm {
             server.adopt(period, posted);
-            self.head = server.head();
+            let head = server.head();
+            self.note(head, Duration::ZERO);
         }
     }
 }

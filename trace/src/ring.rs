@@ -238,11 +238,10 @@ impl<'a> Ring<'a> {
             };
         };
         add(header, word::COUNTERS + Kind::Continuation as usize, 1);
-        let mut free = self.free.clone();
-        let (Some(slot), Some(next)) = (free.next(), free.next()) else {
+        let Some([slot, next]) = self.free.as_slice().first_chunk() else {
             return self.put_after_a_look(tsc, rest, Some(wide));
         };
-        self.free = free;
+        self.free.nth(1);
         store(slot, tsc, rest);
         store_continuation(next, wide);
         publish(header, 2);

@@ -8,7 +8,6 @@ use crate::masked::Masked;
 use crate::{clock, trace};
 use core::arch::asm;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tern_config::layout::{MAX_SERVERS, MAX_THREADS};
 use tern_machine::cpu::timestamp;
 use tern_sched::{Observer, Posted, Scheduler, ServerId, ThreadId};
@@ -20,9 +19,9 @@ type CoreScheduler = Scheduler<MAX_SERVERS, MAX_THREADS>;
 pub(super) static SCHEDULER: Masked<CoreScheduler> = Masked::new(Scheduler::new());
 
 /// Whether the time epoch has passed.
-static BEGUN: AtomicBool = AtomicBool::new(false);
+static BEGUN: Masked<bool> = Masked::new(false);
 /// Guest-physical address of the loaded page tables.
-static LOADED_ROOT: AtomicU64 = AtomicU64::new(0);
+static LOADED_ROOT: Masked<u64> = Masked::new(0);
 
 /// Records the scheduler's decisions and carries them out: releases jobs of threads that
 /// wake, and makes the thread that is to run the running one. All that one decision brings
@@ -125,7 +124,8 @@ pub fn dispatch_fired(tsc: u64) -> *const Context {
 #[inline(always)]
 fn decide(tsc: u64) -> (*const Context, Instant) {
     let now = clock::clock().instant(tsc);
-    if !BEGUN.load(Ordering::Relaxed) {
+    // SAFETY: interrupts are off.
+    if unsafe { !*BEGUN.borrow_masked() } {
         return begin(now, tsc);
     }
     // SAFETY: interrupts are off, time has begun, so boot is over; and the recorder does not
@@ -154,9 +154,11 @@ fn begin(now: Instant, tsc: u64) -> (*const Context, Instant) {
         // SAFETY: the block lives for good.
         return (unsafe { &raw const (*running()).entry.context }, now);
     }
-    BEGUN.store(true, Ordering::Relaxed);
     // SAFETY: interrupts are off, and boot, which enters here last, has made the ring.
-    unsafe { trace::record_at(tsc, Event::ClockSync { now }) };
+    unsafe {
+        *BEGUN.borrow_masked() = true;
+        trace::record_at(tsc, Event::ClockSync { now });
+    }
     decide(tsc)
 }
 
@@ -168,9 +170,9 @@ pub(super) unsafe fn make_current(next: NonNull<Control>) {
     // programs share the kernel's half.
     unsafe {
         set_context(next.as_ptr().cast());
-        let root = next.as_ref().root;
-        if root != 0 && root != LOADED_ROOT.load(Ordering::Relaxed) {
-            LOADED_ROOT.store(root, Ordering::Relaxed);
+        let (root, loaded) = (next.as_ref().root, LOADED_ROOT.borrow_masked());
+        if root != 0 && root != *loaded {
+            *loaded = root;
             asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags));
             // What a program left in the data segment registers is not for others to see.
             asm!(
