@@ -50,13 +50,19 @@ impl<const WORDS: usize> Agenda<WORDS> {
         if level == 0 {
             return NEVER;
         }
+        if level < 8 {
+            return least_before(&self.levels[0][0], usize::from(level));
+        }
         let (word, group, place) = Self::place(level);
         let words = self.groups.iter().take(word);
         let mut least = words.fold(NEVER, |least, groups| least.min(least_of(groups)));
         if group > 0 {
             least = least.min(least_before(&self.groups[word], group));
         }
-        least.min(least_before(&self.levels[word][group], place))
+        if place > 0 {
+            least = least.min(least_before(&self.levels[word][group], place));
+        }
+        least
     }
 
     /// The highest level down to `last` with an instant at or before `now`, which is not the
@@ -91,10 +97,10 @@ fn least_of(group: &Group) -> u64 {
     a.min(b).min(c.min(d)).min(e.min(f).min(g.min(h)))
 }
 
-/// The least of the first `end`, not all eight.
+/// The least of the first `end`, of which there is one and not all eight.
 #[inline(always)]
 fn least_before(group: &Group, end: usize) -> u64 {
-    let (mut least, mut place) = (NEVER, 0);
+    let (mut least, mut place) = (group[0], 1);
     while place != end {
         least = least.min(group[place]);
         place = (place + 1) % 8;

@@ -130,14 +130,13 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)]
     }
 
-    /// Of the servers of a level, which has one, the one that is due first, and whether it is
-    /// the only one.
+    /// Of the servers of a level, which has one, the one that is due first.
     #[inline(always)]
-    pub(crate) fn first_due_at(&self, level: u16) -> (u16, bool) {
+    pub(crate) fn first_due_at(&self, level: u16) -> u16 {
         let server = self.first_of_level(level);
         match self.slot(server).alone {
-            true => (server, true),
-            false => (self.first_due_from(server), false),
+            true => server,
+            false => self.first_due_from(server),
         }
     }
 

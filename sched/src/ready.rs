@@ -2,11 +2,10 @@
 //! bitmap of the levels that are not empty.
 
 const NONE: u16 = u16::MAX;
-/// In place of the next entry, of an entry that is in no list.
-const ABSENT: u16 = NONE - 1;
 
 /// A queue of at most `SERVERS` entries over 64 × `WORDS` priority levels, 0 the
-/// highest. Every operation takes constant time (the first entry: `WORDS` steps).
+/// highest. To look at the first takes `WORDS` steps; to insert or remove an entry as many
+/// as there are at its level.
 ///
 /// Entries are numbers below `SERVERS`; numbers and levels beyond are ignored.
 #[derive(Clone, Debug)]
@@ -17,18 +16,15 @@ pub struct ReadyQueue<const SERVERS: usize, const WORDS: usize = 1> {
     links: [Link; SERVERS],
 }
 
+/// The neighbours in a level's list: `next` is [`NONE`] for its last entry and those that are
+/// in no list, `previous` means something for an entry after the first.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     next: u16,
-    /// Of an entry that is not the first of its level.
     previous: u16,
 }
 
 impl Link {
-    const ABSENT: Self = Self {
-        next: ABSENT,
-        previous: NONE,
-    };
     const ALONE: Self = Self {
         next: NONE,
         previous: NONE,
@@ -37,7 +33,7 @@ impl Link {
 
 impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
     const SIZES: () = {
-        assert!(SERVERS > 0 && SERVERS < ABSENT as usize);
+        assert!(SERVERS > 0 && SERVERS < NONE as usize);
         assert!(WORDS > 0 && WORDS * 64 < NONE as usize);
     };
 
@@ -49,7 +45,7 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
             occupied: [0; WORDS],
             first: [[NONE; 64]; WORDS],
             last: [[NONE; 64]; WORDS],
-            links: [Link::ABSENT; SERVERS],
+            links: [Link::ALONE; SERVERS],
         }
     }
 
@@ -76,18 +72,25 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
         (WORDS * 64 - 1) as u16
     }
 
-    /// Whether `entry` is in the queue.
+    /// Whether `entry` is in the queue at `level`.
     #[must_use]
-    pub fn contains(&self, entry: u16) -> bool {
-        self.links
-            .get(usize::from(entry))
-            .is_some_and(|link| link.next != ABSENT)
+    pub fn contains(&self, entry: u16, level: u16) -> bool {
+        let (word, bit) = Self::place(level);
+        if usize::from(level) >= WORDS * 64 || self.occupied[word] >> bit & 1 == 0 {
+            return false;
+        }
+        let mut other = self.first[word][bit];
+        while other != NONE && other != entry {
+            other = self.links[usize::from(other) % SERVERS].next;
+        }
+        other == entry && entry != NONE
     }
 
-    /// Inserts `entry` as the last of its level. No effect if it is in the queue.
+    /// Inserts `entry` as the last of its level. No effect if it is there; it must not be at
+    /// another.
     pub fn insert(&mut self, entry: u16, level: u16) {
         let exists = usize::from(entry) < SERVERS && usize::from(level) < WORDS * 64;
-        if exists && !self.contains(entry) {
+        if exists && !self.contains(entry, level) {
             self.append(entry, level);
         }
     }
@@ -95,48 +98,56 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
     /// The same where both exist and the entry is not in the queue.
     #[inline(always)]
     pub(crate) fn append(&mut self, entry: u16, level: u16) {
-        let (word, bit) = (usize::from(level / 64) % WORDS, usize::from(level % 64));
+        let (word, bit) = Self::place(level);
         if self.occupied[word] >> bit & 1 == 0 {
             self.occupied[word] |= 1 << bit;
             self.first[word][bit] = entry;
-            self.links[usize::from(entry) % SERVERS] = Link::ALONE;
         } else {
             let previous = self.last[word][bit];
             self.links[usize::from(previous) % SERVERS].next = entry;
-            self.links[usize::from(entry) % SERVERS] = Link {
-                next: NONE,
-                previous,
-            };
+            self.links[usize::from(entry) % SERVERS].previous = previous;
         }
         self.last[word][bit] = entry;
     }
 
-    /// Removes `entry`, which was inserted at `level`. No effect if it is not in the queue.
+    /// Removes `entry` from `level`. No effect if it is not there.
     pub fn remove(&mut self, entry: u16, level: u16) {
-        if self.contains(entry) && usize::from(level) < WORDS * 64 {
+        if self.contains(entry, level) {
             self.take_out(entry, level);
         }
     }
 
-    /// The same where the entry is in the queue.
+    /// The same where the entry is there.
     #[inline(always)]
     pub(crate) fn take_out(&mut self, entry: u16, level: u16) {
-        let (word, bit) = (usize::from(level / 64) % WORDS, usize::from(level % 64));
-        let link = &mut self.links[usize::from(entry) % SERVERS];
-        let Link { next, previous } = *link;
-        *link = Link::ABSENT;
-        if self.first[word][bit] != entry {
-            self.links[usize::from(previous) % SERVERS].next = next;
-        } else if next == NONE {
+        let (word, bit) = Self::place(level);
+        let next = self.links[usize::from(entry) % SERVERS].next;
+        if self.first[word][bit] == entry && next == NONE {
             self.occupied[word] &= !(1 << bit);
-            return;
         } else {
-            self.first[word][bit] = next;
+            self.take_out_of_several(entry, level);
+        }
+    }
+
+    #[cold]
+    fn take_out_of_several(&mut self, entry: u16, level: u16) {
+        let (word, bit) = Self::place(level);
+        let link = &mut self.links[usize::from(entry) % SERVERS];
+        let Link { next, previous } = core::mem::replace(link, Link::ALONE);
+        let first = self.first[word][bit] == entry;
+        match first {
+            true => self.first[word][bit] = next,
+            false => self.links[usize::from(previous) % SERVERS].next = next,
         }
         match next {
             NONE => self.last[word][bit] = previous,
             _ => self.links[usize::from(next) % SERVERS].previous = previous,
         }
+    }
+
+    #[inline(always)]
+    fn place(level: u16) -> (usize, usize) {
+        (usize::from(level / 64) % WORDS, usize::from(level % 64))
     }
 }
 
@@ -167,7 +178,7 @@ mod tests {
         ] {
             queue.remove(entry, level);
             assert_eq!(queue.first(), first);
-            assert!(!queue.contains(entry));
+            assert!(!queue.contains(entry, level));
         }
     }
 
@@ -197,7 +208,7 @@ mod tests {
         queue.remove(1000, 0);
         assert_eq!(queue.first(), None);
         queue.insert(1, 3);
-        queue.insert(1, 0);
+        queue.insert(1, 3);
         assert_eq!(queue.first(), Some(1));
         queue.remove(1, 64);
         assert_eq!(queue.first(), Some(1));

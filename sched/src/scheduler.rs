@@ -172,17 +172,14 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         let running = self.running;
         self.advance(now);
         if running != NONE {
+            let (used, slot) = (self.uncharged(), self.slot(running));
+            if slot.runnable != NONE && used < slot.amount {
+                return self.preempt(running, used, observer);
+            }
             let goes_on;
-            (goes_on, observer) = self.settle(running, observer);
+            (goes_on, observer) = self.settle(running, used, observer);
             if goes_on {
-                self.notice(&mut observer);
-                return match self.ready.first() {
-                    Some(next) if next != running => {
-                        observer = self.pause(running, observer);
-                        self.turn_to(next, observer)
-                    }
-                    _ => self.stay_with(running, observer),
-                };
+                return self.preempt_settled(running, observer);
             }
         }
         self.notice(&mut observer);
@@ -190,6 +187,26 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             Some(next) => self.turn_to(next, observer),
             None => self.idle(observer),
         }
+    }
+
+    /// The running server, which has used `used` of its first chunk, goes on unless another
+    /// preempts it.
+    #[inline(always)]
+    fn preempt<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> Dispatch {
+        self.notice(&mut observer);
+        match self.ready.first() {
+            Some(next) if next != running => {
+                observer = self.pause(running, used, observer);
+                self.turn_to(next, observer)
+            }
+            _ => self.stay_with(running, observer),
+        }
+    }
+
+    /// The same after it has been charged.
+    #[inline(never)]
+    fn preempt_settled<O: Observer>(&mut self, running: u16, observer: O) -> Dispatch {
+        self.preempt(running, self.uncharged(), observer)
     }
 
     /// The core turns to another server than it was with.
@@ -301,71 +318,70 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// could not run.
     #[inline(always)]
     fn notice<O: Observer>(&mut self, observer: &mut O) {
+        let now = self.now;
         loop {
             let last = self.ready.first_level();
-            let Some(level) = self.agenda.first_due(last, self.now.as_nanos()) else {
+            let Some(level) = self.agenda.first_due(last, now.as_nanos()) else {
                 return;
             };
             // The servers of one level in the order of their instants.
-            let (server, alone) = self.first_due_at(level);
-            if self.slot(server).due > self.now {
+            let server = self.first_due_at(level);
+            if self.slot(server).due > now {
                 // The level's instant was that of a server that has been ready since.
                 self.refresh_level(level);
-            } else {
-                self.notice_due(server, observer);
-                if alone && self.slot(server).ready {
-                    return;
-                }
+            } else if self.notice_due(server, observer) {
+                return;
             }
         }
     }
 
-    /// Wakes and replenishes one server.
+    /// Wakes one sleeper of a server that is due, and replenishes it. Whether it may run, and
+    /// nothing else is due at its level.
     #[inline(always)]
-    fn notice_due<O: Observer>(&mut self, server: u16, observer: &mut O) {
-        let waited = self.slot(server).active;
-        while self.slot(server).wakes <= self.now {
-            let Slot {
-                sleeping: thread,
-                wakes: at,
-                ..
-            } = *self.slot(server);
+    fn notice_due<O: Observer>(&mut self, server: u16, observer: &mut O) -> bool {
+        let now = self.now;
+        let slot = self.slot(server);
+        let waited = slot.active;
+        if slot.wakes <= now {
+            let (thread, at) = (slot.sleeping, slot.wakes);
             // From this instant on it had work, whenever it is noticed: so a periodic
             // thread keeps its phase, whatever the delay of each interrupt.
             self.set_first_sleeper(server, self.thread(thread).next);
             self.make_runnable(server, thread, at);
             observer.woken(ThreadId(thread), at);
         }
-        let now = self.now;
         let slot = self.slot_mut(server);
-        if slot.ready || !slot.active || slot.eligible > now {
-            return self.refresh(server);
+        if !slot.ready {
+            if !slot.active || slot.eligible > now {
+                self.refresh(server);
+                return false;
+            }
+            slot.ready = true;
+            let (level, amount) = (slot.level, slot.left());
+            self.ready.append(server, level);
+            if waited {
+                observer.replenish_applied(ServerId(server), amount);
+            }
         }
         // The agenda keeps its instant until it is no longer ready, or found due again.
-        slot.ready = true;
+        let slot = self.slot_mut(server);
         slot.due = slot.wakes;
-        let (level, amount) = (slot.level, slot.left());
-        self.ready.append(server, level);
-        if waited {
-            observer.replenish_applied(ServerId(server), amount);
-        }
+        slot.alone && slot.due > now
     }
 
-    /// Charges the running server if it has blocked or its first chunk is used up. Tells
-    /// whether it could go on.
+    /// Charges the running server, which has blocked or used up its first chunk. Tells whether
+    /// it may go on.
     ///
     /// What it used of a chunk that is not used up waits for that: a chunk returns a period
     /// after its activation, whatever it is charged for at once.
     #[inline(always)]
-    fn settle<O: Observer>(&mut self, running: u16, mut observer: O) -> (bool, O) {
-        let (now, used) = (self.now, self.uncharged());
+    fn settle<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> (bool, O) {
+        let now = self.now;
         let slot = self.slot_mut(running);
         if slot.runnable == NONE {
             return self.settle_blocked(running, observer);
         }
-        let Some(rest) = used.checked_sub(slot.amount) else {
-            return (true, observer);
-        };
+        let rest = used.saturating_sub(slot.amount);
         if !slot.use_first(rest, |posted| {
             observer.replenish_posted(ServerId(running), posted)
         }) {
@@ -407,9 +423,13 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     fn settle_blocked<O: Observer>(&mut self, running: u16, mut observer: O) -> (bool, O) {
         if self.slot(running).wakes <= self.now {
             self.notice_due(running, &mut observer);
-            if self.slot(running).runnable != NONE {
-                return self.settle(running, observer);
-            }
+            // The agenda may not have had the instant that has passed.
+            self.set_due(running, self.slot(running).wakes);
+            let used = self.uncharged();
+            return match used < self.slot(running).amount {
+                true => (true, observer),
+                false => self.settle(running, used, observer),
+            };
         }
         self.charge(running, &mut observer);
         self.slot_mut(running)
@@ -430,8 +450,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The server that ran is preempted: what it used of its first chunk stays with it.
     #[inline(always)]
-    fn pause<O: Observer>(&mut self, server: u16, observer: O) -> O {
-        let used = self.uncharged();
+    fn pause<O: Observer>(&mut self, server: u16, used: Duration, observer: O) -> O {
         let slot = self.slot_mut(server);
         slot.used = used;
         match slot.left() < slot.minimum {

@@ -334,8 +334,11 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// end, and so part of it.
     #[inline]
     fn merge_touched_by_head(&mut self) {
-        while self.waiting() > 0 && self.head.reaches(self.waiting_at(0).time) {
-            self.head.amount += self.take_waiting().amount;
+        let mut end = self.head.time.saturating_add(self.head.amount);
+        while self.waiting() > 0 && self.waiting_at(0).time <= end {
+            let amount = self.take_waiting().amount;
+            self.head.amount = self.head.amount.wrapping_add(amount);
+            end = end.saturating_add(amount);
         }
     }
 }
