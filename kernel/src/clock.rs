@@ -17,6 +17,8 @@ pub struct Clock {
     hertz: u64,
     /// The first instant that is "never": what is before has a counter value.
     horizon: u64,
+    /// Ticks after the epoch that are not too many to be an instant.
+    last: u64,
 }
 
 /// Until boot sets it, it stands at the epoch.
@@ -24,6 +26,7 @@ static CLOCK: BootValue<Clock> = BootValue::new(Clock {
     epoch: u64::MAX,
     hertz: NANOS_PER_SECOND,
     horizon: 0,
+    last: 0,
 });
 
 /// Sets the clock.
@@ -63,6 +66,14 @@ impl Clock {
             } else {
                 HORIZON_NANOS
             },
+            last: {
+                let last = (u64::MAX - 1) as u128 * hertz as u128 / NANOS_PER_SECOND as u128;
+                if last < u64::MAX as u128 {
+                    last as u64
+                } else {
+                    u64::MAX
+                }
+            },
         }
     }
 
@@ -71,6 +82,15 @@ impl Clock {
     pub fn instant(&self, tsc: u64) -> Instant {
         let ticks = tsc.saturating_sub(self.epoch);
         Instant::from_nanos(multiply_divide(ticks, NANOS_PER_SECOND, 0, self.hertz))
+    }
+
+    /// The same at a counter value that is not before the epoch.
+    #[inline(always)]
+    pub fn instant_since_epoch(&self, tsc: u64) -> Instant {
+        let ticks = tsc.wrapping_sub(self.epoch).min(self.last);
+        // SAFETY: the quotient fits for ticks up to the last.
+        let nanos = unsafe { multiply_divide_exactly(ticks, NANOS_PER_SECOND, 0, self.hertz) };
+        Instant::from_nanos(nanos)
     }
 
     /// The first counter value at which [`Clock::instant`] is not before `at`; `None`

@@ -44,12 +44,9 @@ impl<const WORDS: usize> Agenda<WORDS> {
         groups.fold(NEVER, |least, groups| least.min(least_of(groups)))
     }
 
-    /// The earliest instant of the levels above `level` (smaller numbers).
+    /// The earliest instant of the levels above `level` (smaller numbers), which is not 0.
     #[inline(always)]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
-        if level == 0 {
-            return NEVER;
-        }
         if level < 8 {
             return least_before(&self.levels[0][0], usize::from(level));
         }
@@ -139,7 +136,7 @@ mod tests {
 
             let least = *table.iter().min().unwrap();
             assert_eq!(agenda.earliest(), least);
-            for level in 0..128 {
+            for level in 1..128 {
                 let above = table[..level].iter().copied().min().unwrap_or(NEVER);
                 assert_eq!(agenda.earliest_above(level as u16), above);
             }

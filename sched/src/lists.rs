@@ -130,16 +130,6 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.members[usize::from(level / 64) % WORDS][usize::from(level % 64)]
     }
 
-    /// Of the servers of a level, which has one, the one that is due first.
-    #[inline(always)]
-    pub(crate) fn first_due_at(&self, level: u16) -> u16 {
-        let server = self.first_of_level(level);
-        match self.slot(server).alone {
-            true => server,
-            false => self.first_due_from(server),
-        }
-    }
-
     /// Sets a server's instant in the agenda.
     #[inline(always)]
     pub(crate) fn set_due(&mut self, server: u16, due: Instant) {
@@ -152,8 +142,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
-    #[cold]
-    fn first_due_from(&self, mut server: u16) -> u16 {
+    /// Of the servers of a level, which has one, the one that is due first.
+    pub(crate) fn first_due_of(&self, level: u16) -> u16 {
+        let mut server = self.first_of_level(level);
         let mut first = server;
         while server != NONE {
             if self.slot(server).due < self.slot(first).due {

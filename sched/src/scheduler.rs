@@ -182,7 +182,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                 return self.preempt_settled(running, observer);
             }
         }
-        self.notice(&mut observer);
+        observer = self.notice(observer);
         match self.ready.first() {
             Some(next) => self.turn_to(next, observer),
             None => self.idle(observer),
@@ -193,13 +193,16 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// preempts it.
     #[inline(always)]
     fn preempt<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> Dispatch {
-        self.notice(&mut observer);
-        match self.ready.first() {
-            Some(next) if next != running => {
-                observer = self.pause(running, used, observer);
-                self.turn_to(next, observer)
-            }
-            _ => self.stay_with(running, observer),
+        observer = self.notice(observer);
+        let next = self.ready.first().unwrap_or(NONE);
+        if next == running {
+            return self.stay_with(running, observer);
+        }
+        observer = self.pause(running, used, observer);
+        match next {
+            // An I/O server may lose its budget to a shorter period.
+            NONE => self.idle(observer),
+            _ => self.turn_to(next, observer),
         }
     }
 
@@ -298,9 +301,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// instant of a higher priority, or a sleeper of its own with higher precedence.
     #[inline(always)]
     fn timer(&self, slot: &Slot<CHUNKS>) -> Instant {
-        let above = Instant::from_nanos(self.agenda.earliest_above(slot.level));
-        let exhausted = self.since.saturating_add(slot.amount);
-        let mut timer = above.min(exhausted);
+        let mut timer = self.since.saturating_add(slot.amount);
+        if slot.level > 0 {
+            let above = self.agenda.earliest_above(slot.level);
+            timer = timer.min(Instant::from_nanos(above));
+        }
         if slot.wakes < timer {
             let mut sleeper = slot.sleeping;
             while sleeper != NONE && self.wakes_at(sleeper) < timer {
@@ -317,29 +322,46 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// until something may run that nothing due is above. What is due below it waits: it
     /// could not run.
     #[inline(always)]
-    fn notice<O: Observer>(&mut self, observer: &mut O) {
+    fn notice<O: Observer>(&mut self, mut observer: O) -> O {
         let now = self.now;
         loop {
             let last = self.ready.first_level();
             let Some(level) = self.agenda.first_due(last, now.as_nanos()) else {
-                return;
+                return observer;
             };
-            // The servers of one level in the order of their instants.
-            let server = self.first_due_at(level);
-            if self.slot(server).due > now {
-                // The level's instant was that of a server that has been ready since.
+            let server = self.first_of_level(level);
+            let slot = self.slot(server);
+            if !slot.alone {
+                observer = self.notice_several(level, observer);
+            } else if slot.due > now {
+                // The instant was that of a server that has been ready since.
                 self.refresh_level(level);
-            } else if self.notice_due(server, observer) {
-                return;
+            } else {
+                self.notice_due(server, now, &mut observer);
+                let slot = self.slot(server);
+                if slot.ready && slot.due > now {
+                    return observer;
+                }
             }
         }
     }
 
-    /// Wakes one sleeper of a server that is due, and replenishes it. Whether it may run, and
-    /// nothing else is due at its level.
+    /// Of the servers of a level where something was due, the one that is due first; or
+    /// brings the agenda up to date if none is.
+    #[cold]
+    #[inline(never)]
+    fn notice_several<O: Observer>(&mut self, level: u16, mut observer: O) -> O {
+        let (server, now) = (self.first_due_of(level), self.now);
+        match self.slot(server).due > now {
+            true => self.refresh_level(level),
+            false => self.notice_due(server, now, &mut observer),
+        }
+        observer
+    }
+
+    /// Wakes one sleeper of a server that is due, and replenishes it.
     #[inline(always)]
-    fn notice_due<O: Observer>(&mut self, server: u16, observer: &mut O) -> bool {
-        let now = self.now;
+    fn notice_due<O: Observer>(&mut self, server: u16, now: Instant, observer: &mut O) {
         let slot = self.slot(server);
         let waited = slot.active;
         if slot.wakes <= now {
@@ -350,23 +372,22 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             self.make_runnable(server, thread, at);
             observer.woken(ThreadId(thread), at);
         }
+        // It has work: one that has none is due when a sleeper of it is.
         let slot = self.slot_mut(server);
         if !slot.ready {
-            if !slot.active || slot.eligible > now {
-                self.refresh(server);
-                return false;
+            if slot.eligible > now {
+                return self.refresh(server);
             }
             slot.ready = true;
-            let (level, amount) = (slot.level, slot.left());
+            let level = slot.level;
             self.ready.append(server, level);
             if waited {
-                observer.replenish_applied(ServerId(server), amount);
+                observer.replenish_applied(ServerId(server), self.slot(server).left());
             }
         }
         // The agenda keeps its instant until it is no longer ready, or found due again.
         let slot = self.slot_mut(server);
         slot.due = slot.wakes;
-        slot.alone && slot.due > now
     }
 
     /// Charges the running server, which has blocked or used up its first chunk. Tells whether
@@ -422,7 +443,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     #[inline(never)]
     fn settle_blocked<O: Observer>(&mut self, running: u16, mut observer: O) -> (bool, O) {
         if self.slot(running).wakes <= self.now {
-            self.notice_due(running, &mut observer);
+            self.notice_due(running, self.now, &mut observer);
             // The agenda may not have had the instant that has passed.
             self.set_due(running, self.slot(running).wakes);
             let used = self.uncharged();
@@ -453,7 +474,8 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     fn pause<O: Observer>(&mut self, server: u16, used: Duration, observer: O) -> O {
         let slot = self.slot_mut(server);
         slot.used = used;
-        match slot.left() < slot.minimum {
+        let left = slot.amount.as_nanos().wrapping_sub(used.as_nanos());
+        match left < slot.minimum.as_nanos() {
             true => self.delay(server, observer),
             false => observer,
         }

@@ -123,11 +123,11 @@ pub fn dispatch_fired(tsc: u64) -> *const Context {
 /// context, and when the scheduler must be asked again.
 #[inline(always)]
 fn decide(tsc: u64) -> (*const Context, Instant) {
-    let now = clock::clock().instant(tsc);
     // SAFETY: interrupts are off.
     if unsafe { !*BEGUN.borrow_masked() } {
-        return begin(now, tsc);
+        return begin(tsc);
     }
+    let now = clock::clock().instant_since_epoch(tsc);
     // SAFETY: interrupts are off, time has begun, so boot is over; and the recorder does not
     // reach the scheduler.
     let decision =
@@ -149,7 +149,8 @@ fn decide(tsc: u64) -> (*const Context, Instant) {
 /// The first decision once the time epoch has come: no thread runs before.
 #[cold]
 #[inline(never)]
-fn begin(now: Instant, tsc: u64) -> (*const Context, Instant) {
+fn begin(tsc: u64) -> (*const Context, Instant) {
+    let now = clock::clock().instant(tsc);
     if now == Instant::EPOCH {
         // SAFETY: the block lives for good.
         return (unsafe { &raw const (*running()).entry.context }, now);
