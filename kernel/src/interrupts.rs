@@ -1,6 +1,6 @@
 //! What each vector means: the timer, a device, a thread giving up the core, or an
 //! exception of a program or of the kernel.
-use crate::cpu::apic;
+use crate::cpu::apic::{self, TimerAccess};
 use crate::cpu::context::{Context, Left, resume, system_call_entry};
 use crate::cpu::descriptors::YIELD_VECTOR;
 use crate::hypercall::{StopReason, stop};
@@ -129,13 +129,13 @@ pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Contex
 ///
 /// The path of every release, preemption and exhausted budget: one reading of the counter
 /// is when the handler begins and when the scheduler decides.
-pub extern "C" fn timer_interrupt() -> ! {
+pub extern "C" fn timer_interrupt<A: TimerAccess>() -> ! {
     let now = timestamp();
     let vector = TIMER_VECTOR;
     // SAFETY: interrupts are off, and the timer is armed after boot has made the ring.
     unsafe { trace::record_at(now, Event::InterruptIn { vector }) };
-    apic::end_of_interrupt();
-    let next = thread::dispatch_fired(now);
+    apic::end_of_timer_interrupt::<A>();
+    let next = thread::dispatch_fired::<A>(now);
     // SAFETY: as above; and this is the context of the running thread.
     unsafe {
         trace::record_at(timestamp(), Event::InterruptOut { vector });

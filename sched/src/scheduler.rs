@@ -173,13 +173,21 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         self.advance(now);
         if running != NONE {
             let (used, slot) = (self.uncharged(), self.slot(running));
-            if slot.runnable != NONE && used < slot.amount {
-                return self.preempt(running, used, observer);
-            }
-            let goes_on;
-            (goes_on, observer) = self.settle(running, used, observer);
-            if goes_on {
-                return self.preempt_settled(running, observer);
+            if slot.runnable == NONE {
+                let goes_on;
+                (goes_on, observer) = self.settle_blocked(running, observer);
+                if goes_on {
+                    return self.preempt(running, observer);
+                }
+            } else if used < slot.amount {
+                return self.preempt(running, observer);
+            } else {
+                observer = self.use_up(running, used, observer);
+                if self.slot(running).eligible <= self.now {
+                    return self.preempt(running, observer);
+                }
+                self.exhaust(running);
+                observer.exhausted(ServerId(running));
             }
         }
         observer = self.notice(observer);
@@ -189,27 +197,20 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }
     }
 
-    /// The running server, which has used `used` of its first chunk, goes on unless another
-    /// preempts it.
+    /// The running server goes on unless another preempts it.
     #[inline(always)]
-    fn preempt<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> Dispatch {
+    fn preempt<O: Observer>(&mut self, running: u16, mut observer: O) -> Dispatch {
         observer = self.notice(observer);
         let next = self.ready.first().unwrap_or(NONE);
         if next == running {
             return self.stay_with(running, observer);
         }
-        observer = self.pause(running, used, observer);
+        observer = self.pause(running, observer);
         match next {
             // An I/O server may lose its budget to a shorter period.
             NONE => self.idle(observer),
             _ => self.turn_to(next, observer),
         }
-    }
-
-    /// The same after it has been charged.
-    #[inline(never)]
-    fn preempt_settled<O: Observer>(&mut self, running: u16, observer: O) -> Dispatch {
-        self.preempt(running, self.uncharged(), observer)
     }
 
     /// The core turns to another server than it was with.
@@ -390,32 +391,21 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         slot.due = slot.wakes;
     }
 
-    /// Charges the running server, which has blocked or used up its first chunk. Tells whether
-    /// it may go on.
+    /// Charges the running server, which has used `used`: its first chunk or more.
     ///
-    /// What it used of a chunk that is not used up waits for that: a chunk returns a period
+    /// What it uses of a chunk that is not used up waits for that: a chunk returns a period
     /// after its activation, whatever it is charged for at once.
     #[inline(always)]
-    fn settle<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> (bool, O) {
-        let now = self.now;
+    fn use_up<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> O {
         let slot = self.slot_mut(running);
-        if slot.runnable == NONE {
-            return self.settle_blocked(running, observer);
-        }
-        let rest = used.saturating_sub(slot.amount);
-        if !slot.use_first(rest, |posted| {
+        let rest = used.as_nanos().wrapping_sub(slot.amount.as_nanos());
+        if !slot.use_first(Duration::from_nanos(rest), |posted| {
             observer.replenish_posted(ServerId(running), posted)
         }) {
             observer = self.use_more(running, observer);
         }
-        let eligible = self.slot(running).eligible;
-        if eligible <= now {
-            self.resume(running);
-            return (true, observer);
-        }
-        self.exhaust(running, eligible);
-        observer.exhausted(ServerId(running));
-        (false, observer)
+        self.resume(running);
+        observer
     }
 
     /// The running server has used more than its first chunk and less than the next, or
@@ -428,11 +418,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         observer
     }
 
-    /// The running server, whose threads have work, has no budget until `eligible`.
+    /// The running server, whose threads have work, has no budget for now.
     #[inline(always)]
-    fn exhaust(&mut self, running: u16, eligible: Instant) {
+    fn exhaust(&mut self, running: u16) {
         let slot = self.slot_mut(running);
-        let (level, due) = (slot.level, eligible.min(slot.wakes));
+        let (level, due) = (slot.level, slot.eligible.min(slot.wakes));
         slot.ready = false;
         self.ready.take_out(running, level);
         self.set_due(running, due);
@@ -447,10 +437,15 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             // The agenda may not have had the instant that has passed.
             self.set_due(running, self.slot(running).wakes);
             let used = self.uncharged();
-            return match used < self.slot(running).amount {
-                true => (true, observer),
-                false => self.settle(running, used, observer),
-            };
+            if used >= self.slot(running).amount {
+                observer = self.use_up(running, used, observer);
+                if self.slot(running).eligible > self.now {
+                    self.exhaust(running);
+                    observer.exhausted(ServerId(running));
+                    return (false, observer);
+                }
+            }
+            return (true, observer);
         }
         self.charge(running, &mut observer);
         self.slot_mut(running)
@@ -471,7 +466,8 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The server that ran is preempted: what it used of its first chunk stays with it.
     #[inline(always)]
-    fn pause<O: Observer>(&mut self, server: u16, used: Duration, observer: O) -> O {
+    fn pause<O: Observer>(&mut self, server: u16, observer: O) -> O {
+        let used = self.uncharged();
         let slot = self.slot_mut(server);
         slot.used = used;
         let left = slot.amount.as_nanos().wrapping_sub(used.as_nanos());

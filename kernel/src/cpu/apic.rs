@@ -14,8 +14,9 @@ use tern_machine::apic::{
 use tern_machine::cpu::{timestamp, write_msr};
 use tern_units::Instant;
 
+/// What a sandbox knows of its APIC.
 #[derive(Clone, Copy, Debug)]
-struct Apic {
+pub struct Apic {
     owned: bool,
     tsc_deadline: bool,
     timer_hertz: u64,
@@ -78,6 +79,51 @@ pub fn end_of_interrupt() {
     write(*APIC.get(), Register::END_OF_INTERRUPT, 0);
 }
 
+/// How the timer's handler reaches the APIC. Boot chooses the handler, so that it need not
+/// ask each time.
+pub trait TimerAccess {
+    /// What is known of the APIC.
+    fn apic() -> Apic;
+}
+
+/// The sandbox owns its APIC, whose timer takes a deadline.
+#[derive(Debug)]
+pub struct Deadline;
+
+impl TimerAccess for Deadline {
+    #[inline(always)]
+    fn apic() -> Apic {
+        Apic {
+            owned: true,
+            tsc_deadline: true,
+            timer_hertz: 0,
+        }
+    }
+}
+
+/// Any other.
+#[derive(Debug)]
+pub struct Counted;
+
+impl TimerAccess for Counted {
+    #[inline(always)]
+    fn apic() -> Apic {
+        *APIC.get()
+    }
+}
+
+/// [`end_of_interrupt`] of the timer's handler.
+#[inline(always)]
+pub fn end_of_timer_interrupt<A: TimerAccess>() {
+    write(A::apic(), Register::END_OF_INTERRUPT, 0);
+}
+
+/// Whether the sandbox that is booted has its timer as [`Deadline`] says.
+#[must_use]
+pub fn takes_deadlines(boot: &SandboxBoot) -> bool {
+    boot.apic == ApicAccess::X2apic && boot.tsc_deadline
+}
+
 /// The instant that the timer is armed for.
 #[inline]
 pub fn armed() -> Instant {
@@ -92,15 +138,15 @@ pub fn armed() -> Instant {
 #[inline(always)]
 pub fn arm(at: Instant) {
     if armed() != at {
-        arm_fired(at);
+        arm_fired::<Counted>(at);
     }
 }
 
 /// The same where the timer is armed for nothing, as it has fired.
 #[inline(always)]
-pub fn arm_fired(at: Instant) {
+pub fn arm_fired<A: TimerAccess>(at: Instant) {
     ARMED.store(at.as_nanos(), Ordering::Relaxed);
-    let apic = APIC.get();
+    let apic = A::apic();
     let ticks = clock().ticks(at);
     if apic.tsc_deadline {
         // SAFETY: the sandbox owns the timer; a deadline that has passed fires at once,
@@ -117,5 +163,5 @@ pub fn arm_fired(at: Instant) {
             count.clamp(1, u64::from(u32::MAX))
         }
     };
-    write(*apic, Register::TIMER_INITIAL, count as u32);
+    write(apic, Register::TIMER_INITIAL, count as u32);
 }

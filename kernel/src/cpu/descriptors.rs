@@ -2,7 +2,9 @@
 //!
 //! Sources: Intel SDM vol. 3 §§2.5, 5.8.8, 6.14; AMD APM vol. 2 §§3.1, 6.1.
 use super::context::{CURRENT, Context, EntryBlock, system_call_entry};
-use super::entry::{INTERRUPT_STACK, STUB_BYTES, timer_entry, vector_stubs};
+use super::entry::{
+    INTERRUPT_STACK, STUB_BYTES, counted_timer_entry, deadline_timer_entry, vector_stubs,
+};
 use crate::memory::paging::Stack;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
@@ -44,12 +46,13 @@ pub struct HandlerStacks {
     pub machine_check: Stack,
 }
 
-/// Loads the tables, and prepares SYSCALL.
+/// Loads the tables, and prepares SYSCALL. The timer's handler depends on how the timer is
+/// armed.
 ///
 /// # Safety
 /// Only during boot, once, with interrupts off. The first interrupt may come only after
 /// [`set_context`].
-pub unsafe fn initialize(stacks: &HandlerStacks) {
+pub unsafe fn initialize(stacks: &HandlerStacks, timer_takes_deadlines: bool) {
     // SAFETY: boot runs alone, so the statics are not otherwise borrowed; they live for
     // good; the stubs lead to handlers.
     unsafe {
@@ -69,7 +72,10 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
             let stub = &raw const vector_stubs as u64 + vector * STUB_BYTES;
             *gate = Gate::interrupt(stub, stack, 0);
         }
-        let timer = &raw const timer_entry as u64;
+        let timer = match timer_takes_deadlines {
+            true => &raw const deadline_timer_entry as u64,
+            false => &raw const counted_timer_entry as u64,
+        };
         (*interrupts).0[usize::from(TIMER_VECTOR)] = Gate::interrupt(timer, STACK_CONTEXT, 0);
         (*segments).load(task);
         (*interrupts).load();

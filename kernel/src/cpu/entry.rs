@@ -5,6 +5,7 @@
 //! frame where it has to be. The handler then runs on the interrupt stack proper and
 //! returns the context to go on with. Double fault, non-maskable interrupt and machine
 //! check arrive on stacks of their own and never return.
+use super::apic::{Counted, Deadline};
 use super::context::Context;
 use crate::interrupts::{fatal, interrupt, timer_interrupt};
 use core::arch::global_asm;
@@ -19,7 +20,9 @@ unsafe extern "C" {
     /// The first of 256 stubs.
     pub static vector_stubs: u8;
     /// The timer's own entry, in place of its stub.
-    pub static timer_entry: u8;
+    pub static counted_timer_entry: u8;
+    /// The same where the timer takes a deadline.
+    pub static deadline_timer_entry: u8;
 }
 
 /// End of the stack that handlers run on.
@@ -54,24 +57,35 @@ vector_stubs:
     options(att_syntax)
 );
 
+macro_rules! timer_entry {
+    ($name:literal, $access:ty) => {
+        global_asm!(
+            ".pushsection .text.entry, \"ax\", @progbits",
+            ".p2align 4",
+            concat!(".globl ", $name),
+            concat!(".type ", $name, ", @function"),
+            concat!($name, ":"),
+            "push 0",
+            "push {timer}",
+            push_registers!(),
+            "fxsave64 [rsp - {frame}]",
+            "mov rsp, [rip + INTERRUPT_STACK]",
+            "cld",
+            "call {timer_interrupt}",
+            concat!(".size ", $name, ", . - ", $name),
+            ".popsection",
+            frame = const offset_of!(Context, frame),
+            timer = const TIMER_VECTOR,
+            timer_interrupt = sym timer_interrupt::<$access>,
+        );
+    };
+}
+timer_entry!("counted_timer_entry", Counted);
+timer_entry!("deadline_timer_entry", Deadline);
+
 global_asm!(
     r#"
     .pushsection .text.entry, "ax", @progbits
-    .p2align 4
-    .globl timer_entry
-    .type timer_entry, @function
-timer_entry:
-    push 0
-    push {timer}
-"#,
-    push_registers!(),
-    r#"
-    fxsave64 [rsp - {frame}]
-    mov rsp, [rip + INTERRUPT_STACK]
-    cld
-    call {timer_interrupt}
-    .size timer_entry, . - timer_entry
-
     .p2align 4
     .type interrupt_entry, @function
 interrupt_entry:
@@ -102,8 +116,6 @@ fatal_entry:
     .popsection
     "#,
     frame = const offset_of!(Context, frame),
-    timer = const TIMER_VECTOR,
-    timer_interrupt = sym timer_interrupt,
     interrupt = sym interrupt,
     fatal = sym fatal,
 );

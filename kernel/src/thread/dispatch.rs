@@ -1,6 +1,6 @@
 //! What runs now: the scheduler's decision, carried out and recorded.
 use super::control::{Control, THREADS, running};
-use crate::cpu::apic;
+use crate::cpu::apic::{self, TimerAccess};
 use crate::cpu::context::{Context, Left};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
 use crate::interrupts::ProgramFault;
@@ -113,9 +113,9 @@ pub extern "C" fn dispatch() -> *const Context {
 
 /// The same at counter value `tsc`, which has just been read, where the timer has fired.
 #[inline(always)]
-pub fn dispatch_fired(tsc: u64) -> *const Context {
+pub fn dispatch_fired<A: TimerAccess>(tsc: u64) -> *const Context {
     let (context, timer) = decide(tsc);
-    apic::arm_fired(timer);
+    apic::arm_fired::<A>(timer);
     context
 }
 
@@ -137,9 +137,7 @@ fn decide(tsc: u64) -> (*const Context, Instant) {
     let control = unsafe { &mut *running() };
     let mut timer = decision.timer;
     if control.cancel_at <= now {
-        if control.entry.context.is_user() {
-            divert(control, Left::Cancelled);
-        }
+        cancel(control);
     } else {
         timer = timer.min(control.cancel_at);
     }
@@ -181,6 +179,14 @@ pub(super) unsafe fn make_current(next: NonNull<Control>) {
                 in(reg) 0_u32, options(nomem, nostack, preserves_flags)
             );
         }
+    }
+}
+
+/// The program of the thread that is to run has had its time.
+#[cold]
+fn cancel(control: &mut Control) {
+    if control.entry.context.is_user() {
+        divert(control, Left::Cancelled);
     }
 }
 
