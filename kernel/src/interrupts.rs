@@ -128,17 +128,21 @@ pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Contex
 /// and goes on with the context of the thread that is to run. Interrupts are off.
 ///
 /// The path of every release, preemption and exhausted budget: one reading of the counter
-/// is when the handler begins and when the scheduler decides.
+/// is when the handler begins and when the scheduler decides, and both ends of the handler
+/// are recorded at once.
 pub extern "C" fn timer_interrupt<A: TimerAccess>() -> ! {
-    let now = timestamp();
+    let begin = timestamp();
     let vector = TIMER_VECTOR;
-    // SAFETY: interrupts are off, and the timer is armed after boot has made the ring.
-    unsafe { trace::record_at(now, Event::InterruptIn { vector }) };
     apic::end_of_timer_interrupt::<A>();
-    let next = thread::dispatch_fired::<A>(now);
-    // SAFETY: as above; and this is the context of the running thread.
+    let next = thread::dispatch_fired::<A>(begin);
+    let (begin, end) = (
+        (begin, Event::InterruptIn { vector }),
+        (timestamp(), Event::InterruptOut { vector }),
+    );
+    // SAFETY: interrupts are off, the timer is armed after boot has made the ring; and this
+    // is the context of the running thread.
     unsafe {
-        trace::record_at(timestamp(), Event::InterruptOut { vector });
+        trace::record_two_at(begin, end);
         resume(next)
     }
 }

@@ -59,6 +59,17 @@ pub unsafe fn record_at(tsc: u64, event: Event) {
     ring.push_event(tsc, event);
 }
 
+/// Records two events without continuations, each at its counter value, at once.
+///
+/// # Safety
+/// As for [`record_at`].
+#[inline(always)]
+pub unsafe fn record_two_at(first: (u64, Event), second: (u64, Event)) {
+    // SAFETY: the caller vouches for it, and writing a record records nothing.
+    let ring = unsafe { RING.borrow_masked().as_mut().unwrap_unchecked() };
+    ring.push_two(first, second);
+}
+
 /// Records how many exits there were to the hypervisor since the last call, by reason.
 pub fn record_exits() {
     let counts = window(EXIT_COUNTS_BASE);

@@ -129,6 +129,13 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
         }
     }
 
+    /// The same where the entry is the only one that there can be at that level.
+    #[inline(always)]
+    pub(crate) fn empty(&mut self, level: u16) {
+        let (word, bit) = Self::place(level);
+        self.occupied[word] &= !(1 << bit);
+    }
+
     #[cold]
     fn take_out_of_several(&mut self, entry: u16, level: u16) {
         let (word, bit) = Self::place(level);

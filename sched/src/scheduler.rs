@@ -184,6 +184,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             } else {
                 observer = self.use_up(running, used, observer);
                 if self.slot(running).eligible <= self.now {
+                    self.resume(running);
                     return self.preempt(running, observer);
                 }
                 self.exhaust(running);
@@ -404,7 +405,6 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         }) {
             observer = self.use_more(running, observer);
         }
-        self.resume(running);
         observer
     }
 
@@ -424,8 +424,14 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         let slot = self.slot_mut(running);
         let (level, due) = (slot.level, slot.eligible.min(slot.wakes));
         slot.ready = false;
-        self.ready.take_out(running, level);
-        self.set_due(running, due);
+        slot.due = due;
+        if slot.alone {
+            self.ready.empty(level);
+            self.agenda.set(level, due.as_nanos());
+        } else {
+            self.ready.take_out(running, level);
+            self.refresh_level(level);
+        }
     }
 
     /// Charges the running server, which has nothing to do. If its sleeper is due already it
@@ -444,6 +450,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                     observer.exhausted(ServerId(running));
                     return (false, observer);
                 }
+                self.resume(running);
             }
             return (true, observer);
         }

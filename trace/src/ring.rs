@@ -102,6 +102,7 @@ pub struct Ring<'a> {
 }
 
 type Slot = [AtomicU64; Record::WORDS];
+type Words = [u64; Record::WORDS];
 
 impl<'a> Ring<'a> {
     /// The fewest records of a ring: two may be half written.
@@ -208,14 +209,27 @@ impl<'a> Ring<'a> {
             record.kind.is_wide(),
             "this kind has no continuation: use push"
         );
-        self.put(record, Some(wide));
+        self.put(record, Some(Record::continuation(wide)));
     }
 
     /// Writes an event, with its continuation where it has one.
     #[inline(always)]
     pub fn push_event(&mut self, tsc: u64, event: Event) {
         let (record, wide) = event.encode(tsc);
-        self.put(record, wide);
+        self.put(record, wide.map(Record::continuation));
+    }
+
+    /// Writes two events without continuations, each at its time, at once: a reader sees
+    /// both or neither.
+    #[inline(always)]
+    pub fn push_two(&mut self, first: (u64, Event), second: (u64, Event)) {
+        let (first, wide) = first.1.encode(first.0);
+        let (second, other) = second.1.encode(second.0);
+        debug_assert!(
+            wide.is_none() && other.is_none(),
+            "these kinds have continuations: use push_event"
+        );
+        self.put(first, Some(second));
     }
 
     /// At most two slots and one store of the head: `Dump` relies on both.
@@ -224,35 +238,34 @@ impl<'a> Ring<'a> {
     /// asked once for many records, and what is handed on where there is none fits
     /// registers.
     #[inline(always)]
-    fn put(&mut self, record: Record, wide: Option<u64>) {
+    fn put(&mut self, record: Record, second: Option<Record>) {
         let header = self.header;
         add(header, word::COUNTERS + record.kind as usize, 1);
-        let [tsc, rest] = record.to_words();
-        let Some(wide) = wide else {
+        let Some(second) = second else {
             return match self.free.next() {
                 Some(slot) => {
-                    store(slot, tsc, rest);
+                    store(slot, record.to_words());
                     publish(header, 1);
                 }
-                None => self.put_after_a_look(tsc, rest, None),
+                None => self.put_after_a_look(record.to_words(), None),
             };
         };
-        add(header, word::COUNTERS + Kind::Continuation as usize, 1);
+        add(header, word::COUNTERS + second.kind as usize, 1);
         let Some([slot, next]) = self.free.as_slice().first_chunk() else {
-            return self.put_after_a_look(tsc, rest, Some(wide));
+            return self.put_after_a_look(record.to_words(), Some(second.to_words()));
         };
         self.free.nth(1);
-        store(slot, tsc, rest);
-        store_continuation(next, wide);
+        store(slot, record.to_words());
+        store(next, second.to_words());
         publish(header, 2);
     }
 
-    /// Looks how far the reader is, and writes the record where there is room, after one
-    /// of what was dropped before.
+    /// Looks how far the reader is, and writes the record and the second where there is
+    /// room, after one of what was dropped before.
     #[cold]
     #[inline(never)]
-    fn put_after_a_look(&mut self, tsc: u64, rest: u64, wide: Option<u64>) {
-        let length = 1 + u64::from(wide.is_some());
+    fn put_after_a_look(&mut self, [tsc, rest]: Words, second: Option<Words>) {
+        let length = 1 + u64::from(second.is_some());
         let mut free = u64::MAX;
         if !self.overwrite {
             let tail = self.header[word::TAIL].load(Ordering::Acquire);
@@ -269,10 +282,10 @@ impl<'a> Ring<'a> {
             }
         }
         if let Some(slot) = self.slot(0) {
-            store(slot, tsc, rest);
+            store(slot, [tsc, rest]);
         }
-        if let (Some(wide), Some(slot)) = (wide, self.slot(1)) {
-            store_continuation(slot, wide);
+        if let (Some(second), Some(slot)) = (second, self.slot(1)) {
+            store(slot, second);
         }
         publish(self.header, length);
         free -= length;
@@ -294,9 +307,8 @@ impl<'a> Ring<'a> {
 
     fn push_lost(&self, tsc: u64, pending: u64) {
         let count = u32::try_from(pending).unwrap_or(u32::MAX);
-        let [tsc, rest] = Record::new(tsc, Kind::Lost, 0, count).to_words();
         if let Some(slot) = self.slot(0) {
-            store(slot, tsc, rest);
+            store(slot, Record::new(tsc, Kind::Lost, 0, count).to_words());
         }
         add(self.header, word::COUNTERS + Kind::Lost as usize, 1);
         self.set(word::PENDING, pending.saturating_sub(count.into()));
@@ -346,16 +358,10 @@ fn publish(header: &Header, count: u64) {
     header[word::HEAD].store(head.wrapping_add(count), Ordering::Release);
 }
 
-#[inline]
-fn store(slot: &Slot, tsc: u64, rest: u64) {
+#[inline(always)]
+fn store(slot: &Slot, [tsc, rest]: Words) {
     slot[0].store(tsc, Ordering::Release);
     slot[1].store(rest, Ordering::Release);
-}
-
-#[inline]
-fn store_continuation(slot: &Slot, wide: u64) {
-    let [wide, rest] = Record::continuation(wide).to_words();
-    store(slot, wide, rest);
 }
 
 #[cfg(test)]
