@@ -17,12 +17,13 @@ pub trait Observer {
         let _ = (thread, at);
     }
 
-    /// A server has runnable threads and no budget left.
-    fn exhausted(&mut self, server: ServerId) {
-        let _ = server;
+    /// A server has runnable threads and no budget left: what it used last will return.
+    fn exhausted(&mut self, server: ServerId, posted: Posted) {
+        self.replenish_posted(server, posted);
     }
 
-    /// Budget was consumed and will return.
+    /// Budget was consumed and will return. Not told of what [`Observer::exhausted`] is,
+    /// which by default tells it here.
     fn replenish_posted(&mut self, server: ServerId, posted: Posted) {
         let _ = (server, posted);
     }
@@ -43,8 +44,8 @@ impl<O: Observer + ?Sized> Observer for &mut O {
         (**self).woken(thread, at);
     }
 
-    fn exhausted(&mut self, server: ServerId) {
-        (**self).exhausted(server);
+    fn exhausted(&mut self, server: ServerId, posted: Posted) {
+        (**self).exhausted(server, posted);
     }
 
     fn replenish_posted(&mut self, server: ServerId, posted: Posted) {

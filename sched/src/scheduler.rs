@@ -182,13 +182,26 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             } else if used < slot.amount {
                 return self.preempt(running, observer);
             } else {
-                observer = self.use_up(running, used, observer);
-                if self.slot(running).eligible <= self.now {
-                    self.resume(running);
+                let rest = used.as_nanos().wrapping_sub(slot.amount.as_nanos());
+                let now = self.now;
+                let slot = self.slot_mut(running);
+                let goes_on;
+                if let Some(posted) = slot.use_first(Duration::from_nanos(rest)) {
+                    if slot.eligible > now {
+                        observer.exhausted(ServerId(running), posted);
+                        self.exhaust(running);
+                        goes_on = false;
+                    } else {
+                        observer.replenish_posted(ServerId(running), posted);
+                        self.resume(running);
+                        goes_on = true;
+                    }
+                } else {
+                    (goes_on, observer) = self.use_more(running, used, observer);
+                }
+                if goes_on {
                     return self.preempt(running, observer);
                 }
-                self.exhaust(running);
-                observer.exhausted(ServerId(running));
             }
         }
         observer = self.notice(observer);
@@ -392,30 +405,33 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         slot.due = slot.wakes;
     }
 
-    /// Charges the running server, which has used `used`: its first chunk or more.
-    ///
-    /// What it uses of a chunk that is not used up waits for that: a chunk returns a period
-    /// after its activation, whatever it is charged for at once.
-    #[inline(always)]
-    fn use_up<O: Observer>(&mut self, running: u16, used: Duration, mut observer: O) -> O {
-        let slot = self.slot_mut(running);
-        let rest = used.as_nanos().wrapping_sub(slot.amount.as_nanos());
-        if !slot.use_first(Duration::from_nanos(rest), |posted| {
-            observer.replenish_posted(ServerId(running), posted)
-        }) {
-            observer = self.use_more(running, observer);
-        }
-        observer
-    }
-
-    /// The running server has used more than its first chunk and less than the next, or
-    /// leaves too little of that.
+    /// Charges the running server, which has used `used`: its first chunk or more, and perhaps
+    /// so much of the next that too little is left. Tells whether it may go on.
     #[cold]
     #[inline(never)]
-    fn use_more<O: Observer>(&mut self, running: u16, mut observer: O) -> O {
-        self.slot_mut(running)
-            .use_more(|posted| observer.replenish_posted(ServerId(running), posted));
-        observer
+    fn use_more<O: Observer>(
+        &mut self,
+        running: u16,
+        used: Duration,
+        mut observer: O,
+    ) -> (bool, O) {
+        let mut last = None;
+        self.slot_mut(running).use_more(used, |posted| {
+            if let Some(before) = last.replace(posted) {
+                observer.replenish_posted(ServerId(running), before);
+            }
+        });
+        let goes_on = self.slot(running).eligible <= self.now;
+        match last {
+            Some(posted) if goes_on => observer.replenish_posted(ServerId(running), posted),
+            Some(posted) => observer.exhausted(ServerId(running), posted),
+            None => {}
+        }
+        match goes_on {
+            true => self.resume(running),
+            false => self.exhaust(running),
+        }
+        (goes_on, observer)
     }
 
     /// The running server, whose threads have work, has no budget for now.
@@ -444,13 +460,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             self.set_due(running, self.slot(running).wakes);
             let used = self.uncharged();
             if used >= self.slot(running).amount {
-                observer = self.use_up(running, used, observer);
-                if self.slot(running).eligible > self.now {
-                    self.exhaust(running);
-                    observer.exhausted(ServerId(running));
-                    return (false, observer);
-                }
-                self.resume(running);
+                return self.use_more(running, used, observer);
             }
             return (true, observer);
         }

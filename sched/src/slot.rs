@@ -43,7 +43,7 @@ pub(crate) struct Slot<const CHUNKS: usize> {
     /// What was used of it and not charged yet: less than all of it. While the server runs
     /// this is what it had used when it got the core.
     pub(crate) used: Duration,
-    /// The least that may be left of it when the server is preempted (rule 6).
+    /// The least that may be left of it when the server is preempted (rule 6), 1 ns for none.
     pub(crate) minimum: Duration,
     /// T as the description has it, for requesters to pass on.
     pub(crate) period: Duration,
@@ -97,8 +97,8 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
             amount: algorithm.head().amount,
             eligible: algorithm.head().time,
             minimum: match algorithm {
-                Algorithm::Sporadic(_) => parameters.minimum_budget,
-                Algorithm::Io(_) => Duration::ZERO,
+                Algorithm::Sporadic(_) => parameters.minimum_budget.max(Duration::from_nanos(1)),
+                Algorithm::Io(_) => Duration::from_nanos(1),
             },
             algorithm,
             period: parameters.period,
@@ -133,23 +133,30 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
     }
 
     /// Charges the first replenishment, which is used up, and keeps `rest` as used of the
-    /// next. False if that needs more than keeping.
+    /// next. Returns what is on its way back; `None`, and nothing done, where this is not all:
+    /// then it is for [`Slot::use_more`].
+    ///
+    /// What is used of a chunk that is not used up waits for that: a chunk returns a period
+    /// after its activation, whatever it is charged for at once.
     #[inline(always)]
-    pub(crate) fn use_first(&mut self, rest: Duration, posted: impl FnMut(Posted)) -> bool {
+    pub(crate) fn use_first(&mut self, rest: Duration) -> Option<Posted> {
         let Algorithm::Sporadic(server) = &mut self.algorithm else {
-            self.used = rest.saturating_add(self.amount);
-            return false;
+            return None;
         };
-        server.use_first(posted);
+        if server.next_amount().checked_sub(rest)? < self.minimum {
+            return None;
+        }
+        let posted = server.use_first();
         let head = server.head();
         self.note(head, rest);
-        matches!(head.amount.checked_sub(rest), Some(left) if left > Duration::ZERO && left >= self.minimum)
+        Some(posted)
     }
 
-    /// Charges what is used, and keeps as used what is less than the first replenishment then.
-    pub(crate) fn use_more(&mut self, mut posted: impl FnMut(Posted)) {
+    /// Charges `used`, and keeps as used what is less than the first replenishment then.
+    pub(crate) fn use_more(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
+        self.used = used;
         if let Algorithm::Sporadic(server) = &mut self.algorithm {
-            let rest = server.charge_whole(self.used, &mut posted);
+            let rest = server.charge_whole(used, &mut posted);
             let head = server.head();
             self.note(head, rest);
             if self.left() >= self.minimum {

@@ -17,7 +17,7 @@ pub struct Replenishment {
 }
 
 /// Budget that was consumed, on its way back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Posted {
     /// When it returns: the activation time of the chunk it was taken from, plus the
     /// period.
@@ -184,10 +184,21 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         Duration::from_nanos(left)
     }
 
+    /// How much the first chunk will be once this one is used up.
+    #[inline(always)]
+    pub(crate) fn next_amount(&self) -> Duration {
+        Duration::from_nanos(match self.waiting() {
+            0 => self.head.amount,
+            _ => self.waiting_at(0).amount,
+        })
+    }
+
     /// Charges the first chunk, all of it.
     #[inline(always)]
-    pub(crate) fn use_first(&mut self, mut posted: impl FnMut(Posted)) {
-        self.charge_first(&mut posted);
+    pub(crate) fn use_first(&mut self) -> Posted {
+        let mut last = Posted::default();
+        self.charge_first(&mut |posted| last = posted);
+        last
     }
 
     /// The server becomes runnable after having been blocked (rule 4). Never to be

@@ -296,7 +296,8 @@ impl Observer for Log {
         self.0.push(format!("woken {} {at:?}", thread.index()));
     }
 
-    fn exhausted(&mut self, server: ServerId) {
+    fn exhausted(&mut self, server: ServerId, posted: Posted) {
+        self.replenish_posted(server, posted);
         self.0.push(format!("exhausted {}", server.index()));
     }
 

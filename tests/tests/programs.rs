@@ -66,7 +66,7 @@ fn misbehave(platform: Platform) {
 fn exhausted(core: &Core) -> usize {
     count(
         core,
-        |it| matches!(it, Event::Exhaust { server } if *server == ENDLESS_SERVER),
+        |it| matches!(it, Event::Exhaust { server, .. } if *server == ENDLESS_SERVER),
     )
 }
 

@@ -30,8 +30,12 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
             thread: Some(number),
         }
         | Event::Block { thread: number } => thread(number),
-        Event::Exhaust { server: number } => server(number),
-        Event::ReplenishPosted {
+        Event::Exhaust {
+            server: number,
+            amount,
+            at,
+        }
+        | Event::ReplenishPosted {
             server: number,
             amount,
             at,

@@ -175,7 +175,7 @@ impl Replay {
             }
             Event::Block { thread } if thread == self.thread => self.blocked = true,
             Event::Release { thread, .. } if thread == self.thread => self.blocked = false,
-            Event::Exhaust { server } if Some(usize::from(server)) == self.server => {
+            Event::Exhaust { server, .. } if Some(usize::from(server)) == self.server => {
                 self.exhausted = true;
             }
             Event::ReplenishApplied { server, .. } if Some(usize::from(server)) == self.server => {

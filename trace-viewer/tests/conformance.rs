@@ -17,6 +17,14 @@ fn posted(server: u16, amount_micros: u64, at_micros: u64) -> Event {
     }
 }
 
+fn exhausted(server: u16, amount_micros: u64, at_micros: u64) -> Event {
+    Event::Exhaust {
+        server,
+        amount: Duration::from_micros(amount_micros),
+        at: Instant::from_nanos(at_micros * 1_000),
+    }
+}
+
 /// Server 1 of alpha is attitude: budget 2 ms, period 20 ms, one thread, number 1.
 fn attitude(events: Events) -> ServerConformance {
     let found = Conformance::of(&trace_of(vec![core("alpha", events, &[])]));
@@ -54,13 +62,12 @@ fn budget_that_returns_a_nanosecond_early_is_premature() {
             (0, Event::Switch { thread: Some(1) }),
             (
                 2_000,
-                Event::ReplenishPosted {
+                Event::Exhaust {
                     server: 1,
                     amount: Duration::from_millis(2),
                     at: returns,
                 },
             ),
-            (2_000, Event::Exhaust { server: 1 }),
             (2_000, Event::Switch { thread: None }),
         ]);
         assert_eq!(rules(&server), expected, "{early} ns early");
@@ -105,8 +112,7 @@ fn budget_that_waited_for_the_core_keeps_its_activation_time() {
 fn a_thread_that_gets_the_core_without_budget_is_named() {
     let server = attitude(vec![
         (0, Event::Switch { thread: Some(1) }),
-        (2_000, posted(1, 2_000, 20_000)),
-        (2_000, Event::Exhaust { server: 1 }),
+        (2_000, exhausted(1, 2_000, 20_000)),
         (2_000, Event::Switch { thread: None }),
         (12_000, Event::Switch { thread: Some(1) }),
         (12_001, Event::Switch { thread: None }),
@@ -135,8 +141,7 @@ fn an_overrun_that_is_charged_to_the_next_chunk_is_measured_and_no_fault() {
     let server = attitude(vec![
         (0, Event::Switch { thread: Some(1) }),
         (2_300, posted(1, 2_000, 20_000)),
-        (2_300, posted(1, 300, 40_000)),
-        (2_300, Event::Exhaust { server: 1 }),
+        (2_300, exhausted(1, 300, 40_000)),
         (2_300, Event::Switch { thread: None }),
         (20_300, Event::Switch { thread: Some(1) }),
     ]);
@@ -214,8 +219,7 @@ fn an_io_server_that_slept_counts_from_its_waking() {
 fn an_io_server_that_gets_the_core_before_its_budget_is_named() {
     let server = io_attitude(vec![
         (0, Event::Switch { thread: Some(1) }),
-        (2_000, posted(1, 2_000, 20_000)),
-        (2_000, Event::Exhaust { server: 1 }),
+        (2_000, exhausted(1, 2_000, 20_000)),
         (2_000, Event::Switch { thread: None }),
         (19_000, Event::Switch { thread: Some(1) }),
         (19_001, Event::Switch { thread: None }),
@@ -228,8 +232,7 @@ fn an_overrun_of_an_io_server_moves_its_budget_by_as_much_more() {
     for (returns, expected) in [(23_000, vec![]), (20_000, vec!["premature"])] {
         let server = io_attitude(vec![
             (0, Event::Switch { thread: Some(1) }),
-            (2_300, posted(1, 2_300, returns)),
-            (2_300, Event::Exhaust { server: 1 }),
+            (2_300, exhausted(1, 2_300, returns)),
             (2_300, Event::Switch { thread: None }),
         ]);
         assert_eq!(rules(&server), expected, "returns at {returns}");
@@ -267,13 +270,11 @@ impl Observer for Recorder {
         self.events.push((self.now, Event::Switch { thread }));
     }
 
-    fn exhausted(&mut self, server: ServerId) {
-        self.events.push((
-            self.now,
-            Event::Exhaust {
-                server: server.index() as u16,
-            },
-        ));
+    fn exhausted(&mut self, server: ServerId, posted: Posted) {
+        let server = server.index() as u16;
+        let (amount, at) = (posted.amount, posted.time);
+        self.events
+            .push((self.now, Event::Exhaust { server, amount, at }));
     }
 
     fn replenish_posted(&mut self, server: ServerId, posted: Posted) {

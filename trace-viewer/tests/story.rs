@@ -3,6 +3,7 @@ mod common;
 
 use common::{core, healthy, trace_of};
 use tern_trace::Event;
+use tern_units::{Duration, Instant};
 use trace_viewer::story::{Span, Story, Why};
 
 fn spans(story: &Story) -> Vec<(i64, i64, Option<&str>, Why)> {
@@ -50,7 +51,14 @@ fn a_late_job_is_explained_by_its_lack_of_budget_and_its_waits() {
             (22_000, Event::Block { thread: 1 }),
             (22_000, Event::Switch { thread: None }),
             (25_000, Event::Switch { thread: Some(1) }),
-            (26_000, Event::Exhaust { server: 1 }),
+            (
+                26_000,
+                Event::Exhaust {
+                    server: 1,
+                    amount: Duration::from_millis(2),
+                    at: Instant::from_nanos(41_000_000),
+                },
+            ),
             (26_000, Event::Switch { thread: Some(0) }),
             (30_000, Event::Switch { thread: None }),
             (41_000, Event::Switch { thread: Some(1) }),

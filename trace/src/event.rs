@@ -83,9 +83,14 @@ pub enum Event {
     Complete { thread: u16, job: u32 },
     /// A job missed its deadline.
     Miss { thread: u16, job: u32 },
-    /// A server's budget is exhausted.
-    Exhaust { server: u16 },
-    /// A server will get an amount back at a time. Amounts end at [`Event::MAX_AMOUNT`].
+    /// A server's budget is exhausted: of what it used, the last will come back at a time.
+    /// Amounts end at [`Event::MAX_AMOUNT`].
+    Exhaust {
+        server: u16,
+        amount: Duration,
+        at: Instant,
+    },
+    /// A server will get an amount back at a time; likewise.
     ReplenishPosted {
         server: u16,
         amount: Duration,
@@ -153,6 +158,17 @@ impl Event {
     /// Longer ones are recorded as this.
     pub const MAX_AMOUNT: Duration = Duration::from_nanos((1 << 40) - 1);
 
+    /// What a server will get back, and when, where that is what happened.
+    #[must_use]
+    pub const fn posted(&self) -> Option<(u16, Duration, Instant)> {
+        match *self {
+            Self::Exhaust { server, amount, at } | Self::ReplenishPosted { server, amount, at } => {
+                Some((server, amount, at))
+            }
+            _ => None,
+        }
+    }
+
     /// The record for this event at `tsc`, and the argument of its continuation.
     #[must_use]
     #[inline(always)]
@@ -167,7 +183,10 @@ impl Event {
             E::Block { thread } => (Kind::Block, 0, thread, 0, None),
             E::Complete { thread, job } => (Kind::Complete, 0, thread, job, None),
             E::Miss { thread, job } => (Kind::Miss, 0, thread, job, None),
-            E::Exhaust { server } => (Kind::Exhaust, 0, server, 0, None),
+            E::Exhaust { server, amount, at } => {
+                let (high, low) = split_amount(amount);
+                (Kind::Exhaust, high, server, low, Some(at.as_nanos()))
+            }
             E::ReplenishPosted { server, amount, at } => {
                 let (high, low) = split_amount(amount);
                 (
@@ -271,7 +290,11 @@ impl Event {
                 thread: object,
                 job: argument,
             },
-            Kind::Exhaust => E::Exhaust { server: object },
+            Kind::Exhaust => E::Exhaust {
+                server: object,
+                amount: join_amount(flags, argument),
+                at: Instant::from_nanos(wide),
+            },
             Kind::ReplenishPosted => E::ReplenishPosted {
                 server: object,
                 amount: join_amount(flags, argument),

@@ -52,8 +52,9 @@ kinds! {
     Complete = 4, "complete", false;
     /// A job missed its deadline: object thread, argument job.
     Miss = 5, "miss", false;
-    /// A server's budget is exhausted: object server.
-    Exhaust = 6, "exhaust", false;
+    /// A server's budget is exhausted: object server; the last of what it used: amount,
+    /// continuation the time at which it returns.
+    Exhaust = 6, "exhaust", true;
     /// A replenishment is posted: object server, amount, continuation its time.
     ReplenishPosted = 7, "replenish-posted", true;
     /// A replenishment is applied: object server, amount.

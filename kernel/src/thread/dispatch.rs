@@ -80,9 +80,12 @@ impl Observer for Recorder {
     }
 
     #[inline(always)]
-    fn exhausted(&mut self, server: ServerId) {
-        let server = server.index() as u16;
-        self.record(Event::Exhaust { server });
+    fn exhausted(&mut self, server: ServerId, posted: Posted) {
+        self.record(Event::Exhaust {
+            server: server.index() as u16,
+            amount: posted.amount,
+            at: posted.time,
+        });
     }
 
     #[inline(always)]
@@ -136,10 +139,8 @@ fn decide(tsc: u64) -> (*const Context, Instant) {
     // across this.
     let control = unsafe { &mut *running() };
     let mut timer = decision.timer;
-    if control.cancel_at <= now {
-        cancel(control);
-    } else {
-        timer = timer.min(control.cancel_at);
+    if control.cancel_at < timer {
+        timer = cancel(control, now, timer);
     }
     (&raw const control.entry.context, timer)
 }
@@ -182,12 +183,17 @@ pub(super) unsafe fn make_current(next: NonNull<Control>) {
     }
 }
 
-/// The program of the thread that is to run has had its time.
+/// Takes the program of the thread that is to run out of ring 3 if it has had its time.
+/// Returns when to ask again.
 #[cold]
-fn cancel(control: &mut Control) {
+fn cancel(control: &mut Control, now: Instant, timer: Instant) -> Instant {
+    if control.cancel_at > now {
+        return control.cancel_at;
+    }
     if control.entry.context.is_user() {
         divert(control, Left::Cancelled);
     }
+    timer
 }
 
 /// Takes the interrupted program out of ring 3: its state goes to its stored context,

@@ -62,8 +62,9 @@ pub struct Outcome {
 struct Recorder<'a>(&'a mut Outcome);
 
 impl Observer for Recorder<'_> {
-    fn exhausted(&mut self, _: ServerId) {
+    fn exhausted(&mut self, server: ServerId, posted: Posted) {
         self.0.exhausted += 1;
+        self.replenish_posted(server, posted);
     }
 
     fn replenish_posted(&mut self, server: ServerId, posted: Posted) {

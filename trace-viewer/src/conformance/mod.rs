@@ -128,22 +128,18 @@ impl CoreReplay {
                     self.servers[server].idle_since = none.then_some(at);
                 }
             }
-            Event::Exhaust { server } => {
+            Event::Exhaust { server, .. } => {
                 if let Some(server) = self.servers.get_mut(usize::from(server)) {
                     server.idle_since = None;
                 }
             }
-            Event::ReplenishPosted {
-                server,
-                amount,
-                at: returns,
-            } => {
-                if let Some(server) = self.servers.get_mut(usize::from(server)) {
-                    let returns = Trace::within_horizon(returns.as_nanos());
-                    server.posted(at, amount.as_nanos().cast_signed(), returns);
-                }
-            }
             _ => {}
+        }
+        if let Some((server, amount, returns)) = event.posted()
+            && let Some(server) = self.servers.get_mut(usize::from(server))
+        {
+            let returns = Trace::within_horizon(returns.as_nanos());
+            server.posted(at, amount.as_nanos().cast_signed(), returns);
         }
     }
 

@@ -58,13 +58,13 @@ impl ServerLog {
                     }
                 }
             }
-            Event::Exhaust { server } => self.of(server.into()).exhaustions += 1,
-            Event::ReplenishPosted { server, amount, .. } => {
-                let totals = self.of(server.into());
-                totals.posted += 1;
-                totals.posted_nanos += amount.as_nanos();
-            }
+            Event::Exhaust { server, .. } => self.of(server.into()).exhaustions += 1,
             _ => {}
+        }
+        if let Some((server, amount, _)) = event.posted() {
+            let totals = self.of(server.into());
+            totals.posted += 1;
+            totals.posted_nanos += amount.as_nanos();
         }
     }
 

@@ -115,17 +115,7 @@ fn tracks(trace: &Trace, layout: &Layout, number: usize, core: &Core, end: i64) 
                     budget.runs(at, server == Some(position));
                 }
             }
-            Event::ReplenishPosted {
-                server,
-                amount,
-                at: returns,
-            } => {
-                if let Some(budget) = budgets.get_mut(usize::from(server)) {
-                    let returns = Trace::within_horizon(returns.as_nanos());
-                    budget.posted(at, amount.as_nanos(), returns);
-                }
-            }
-            Event::Exhaust { server } => {
+            Event::Exhaust { server, .. } => {
                 if let Some(budget) = budgets.get_mut(usize::from(server)) {
                     budget.exhausted.push(at as f64);
                 }
@@ -136,6 +126,12 @@ fn tracks(trace: &Trace, layout: &Layout, number: usize, core: &Core, end: i64) 
             } => votes.push(at as f64),
             Event::Lost { .. } => lost.push([before.unwrap_or(at), at]),
             _ => {}
+        }
+        if let Some((server, amount, returns)) = event.posted()
+            && let Some(budget) = budgets.get_mut(usize::from(server))
+        {
+            let returns = Trace::within_horizon(returns.as_nanos());
+            budget.posted(at, amount.as_nanos(), returns);
         }
         if let Some(kind) = marked(event) {
             marks.push(Mark {

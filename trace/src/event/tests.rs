@@ -19,7 +19,11 @@ pub(crate) fn one_of_each() -> Vec<Event> {
         Event::Block { thread: 3 },
         Event::Complete { thread: 1, job: 2 },
         Event::Miss { thread: 1, job: 2 },
-        Event::Exhaust { server: 4 },
+        Event::Exhaust {
+            server: 4,
+            amount,
+            at: Instant::EPOCH
+        },
         Event::ReplenishPosted {
             server: 4,
             amount,
