@@ -21,6 +21,8 @@ pub(crate) struct Agenda<const WORDS: usize> {
 type Group = [u64; 8];
 
 impl<const WORDS: usize> Agenda<WORDS> {
+    pub(crate) const LAST_LEVEL: u16 = WORDS as u16 * 64 - 1;
+
     pub(crate) const fn new() -> Self {
         Self {
             groups: [[NEVER; 8]; WORDS],

@@ -53,23 +53,25 @@ impl<const SERVERS: usize, const WORDS: usize> ReadyQueue<SERVERS, WORDS> {
     #[inline(always)]
     #[must_use]
     pub fn first(&self) -> Option<u16> {
-        for (word, levels) in self.occupied.iter().zip(&self.first) {
-            if *word != 0 {
-                return Some(levels[word.trailing_zeros() as usize & 63]);
+        self.first_level().map(|level| self.first_at(level))
+    }
+
+    /// The level of that entry.
+    #[inline(always)]
+    pub(crate) fn first_level(&self) -> Option<u16> {
+        for (word, levels) in self.occupied.iter().enumerate() {
+            if *levels != 0 {
+                return Some((word * 64) as u16 + levels.trailing_zeros() as u16);
             }
         }
         None
     }
 
-    /// The level of that entry; the lowest if there is none.
+    /// The first entry of a level that has one.
     #[inline(always)]
-    pub(crate) fn first_level(&self) -> u16 {
-        for (word, levels) in self.occupied.iter().enumerate() {
-            if *levels != 0 {
-                return (word * 64) as u16 + levels.trailing_zeros() as u16;
-            }
-        }
-        (WORDS * 64 - 1) as u16
+    pub(crate) fn first_at(&self, level: u16) -> u16 {
+        let (word, bit) = Self::place(level);
+        self.first[word][bit]
     }
 
     /// Whether `entry` is in the queue at `level`.

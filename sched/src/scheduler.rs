@@ -204,18 +204,19 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                 }
             }
         }
-        observer = self.notice(observer);
-        match self.ready.first() {
-            Some(next) => self.turn_to(next, observer),
-            None => self.idle(observer),
+        let next;
+        (next, observer) = self.next(observer);
+        match next {
+            NONE => self.idle(observer),
+            _ => self.turn_to(next, observer),
         }
     }
 
     /// The running server goes on unless another preempts it.
     #[inline(always)]
     fn preempt<O: Observer>(&mut self, running: u16, mut observer: O) -> Dispatch {
-        observer = self.notice(observer);
-        let next = self.ready.first().unwrap_or(NONE);
+        let next;
+        (next, observer) = self.next(observer);
         if next == running {
             return self.stay_with(running, observer);
         }
@@ -333,16 +334,18 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         timer
     }
 
-    /// Wakes and replenishes what is due at the highest level where anything is, and so on
-    /// until something may run that nothing due is above. What is due below it waits: it
-    /// could not run.
+    /// The server to run. Wakes and replenishes what is due at the highest level where
+    /// anything is, and so on until something may run that nothing due is above. What is
+    /// due below it waits: it could not run.
     #[inline(always)]
-    fn notice<O: Observer>(&mut self, mut observer: O) -> O {
+    fn next<O: Observer>(&mut self, mut observer: O) -> (u16, O) {
         let now = self.now;
         loop {
-            let last = self.ready.first_level();
+            let first = self.ready.first_level();
+            let last = first.unwrap_or(Agenda::<WORDS>::LAST_LEVEL);
             let Some(level) = self.agenda.first_due(last, now.as_nanos()) else {
-                return observer;
+                let next = first.map_or(NONE, |level| self.ready.first_at(level));
+                return (next, observer);
             };
             let server = self.first_of_level(level);
             let slot = self.slot(server);
@@ -355,7 +358,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                 self.notice_due(server, now, &mut observer);
                 let slot = self.slot(server);
                 if slot.ready && slot.due > now {
-                    return observer;
+                    return (self.ready.first_at(level), observer);
                 }
             }
         }

@@ -143,10 +143,7 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         let Algorithm::Sporadic(server) = &mut self.algorithm else {
             return None;
         };
-        if server.next_amount().checked_sub(rest)? < self.minimum {
-            return None;
-        }
-        let posted = server.use_first();
+        let posted = server.use_first(rest.saturating_add(self.minimum))?;
         let head = server.head();
         self.note(head, rest);
         Some(posted)

@@ -184,20 +184,28 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         Duration::from_nanos(left)
     }
 
-    /// How much the first chunk will be once this one is used up.
+    /// Charges the first chunk, all of it, where the next is at least `needed`: else does
+    /// nothing.
     #[inline(always)]
-    pub(crate) fn next_amount(&self) -> Duration {
-        Duration::from_nanos(match self.waiting() {
-            0 => self.head.amount,
-            _ => self.waiting_at(0).amount,
-        })
-    }
-
-    /// Charges the first chunk, all of it.
-    #[inline(always)]
-    pub(crate) fn use_first(&mut self) -> Posted {
-        let mut last = Posted::default();
-        self.charge_first(&mut |posted| last = posted);
+    pub(crate) fn use_first(&mut self, needed: Duration) -> Option<Posted> {
+        let Chunk { time, amount } = self.head;
+        let returns = time.saturating_add(self.period);
+        if self.waiting() == 0 {
+            if amount < needed.as_nanos() {
+                return None;
+            }
+            self.head.time = returns;
+            return Some(Posted {
+                time: Instant::from_nanos(returns),
+                amount: Duration::from_nanos(amount),
+                entry: self.head.public(),
+            });
+        }
+        if self.waiting_at(0).amount < needed.as_nanos() {
+            return None;
+        }
+        let mut last = None;
+        self.charge_first(&mut |posted| last = Some(posted));
         last
     }
 
