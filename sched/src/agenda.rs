@@ -1,5 +1,5 @@
 //! When something becomes due, by priority level: the earliest instant of each level, and of
-//! each eight levels.
+//! each level and those above it in its group of eight.
 //!
 //! The timer must fire for what may preempt the running server, and for nothing else:
 //! an interrupt for less urgent work would be interference from below, which no
@@ -9,57 +9,54 @@
 const NEVER: u64 = u64::MAX;
 
 /// An instant, in nanoseconds, for each of 64 × `WORDS` levels, which is what levels are
-/// below. An update looks at 8 instants, a question at 8 and at those of the groups above.
+/// below. An update looks at 8 instants, a question at one of its group and one of each
+/// group above.
 #[derive(Clone, Debug)]
 pub(crate) struct Agenda<const WORDS: usize> {
-    /// The least of each group.
-    groups: [Group; WORDS],
-    levels: [[Group; 8]; WORDS],
+    levels: [[u64; 64]; WORDS],
+    /// The least of each level and those above it in its group.
+    least: [[u64; 64]; WORDS],
 }
-
-/// The instants of eight levels, or groups.
-type Group = [u64; 8];
 
 impl<const WORDS: usize> Agenda<WORDS> {
     pub(crate) const LAST_LEVEL: u16 = WORDS as u16 * 64 - 1;
 
     pub(crate) const fn new() -> Self {
         Self {
-            groups: [[NEVER; 8]; WORDS],
-            levels: [[[NEVER; 8]; 8]; WORDS],
+            levels: [[NEVER; 64]; WORDS],
+            least: [[NEVER; 64]; WORDS],
         }
     }
 
     /// Sets the instant of a level.
     #[inline(always)]
     pub(crate) fn set(&mut self, level: u16, time: u64) {
-        let (word, group, place) = Self::place(level);
-        let levels = &mut self.levels[word][group];
-        levels[place] = time;
-        self.groups[word][group] = least_of(levels);
+        let (word, place) = Self::place(level);
+        self.levels[word][place] = time;
+        let levels = &self.levels[word].as_chunks::<8>().0[place / 8];
+        let all = &mut self.least[word].as_chunks_mut::<8>().0[place / 8];
+        let mut least = NEVER;
+        for (to, &level) in all.iter_mut().zip(levels) {
+            least = least.min(level);
+            *to = least;
+        }
     }
 
     /// The earliest instant of all levels.
     #[inline(always)]
     pub(crate) fn earliest(&self) -> u64 {
-        let groups = self.groups.iter();
-        groups.fold(NEVER, |least, groups| least.min(least_of(groups)))
+        let groups = self.least.as_flattened().as_chunks::<8>().0.iter();
+        groups.fold(NEVER, |least, group| least.min(group[7]))
     }
 
     /// The earliest instant of the levels above `level` (smaller numbers), which is not 0.
     #[inline(always)]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
-        if level < 8 {
-            return least_before(&self.levels[0][0], usize::from(level));
-        }
-        let (word, group, place) = Self::place(level);
-        let words = self.groups.iter().take(word);
-        let mut least = words.fold(NEVER, |least, groups| least.min(least_of(groups)));
-        if group > 0 {
-            least = least.min(least_before(&self.groups[word], group));
-        }
-        if place > 0 {
-            least = least.min(least_before(&self.levels[word][group], place));
+        let mut least = self.least_of_group(level.wrapping_sub(1));
+        let mut above = level.wrapping_sub(1) & !7;
+        while above != 0 {
+            least = least.min(self.least_of_group(above.wrapping_sub(1)));
+            above = above.wrapping_sub(8);
         }
         least
     }
@@ -68,50 +65,33 @@ impl<const WORDS: usize> Agenda<WORDS> {
     /// end of time. `last` is a level.
     #[inline(always)]
     pub(crate) fn first_due(&self, last: u16, now: u64) -> Option<u16> {
-        let mut group = 0;
+        let mut first = 0;
         loop {
-            let (word, place) = (group / 8 % WORDS, group % 8);
-            if self.groups[word][place] <= now {
-                let levels = &self.levels[word][place];
-                let level = (group * 8 + first_due(levels, now)) as u16;
+            if self.least_of_group(first + 7) <= now {
+                let (word, place) = Self::place(first);
+                let levels = &self.levels[word].as_chunks::<8>().0[place / 8];
+                let due = levels.iter().position(|&time| time <= now);
+                let level = first + due.map_or(7, |place| place as u16);
                 return (level <= last).then_some(level);
             }
-            if group >= usize::from(last / 8) {
+            if first >= last & !7 {
                 return None;
             }
-            group += 1;
+            first += 8;
         }
     }
 
+    /// The least of a level and those above it in its group.
     #[inline(always)]
-    fn place(level: u16) -> (usize, usize, usize) {
-        let level = usize::from(level);
-        (level / 64 % WORDS, level / 8 % 8, level % 8)
+    fn least_of_group(&self, level: u16) -> u64 {
+        let (word, place) = Self::place(level);
+        self.least[word][place]
     }
-}
 
-#[inline(always)]
-fn least_of(group: &Group) -> u64 {
-    let [a, b, c, d, e, f, g, h] = *group;
-    a.min(b).min(c.min(d)).min(e.min(f).min(g.min(h)))
-}
-
-/// The least of the first `end`, of which there is one and not all eight.
-#[inline(always)]
-fn least_before(group: &Group, end: usize) -> u64 {
-    let (mut least, mut place) = (group[0], 1);
-    while place != end {
-        least = least.min(group[place]);
-        place = (place + 1) % 8;
+    #[inline(always)]
+    fn place(level: u16) -> (usize, usize) {
+        (usize::from(level / 64) % WORDS, usize::from(level % 64))
     }
-    least
-}
-
-/// Which is the first at or before `now`, where one is.
-#[inline(always)]
-fn first_due(group: &Group, now: u64) -> usize {
-    let due = group.iter().position(|&time| time <= now);
-    due.unwrap_or(7)
 }
 
 #[cfg(test)]

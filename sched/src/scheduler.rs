@@ -207,8 +207,8 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         let next;
         (next, observer) = self.next(observer);
         match next {
-            NONE => self.idle(observer),
-            _ => self.turn_to(next, observer),
+            Some(next) => self.turn_to(next, observer),
+            None => self.idle(observer),
         }
     }
 
@@ -217,14 +217,14 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     fn preempt<O: Observer>(&mut self, running: u16, mut observer: O) -> Dispatch {
         let next;
         (next, observer) = self.next(observer);
-        if next == running {
+        if next == Some(running) {
             return self.stay_with(running, observer);
         }
         observer = self.pause(running, observer);
         match next {
+            Some(next) => self.turn_to(next, observer),
             // An I/O server may lose its budget to a shorter period.
-            NONE => self.idle(observer),
-            _ => self.turn_to(next, observer),
+            None => self.idle(observer),
         }
     }
 
@@ -303,8 +303,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     #[inline(always)]
     fn advance(&mut self, now: Instant) {
         const LAST: Instant = Instant::from_nanos(u64::MAX - 1);
-        let now = if now == Instant::NEVER { LAST } else { now };
-        self.now = now.max(self.now);
+        self.now = now.min(LAST).max(self.now);
     }
 
     /// How long the running server has run since it was last charged.
@@ -338,13 +337,13 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// anything is, and so on until something may run that nothing due is above. What is
     /// due below it waits: it could not run.
     #[inline(always)]
-    fn next<O: Observer>(&mut self, mut observer: O) -> (u16, O) {
+    fn next<O: Observer>(&mut self, mut observer: O) -> (Option<u16>, O) {
         let now = self.now;
         loop {
             let first = self.ready.first_level();
             let last = first.unwrap_or(Agenda::<WORDS>::LAST_LEVEL);
             let Some(level) = self.agenda.first_due(last, now.as_nanos()) else {
-                let next = first.map_or(NONE, |level| self.ready.first_at(level));
+                let next = first.map(|level| self.ready.first_at(level));
                 return (next, observer);
             };
             let server = self.first_of_level(level);
@@ -358,7 +357,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
                 self.notice_due(server, now, &mut observer);
                 let slot = self.slot(server);
                 if slot.ready && slot.due > now {
-                    return (self.ready.first_at(level), observer);
+                    return (Some(self.ready.first_at(level)), observer);
                 }
             }
         }
