@@ -107,7 +107,7 @@ extern "C" fn start_on_stack() -> ! {
     };
     // SAFETY: boot, interrupts off; each of these is called once.
     unsafe {
-        descriptors::initialize(&stacks, apic::takes_deadlines(&boot.sandbox));
+        descriptors::initialize(&stacks);
         or_stop(start_services(boot, *space));
         if or_stop(description::reads_timestamps()) {
             descriptors::allow_timestamps();

@@ -143,6 +143,11 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         let Algorithm::Sporadic(server) = &mut self.algorithm else {
             return None;
         };
+        if let Some(posted) = server.use_only(rest, self.minimum) {
+            self.used = rest;
+            self.eligible = posted.time.saturating_add(rest);
+            return Some(posted);
+        }
         let posted = server.use_first(rest.saturating_add(self.minimum))?;
         let head = server.head();
         self.note(head, rest);

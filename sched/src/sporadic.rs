@@ -184,24 +184,28 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         Duration::from_nanos(left)
     }
 
-    /// Charges the first chunk, all of it, where the next is at least `needed`: else does
-    /// nothing.
+    /// Charges the only chunk, all of it, which returns as the first. `None`, and nothing
+    /// done, if there are others, or it is not at least `needed` more than `used`.
+    #[inline(always)]
+    pub(crate) fn use_only(&mut self, used: Duration, needed: Duration) -> Option<Posted> {
+        let amount = self.head.amount;
+        let left = amount.checked_sub(used.as_nanos())?;
+        if self.waiting() != 0 || left < needed.as_nanos() {
+            return None;
+        }
+        self.head.time = self.head.time.saturating_add(self.period);
+        Some(Posted {
+            time: Instant::from_nanos(self.head.time),
+            amount: Duration::from_nanos(amount),
+            entry: self.head.public(),
+        })
+    }
+
+    /// Charges the first chunk of several, all of it. `None`, and nothing done, if the next is
+    /// not at least `needed`.
     #[inline(always)]
     pub(crate) fn use_first(&mut self, needed: Duration) -> Option<Posted> {
-        let Chunk { time, amount } = self.head;
-        let returns = time.saturating_add(self.period);
-        if self.waiting() == 0 {
-            if amount < needed.as_nanos() {
-                return None;
-            }
-            self.head.time = returns;
-            return Some(Posted {
-                time: Instant::from_nanos(returns),
-                amount: Duration::from_nanos(amount),
-                entry: self.head.public(),
-            });
-        }
-        if self.waiting_at(0).amount < needed.as_nanos() {
+        if self.waiting() == 0 || self.waiting_at(0).amount < needed.as_nanos() {
             return None;
         }
         let mut last = None;

@@ -79,18 +79,23 @@ pub fn end_of_interrupt() {
     write(*APIC.get(), Register::END_OF_INTERRUPT, 0);
 }
 
-/// How the timer's handler reaches the APIC. Boot chooses the handler, so that it need not
+/// How the timer's handler reaches the APIC. The handler is chosen once, so that it need not
 /// ask each time.
 pub trait TimerAccess {
+    /// Whether the time epoch has passed when the handler runs.
+    const SINCE_EPOCH: bool;
+
     /// What is known of the APIC.
     fn apic() -> Apic;
 }
 
-/// The sandbox owns its APIC, whose timer takes a deadline.
+/// The sandbox owns its APIC, whose timer takes a deadline; the time epoch has passed.
 #[derive(Debug)]
 pub struct Deadline;
 
 impl TimerAccess for Deadline {
+    const SINCE_EPOCH: bool = true;
+
     #[inline(always)]
     fn apic() -> Apic {
         Apic {
@@ -101,11 +106,13 @@ impl TimerAccess for Deadline {
     }
 }
 
-/// Any other.
+/// Any APIC, at any time.
 #[derive(Debug)]
 pub struct Counted;
 
 impl TimerAccess for Counted {
+    const SINCE_EPOCH: bool = false;
+
     #[inline(always)]
     fn apic() -> Apic {
         *APIC.get()
@@ -118,10 +125,10 @@ pub fn end_of_timer_interrupt<A: TimerAccess>() {
     write(A::apic(), Register::END_OF_INTERRUPT, 0);
 }
 
-/// Whether the sandbox that is booted has its timer as [`Deadline`] says.
+/// Whether the sandbox has its timer as [`Deadline`] says.
 #[must_use]
-pub fn takes_deadlines(boot: &SandboxBoot) -> bool {
-    boot.apic == ApicAccess::X2apic && boot.tsc_deadline
+pub fn takes_deadlines() -> bool {
+    APIC.get().owned && APIC.get().tsc_deadline
 }
 
 /// The instant that the timer is armed for.

@@ -163,6 +163,23 @@ pub enum Left {
     Cancelled = 2,
 }
 
+/// Assembly that goes on with the state in the context that a register points to.
+macro_rules! resume_from {
+    ($context:literal) => {
+        concat!(
+            "fxrstor64 [",
+            $context,
+            "]\n",
+            "lea rsp, [",
+            $context,
+            " + {frame}]\n",
+            pop_registers!(),
+            "\nadd rsp, 16
+            iretq"
+        )
+    };
+}
+
 unsafe extern "C" {
     static leave_user: u8;
 
@@ -193,8 +210,15 @@ unsafe extern "C" {
 /// Interrupts are off, and `context` is the running thread's.
 #[inline(always)]
 pub unsafe fn resume(context: *const Context) -> ! {
-    // SAFETY: the caller vouches for the context; `resume` needs nothing else.
-    unsafe { asm!("jmp resume", in("rax") context, options(noreturn)) }
+    // SAFETY: the caller vouches for the context, which is all that this needs.
+    unsafe {
+        asm!(
+            resume_from!("{context}"),
+            context = in(reg) context,
+            frame = const offset_of!(Context, frame),
+            options(noreturn)
+        );
+    }
 }
 
 /// The part of a thread's control block that assembly reads.
@@ -261,13 +285,9 @@ dispatch_then_user:
     .globl resume
     .type resume, @function
 resume:                                  // RAX = the context to restore
-    fxrstor64 [rax]
-    lea rsp, [rax + {frame}]
 "#,
-    pop_registers!(),
+    resume_from!("rax"),
     r#"
-    add rsp, 16
-    iretq
     .size resume, . - resume
 
     .p2align 4

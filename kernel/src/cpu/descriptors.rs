@@ -46,13 +46,12 @@ pub struct HandlerStacks {
     pub machine_check: Stack,
 }
 
-/// Loads the tables, and prepares SYSCALL. The timer's handler depends on how the timer is
-/// armed.
+/// Loads the tables, and prepares SYSCALL.
 ///
 /// # Safety
 /// Only during boot, once, with interrupts off. The first interrupt may come only after
 /// [`set_context`].
-pub unsafe fn initialize(stacks: &HandlerStacks, timer_takes_deadlines: bool) {
+pub unsafe fn initialize(stacks: &HandlerStacks) {
     // SAFETY: boot runs alone, so the statics are not otherwise borrowed; they live for
     // good; the stubs lead to handlers.
     unsafe {
@@ -72,11 +71,7 @@ pub unsafe fn initialize(stacks: &HandlerStacks, timer_takes_deadlines: bool) {
             let stub = &raw const vector_stubs as u64 + vector * STUB_BYTES;
             *gate = Gate::interrupt(stub, stack, 0);
         }
-        let timer = match timer_takes_deadlines {
-            true => &raw const deadline_timer_entry as u64,
-            false => &raw const counted_timer_entry as u64,
-        };
-        (*interrupts).0[usize::from(TIMER_VECTOR)] = Gate::interrupt(timer, STACK_CONTEXT, 0);
+        use_timer_handler(false);
         (*segments).load(task);
         (*interrupts).load();
 
@@ -87,6 +82,23 @@ pub unsafe fn initialize(stacks: &HandlerStacks, timer_takes_deadlines: bool) {
         // All flags that a program controls: trap, interrupts, direction, nested task,
         // alignment check.
         write_msr(MSR_FMASK, 0x4_4700);
+    }
+}
+
+/// Directs the timer's interrupts to the handler for deadlines, which are since the time
+/// epoch, or to the one for any timer at any time.
+///
+/// # Safety
+/// Interrupts are off, and the first handler is used only where it fits.
+pub unsafe fn use_timer_handler(deadlines: bool) {
+    let entry = match deadlines {
+        true => &raw const deadline_timer_entry as u64,
+        false => &raw const counted_timer_entry as u64,
+    };
+    // SAFETY: interrupts are off, and the table is not borrowed.
+    unsafe {
+        let interrupts = &raw mut INTERRUPTS;
+        (*interrupts).0[usize::from(TIMER_VECTOR)] = Gate::interrupt(entry, STACK_CONTEXT, 0);
     }
 }
 

@@ -10,7 +10,6 @@ use super::context::Context;
 use crate::interrupts::{fatal, interrupt, timer_interrupt};
 use core::arch::global_asm;
 use core::mem::offset_of;
-use tern_abi::layout::TIMER_VECTOR;
 use tern_machine::push_registers;
 
 /// Bytes between the stubs of two vectors.
@@ -65,8 +64,7 @@ macro_rules! timer_entry {
             concat!(".globl ", $name),
             concat!(".type ", $name, ", @function"),
             concat!($name, ":"),
-            "push 0",
-            "push {timer}",
+            "sub rsp, 16", // no vector and no error code: nobody reads them
             push_registers!(),
             "fxsave64 [rsp - {frame}]",
             "mov rsp, [rip + INTERRUPT_STACK]",
@@ -75,7 +73,6 @@ macro_rules! timer_entry {
             concat!(".size ", $name, ", . - ", $name),
             ".popsection",
             frame = const offset_of!(Context, frame),
-            timer = const TIMER_VECTOR,
             timer_interrupt = sym timer_interrupt::<$access>,
         );
     };

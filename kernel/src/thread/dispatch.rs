@@ -2,7 +2,7 @@
 use super::control::{Control, THREADS, running};
 use crate::cpu::apic::{self, TimerAccess};
 use crate::cpu::context::{Context, Left};
-use crate::cpu::descriptors::{YIELD_VECTOR, set_context};
+use crate::cpu::descriptors::{YIELD_VECTOR, set_context, use_timer_handler};
 use crate::interrupts::ProgramFault;
 use crate::masked::Masked;
 use crate::{clock, trace};
@@ -109,7 +109,11 @@ impl Observer for Recorder {
 ///
 /// Interrupts are off, and the running thread's context is saved.
 pub extern "C" fn dispatch() -> *const Context {
-    let (context, timer) = decide(timestamp());
+    // SAFETY: interrupts are off.
+    let (context, timer) = match unsafe { *BEGUN.borrow_masked() } {
+        true => decide(timestamp()),
+        false => begin(timestamp()),
+    };
     apic::arm(timer);
     context
 }
@@ -117,19 +121,19 @@ pub extern "C" fn dispatch() -> *const Context {
 /// The same at counter value `tsc`, which has just been read, where the timer has fired.
 #[inline(always)]
 pub fn dispatch_fired<A: TimerAccess>(tsc: u64) -> *const Context {
-    let (context, timer) = decide(tsc);
+    // SAFETY: interrupts are off.
+    let (context, timer) = match A::SINCE_EPOCH || unsafe { *BEGUN.borrow_masked() } {
+        true => decide(tsc),
+        false => begin(tsc),
+    };
     apic::arm_fired::<A>(timer);
     context
 }
 
-/// Makes the thread that is to run at counter value `tsc` the running one. Returns its
-/// context, and when the scheduler must be asked again.
+/// Makes the thread that is to run at counter value `tsc`, after the time epoch, the running
+/// one. Returns its context, and when the scheduler must be asked again.
 #[inline(always)]
 fn decide(tsc: u64) -> (*const Context, Instant) {
-    // SAFETY: interrupts are off.
-    if unsafe { !*BEGUN.borrow_masked() } {
-        return begin(tsc);
-    }
     let now = clock::clock().instant_since_epoch(tsc);
     // SAFETY: interrupts are off, time has begun, so boot is over; and the recorder does not
     // reach the scheduler.
@@ -157,6 +161,7 @@ fn begin(tsc: u64) -> (*const Context, Instant) {
     // SAFETY: interrupts are off, and boot, which enters here last, has made the ring.
     unsafe {
         *BEGUN.borrow_masked() = true;
+        use_timer_handler(apic::takes_deadlines());
         trace::record_at(tsc, Event::ClockSync { now });
     }
     decide(tsc)
@@ -201,6 +206,8 @@ fn cancel(control: &mut Control, now: Instant, timer: Instant) -> Instant {
 fn divert(control: &mut Control, how: Left) {
     let context = &mut control.entry.context;
     let stored = control.entry.user_context_end as usize - size_of::<Context>();
+    // What interrupted it is nothing of the program's.
+    (context.frame.vector, context.frame.error) = (0, 0);
     // SAFETY: a thread in ring 3 runs a program, whose stored context this is; it is
     // not borrowed while the program runs.
     unsafe { core::ptr::copy_nonoverlapping(&raw const *context, stored as *mut Context, 1) };
