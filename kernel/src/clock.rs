@@ -17,8 +17,6 @@ pub struct Clock {
     hertz: u64,
     /// The first instant that is "never": what is before has a counter value.
     horizon: u64,
-    /// Ticks after the epoch that are not too many to be an instant.
-    last: u64,
 }
 
 /// Until boot sets it, it stands at the epoch.
@@ -26,7 +24,6 @@ static CLOCK: BootValue<Clock> = BootValue::new(Clock {
     epoch: u64::MAX,
     hertz: NANOS_PER_SECOND,
     horizon: 0,
-    last: 0,
 });
 
 /// Sets the clock.
@@ -66,14 +63,6 @@ impl Clock {
             } else {
                 HORIZON_NANOS
             },
-            last: {
-                let last = (u64::MAX - 1) as u128 * hertz as u128 / NANOS_PER_SECOND as u128;
-                if last < u64::MAX as u128 {
-                    last as u64
-                } else {
-                    u64::MAX
-                }
-            },
         }
     }
 
@@ -85,10 +74,13 @@ impl Clock {
     }
 
     /// The same at a counter value that is not before the epoch.
+    ///
+    /// # Safety
+    /// Nor is it 584 years after it.
     #[inline(always)]
-    pub fn instant_since_epoch(&self, tsc: u64) -> Instant {
-        let ticks = tsc.wrapping_sub(self.epoch).min(self.last);
-        // SAFETY: the quotient fits for ticks up to the last.
+    pub unsafe fn instant_since_epoch(&self, tsc: u64) -> Instant {
+        let ticks = tsc.wrapping_sub(self.epoch);
+        // SAFETY: nanoseconds of less than 584 years fit 64 bits.
         let nanos = unsafe { multiply_divide_exactly(ticks, NANOS_PER_SECOND, 0, self.hertz) };
         Instant::from_nanos(nanos)
     }

@@ -188,9 +188,12 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// done, if there are others, or it is not at least `needed` more than `used`.
     #[inline(always)]
     pub(crate) fn use_only(&mut self, used: Duration, needed: Duration) -> Option<Posted> {
+        if self.waiting() != 0 {
+            return None;
+        }
         let amount = self.head.amount;
         let left = amount.checked_sub(used.as_nanos())?;
-        if self.waiting() != 0 || left < needed.as_nanos() {
+        if left < needed.as_nanos() {
             return None;
         }
         self.head.time = self.head.time.saturating_add(self.period);

@@ -385,7 +385,9 @@ fn nearly_every_replenishment_of_an_io_server_moved_earlier_is_noticed() {
         let good = history_of(ServerKind::Io, seed, false);
         for position in 0..good.len() {
             let mut events = good.clone();
-            if let Event::ReplenishPosted { server: 1, at, .. } = &mut events[position].1 {
+            if let Event::ReplenishPosted { server: 1, at, .. }
+            | Event::Exhaust { server: 1, at, .. } = &mut events[position].1
+            {
                 *at = Instant::from_nanos(at.as_nanos() - 1_000);
                 moved += 1;
                 noticed += usize::from(Conformance::of(&trace_with_io(events)).violations() > 0);
@@ -407,7 +409,9 @@ fn nearly_every_replenishment_moved_a_microsecond_earlier_is_noticed() {
         let good = history(seed, false);
         for position in 0..good.len() {
             let mut events = good.clone();
-            if let Event::ReplenishPosted { at, .. } = &mut events[position].1 {
+            if let Event::ReplenishPosted { at, .. } | Event::Exhaust { at, .. } =
+                &mut events[position].1
+            {
                 *at = Instant::from_nanos(at.as_nanos() - 1_000);
                 let found = Conformance::of(&trace_of(vec![core("alpha", events, &[])]));
                 moved += 1;

@@ -158,6 +158,18 @@ impl Event {
     /// Longer ones are recorded as this.
     pub const MAX_AMOUNT: Duration = Duration::from_nanos((1 << 40) - 1);
 
+    /// Whether it has an amount above four seconds: such ones are rare, and shorter ones in
+    /// every path of the scheduler.
+    #[inline(always)]
+    pub(crate) const fn has_long_amount(&self) -> bool {
+        match self {
+            Self::Exhaust { amount, .. }
+            | Self::ReplenishPosted { amount, .. }
+            | Self::ReplenishApplied { amount, .. } => amount.as_nanos() >> 32 != 0,
+            _ => false,
+        }
+    }
+
     /// What a server will get back, and when, where that is what happened.
     #[must_use]
     pub const fn posted(&self) -> Option<(u16, Duration, Instant)> {
@@ -397,20 +409,12 @@ impl Event {
 /// The flags hold an amount's bits 32 to 39.
 #[inline(always)]
 const fn split_amount(amount: Duration) -> (u8, u32) {
-    let nanos = amount.as_nanos();
-    if nanos >> 32 == 0 {
-        (0, nanos as u32)
-    } else {
-        split_long_amount(nanos)
-    }
-}
-
-/// Amounts above four seconds are rare, and shorter ones in every path of the scheduler.
-#[cold]
-#[inline(never)]
-const fn split_long_amount(nanos: u64) -> (u8, u32) {
     let max = Event::MAX_AMOUNT.as_nanos();
-    let nanos = if nanos > max { max } else { nanos };
+    let nanos = if amount.as_nanos() > max {
+        max
+    } else {
+        amount.as_nanos()
+    };
     ((nanos >> 32) as u8, nanos as u32)
 }
 

@@ -215,6 +215,16 @@ impl<'a> Ring<'a> {
     /// Writes an event, with its continuation where it has one.
     #[inline(always)]
     pub fn push_event(&mut self, tsc: u64, event: Event) {
+        if event.has_long_amount() {
+            return self.push_long_amount(tsc, event);
+        }
+        let (record, wide) = event.encode(tsc);
+        self.put(record, wide.map(Record::continuation));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_long_amount(&mut self, tsc: u64, event: Event) {
         let (record, wide) = event.encode(tsc);
         self.put(record, wide.map(Record::continuation));
     }

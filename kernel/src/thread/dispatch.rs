@@ -134,7 +134,8 @@ pub fn dispatch_fired<A: TimerAccess>(tsc: u64) -> *const Context {
 /// one. Returns its context, and when the scheduler must be asked again.
 #[inline(always)]
 fn decide(tsc: u64) -> (*const Context, Instant) {
-    let now = clock::clock().instant_since_epoch(tsc);
+    // SAFETY: the counter has not run for centuries.
+    let now = unsafe { clock::clock().instant_since_epoch(tsc) };
     // SAFETY: interrupts are off, time has begun, so boot is over; and the recorder does not
     // reach the scheduler.
     let decision =
@@ -144,7 +145,7 @@ fn decide(tsc: u64) -> (*const Context, Instant) {
     let control = unsafe { &mut *running() };
     let mut timer = decision.timer;
     if control.cancel_at < timer {
-        timer = cancel(control, now, timer);
+        timer = cancel(control, tsc, timer);
     }
     (&raw const control.entry.context, timer)
 }
@@ -191,8 +192,8 @@ pub(super) unsafe fn make_current(next: NonNull<Control>) {
 /// Takes the program of the thread that is to run out of ring 3 if it has had its time.
 /// Returns when to ask again.
 #[cold]
-fn cancel(control: &mut Control, now: Instant, timer: Instant) -> Instant {
-    if control.cancel_at > now {
+fn cancel(control: &mut Control, tsc: u64, timer: Instant) -> Instant {
+    if control.cancel_at > clock::clock().instant(tsc) {
         return control.cancel_at;
     }
     if control.entry.context.is_user() {
