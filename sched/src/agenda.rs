@@ -52,11 +52,13 @@ impl<const WORDS: usize> Agenda<WORDS> {
     /// The earliest instant of the levels above `level` (smaller numbers), which is not 0.
     #[inline(always)]
     pub(crate) fn earliest_above(&self, level: u16) -> u64 {
-        let mut least = self.least_of_group(level.wrapping_sub(1));
-        let mut above = level.wrapping_sub(1) & !7;
-        while above != 0 {
-            least = least.min(self.least_of_group(above.wrapping_sub(1)));
-            above = above.wrapping_sub(8);
+        let (word, place) = Self::place(level.wrapping_sub(1));
+        let mut least = self.least[word][place];
+        if level > 8 {
+            for groups in &self.least[..word] {
+                least = least.min(least_of(groups, 8));
+            }
+            least = least.min(least_of(&self.least[word], place / 8));
         }
         least
     }
@@ -92,6 +94,13 @@ impl<const WORDS: usize> Agenda<WORDS> {
     fn place(level: u16) -> (usize, usize) {
         (usize::from(level / 64) % WORDS, usize::from(level % 64))
     }
+}
+
+/// The least of the first groups.
+#[inline(always)]
+fn least_of(groups: &[u64; 64], count: usize) -> u64 {
+    let groups = groups.as_chunks::<8>().0.iter().take(count);
+    groups.fold(NEVER, |least, group| least.min(group[7]))
 }
 
 #[cfg(test)]

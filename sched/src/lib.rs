@@ -28,6 +28,7 @@ extern crate std;
 
 mod agenda;
 pub mod analysis;
+mod dispatch;
 mod inherit;
 mod io;
 mod lists;
@@ -39,10 +40,11 @@ mod scheduler;
 mod slot;
 mod sporadic;
 
+pub use dispatch::Dispatch;
 pub use io::IoServer;
 pub use observer::{Observer, Silent};
 pub use parameters::{AddError, ServerId, ServerKind, ServerParameters, ThreadId};
 pub use ready::ReadyQueue;
-pub use scheduler::{Dispatch, Scheduler};
+pub use scheduler::Scheduler;
 pub use slot::ThreadState;
 pub use sporadic::{Posted, Replenishment, SporadicServer};
