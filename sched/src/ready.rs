@@ -209,6 +209,18 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_removed_one_after_the_other() {
+        let mut queue = ReadyQueue::<4>::new();
+        for entry in 0..4 {
+            queue.insert(entry, 5);
+        }
+        queue.remove(1, 5);
+        queue.remove(2, 5);
+        queue.remove(0, 5);
+        assert_eq!(queue.first(), Some(3));
+    }
+
+    #[test]
     fn what_does_not_exist_is_ignored() {
         let mut queue = ReadyQueue::<4>::new();
         queue.insert(4, 0);

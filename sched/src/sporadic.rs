@@ -292,11 +292,11 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
 
     /// Takes all of the budget as often as it fits in `used`, in steps that do not grow
     /// with `used`: where no entries merge, each round moves the whole list by a period.
-    /// Reports the last round only. Returns the rest, at most the budget.
+    /// Reports the last round only. Returns the rest, less than the budget.
     #[cold]
     fn charge_whole_rounds(&mut self, used: u64, posted: &mut impl FnMut(Posted)) -> u64 {
         let mut left = used;
-        while left > self.budget && self.first_merges_into_last() {
+        while left >= self.budget && self.first_merges_into_last() {
             left -= self.charge_first(posted);
         }
         let rounds = left / self.budget;

@@ -41,6 +41,17 @@ fn levels_beyond_the_first_64_preempt_and_wait_like_the_others() {
     assert_eq!(dispatch(&mut scheduler, 104), (Some(middle), 114));
 }
 
+#[test]
+fn the_timer_at_the_highest_level_is_for_the_budget_alone() {
+    for below in [1, 7, 8, 63, 64, 127] {
+        let mut scheduler = Wide::new();
+        let [highest, below] = [0, below].map(|priority| thread(&mut scheduler, priority).1);
+        scheduler.wake(highest, at(0));
+        scheduler.sleep_until(below, at(4), &mut Silent);
+        assert_eq!(dispatch(&mut scheduler, 0), (Some(highest), 10));
+    }
+}
+
 /// Nothing says which goes first; but it is always the same one.
 #[test]
 fn of_servers_of_a_level_that_are_due_together_the_one_added_last_goes_first() {

@@ -10,9 +10,13 @@ enum Step {
 }
 use Step::{Charge, Unblock};
 
+/// A server (10, 100).
 fn play<const CHUNKS: usize>(minimum: u64, steps: &[(Step, &[(u64, u64)])]) {
-    let parameters =
-        ServerParameters::sporadic(span(10), span(100), 0).with_minimum_budget(span(minimum));
+    let parameters = ServerParameters::sporadic(span(10), span(100), 0);
+    play_with::<CHUNKS>(parameters.with_minimum_budget(span(minimum)), steps);
+}
+
+fn play_with<const CHUNKS: usize>(parameters: ServerParameters, steps: &[(Step, &[(u64, u64)])]) {
     let mut server = SporadicServer::<CHUNKS>::new(parameters, at(0)).unwrap();
     for (number, (step, expected)) in steps.iter().enumerate() {
         match step {
@@ -25,7 +29,8 @@ fn play<const CHUNKS: usize>(minimum: u64, steps: &[(Step, &[(u64, u64)])]) {
             .collect();
         assert_eq!(&list, expected, "after step {number}");
     }
-    assert_eq!((server.budget(), server.period()), (span(10), span(100)));
+    let (budget, period) = (parameters.budget, parameters.period);
+    assert_eq!((server.budget(), server.period()), (budget, period));
 }
 
 #[test]
@@ -168,6 +173,40 @@ fn rule_5_holds_in_an_overrun_of_several_budgets() {
             ),
         ],
     );
+}
+
+/// Also where exactly one budget is left when entries still merge.
+#[test]
+fn rule_5_holds_in_an_overrun_that_ends_with_a_whole_budget() {
+    play_with::<3>(
+        ServerParameters::sporadic(span(16), span(31), 0),
+        &[
+            (Charge(8), &[(8, 8), (31, 8)]),
+            (Unblock(13), &[(13, 8), (31, 8)]),
+            (Charge(4), &[(17, 4), (31, 8), (44, 4)]),
+            (Unblock(24), &[(24, 4), (31, 8), (44, 4)]),
+            // The list is full: the 4 from 44 on wait for the 2 until 55.
+            (Charge(2), &[(26, 2), (31, 8), (55, 6)]),
+            // The 2 of 26 merge into those, then the 8 of 31, and 8 of 55 are used.
+            (Charge(18), &[(63, 8), (86, 8)]),
+        ],
+    );
+}
+
+/// However many there are: the steps do not grow with the overrun, nor does what is told.
+#[test]
+fn of_an_overrun_of_several_budgets_the_last_round_and_the_rest_are_told() {
+    let parameters = ServerParameters::sporadic(span(10), span(100), 0);
+    let parameters = parameters.with_minimum_budget(span(3));
+    let mut server = SporadicServer::<8>::new(parameters, at(0)).unwrap();
+    server.charge(span(3), |_| ());
+    server.unblock(at(20));
+    // 7 from 20 on and 3, which is enough of an entry, from 100 on: twice, and 1 of the 7.
+    let mut told = Vec::new();
+    server.charge(span(21), |posted| {
+        told.push((posted.time.as_nanos(), posted.amount.as_nanos()));
+    });
+    assert_eq!(told, [(220, 7), (300, 3), (320, 1)]);
 }
 
 #[test]
