@@ -150,8 +150,9 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         }
     }
 
-    /// Charges `used` for what ran since the last charge (rule 3): to be called when
-    /// the server is preempted, blocks or exhausts its first chunk.
+    /// Charges `used` for what ran since the last charge (rule 3): to be called at the latest
+    /// when the server blocks or has exhausted its first chunk. A preemption may be charged
+    /// at once or with what follows: the chunk returns at the same time.
     ///
     /// What is taken of a chunk returns at that chunk's own activation time plus T. An
     /// overrun is taken from the chunks that come next, however far in the future, as

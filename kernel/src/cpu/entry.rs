@@ -20,7 +20,7 @@ unsafe extern "C" {
     pub static vector_stubs: u8;
     /// The timer's own entry, in place of its stub.
     pub static counted_timer_entry: u8;
-    /// The same where the timer takes a deadline.
+    /// The same where the timer takes a deadline, since the time epoch.
     pub static deadline_timer_entry: u8;
 }
 
