@@ -10,7 +10,7 @@ use core::arch::asm;
 use tern_abi::layout::HEAP_BASE;
 use tern_app::{Job, Program, program, system};
 
-/// Pairs that fit the 32 pages of heap that every description gives it.
+/// Pairs that fit the 32 pages of heap that descriptions give it, unless it writes few.
 const PAIRS: u64 = 8 * 1024 - 1;
 /// Time between two looks at the clock from which on the program was not running. The
 /// loop takes 7 instructions.
@@ -71,7 +71,8 @@ fn timestamp() -> u64 {
 #[inline(always)]
 fn write_down(before: u64, after: u64) {
     let heap = HEAP_BASE.as_u64() as *mut u64;
-    // SAFETY: the description gives 32 pages of heap, which nothing else uses.
+    // SAFETY: the description gives 32 pages of heap, or enough for as often as this is called
+    // while it runs; nothing else uses them.
     unsafe {
         let count = heap.read_volatile();
         let pair = heap.add(2 + 2 * (count % PAIRS) as usize);

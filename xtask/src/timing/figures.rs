@@ -49,14 +49,21 @@ impl Figures {
             return now.concat();
         };
         let pairs = self.all().into_iter().zip(baseline.all());
-        let column = |(now, before): (u64, u64)| {
-            let change = change(before, now);
-            let sign = if change < 0 { '-' } else { '+' };
-            let percent = format!("{sign}{}.{}", change.abs() / 10, change.abs() % 10);
-            format!("{before:>9}{now:>9}{percent:>6} %")
-        };
-        pairs.map(column).collect()
+        pairs.map(|(now, before)| column(before, now)).collect()
     }
+
+    /// One column: the median beside another, and how much more it is.
+    #[must_use]
+    pub fn median_beside(&self, other: &Self) -> String {
+        column(other.median, self.median)
+    }
+}
+
+fn column(before: u64, now: u64) -> String {
+    let change = change(before, now);
+    let sign = if change < 0 { '-' } else { '+' };
+    let percent = format!("{sign}{}.{}", change.abs() / 10, change.abs() % 10);
+    format!("{before:>9}{now:>9}{percent:>6} %")
 }
 
 /// In thousandths of `before`, rounded away from zero.

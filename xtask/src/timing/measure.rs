@@ -1,5 +1,6 @@
 //! One boot of a measuring system in Bochs, and what its programs wrote down.
 use super::sections::{Look, Section, Stops, Stretch, Windows};
+use super::widen;
 use crate::emulator::bochs::{Machine, Model, Options};
 use crate::emulator::{Directory, user_pages};
 use crate::error::{Context, Error, Result};
@@ -28,6 +29,8 @@ pub struct Plan {
     pub millis: u64,
     /// Whether the other three cores are busy, as `beside/neighbours.toml` says.
     pub neighbours: bool,
+    /// Whether its sandbox has as many servers as there can be, as [`widen`] says.
+    pub widened: bool,
     /// How it is looked for stretches with interrupts off, from the time epoch on.
     pub searched: Option<Search>,
     /// What happens to replicas' memory, in order.
@@ -167,13 +170,24 @@ fn describe(plan: &Plan) -> Result<System> {
     let read = |file: &Path| {
         std::fs::read_to_string(file).context(|| format!("reading {}", file.display()))
     };
+    let wrong = |problems: Problems| Error::input(problems.to_string());
+    let parse = |text: &str| {
+        let file = file.display().to_string();
+        Description::parse(&file, text).map_err(wrong)
+    };
     let mut text = read(&file)?;
+    if plan.widened {
+        let servers = parse(&text)?.system.sandboxes[0].servers.len();
+        text += &widen::text(servers)?;
+    }
     if plan.neighbours {
         text += &read(&folder.join("beside/neighbours.toml"))?;
     }
-    let wrong = |problems: Problems| Error::input(problems.to_string());
-    let description = Description::parse(&file.display().to_string(), &text).map_err(wrong)?;
+    let mut description = parse(&text)?;
     description.validate_bootable().map_err(wrong)?;
+    if plan.widened {
+        widen::raise(&mut description.system);
+    }
     Ok(description.system)
 }
 

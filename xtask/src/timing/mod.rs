@@ -11,6 +11,7 @@ pub mod scenarios;
 pub mod sections;
 pub mod soak;
 pub mod symbols;
+pub mod widen;
 
 use crate::emulator::bochs::Model;
 use crate::error::{Context, Error, Result};
@@ -55,6 +56,14 @@ const TARGETS: &[(&str, u64)] = &[
     ("release-to-first-instruction", 350),
     ("exhaustion-to-next-thread", 300),
     ("hypercall", 150),
+];
+
+/// What is measured among 8 servers and among 64: the median is to grow by 10 % at most.
+const WIDENED: &[(&str, &str)] = &[
+    ("release-to-first-instruction", "release-64-servers"),
+    ("exhaustion-to-next-thread", "exhaustion-to-next-64-servers"),
+    ("preemption-by-higher-server", "preemption-64-servers"),
+    ("dispatch-8-servers", "dispatch-64-servers"),
 ];
 
 /// What a command line asks for.
@@ -133,6 +142,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         before.retain(|(name, _)| suite.figures.iter().any(|(other, _)| other == name));
     }
     let regressions = compare(&before, &suite.figures);
+    show_growth(&suite.figures);
     for long in suite.longest.iter().take(SHOWN) {
         println!("longest non-preemptible: {long}");
     }
@@ -215,16 +225,33 @@ pub fn model(name: &str) -> Result<Model> {
     }
 }
 
+/// The figures of a scenario.
+fn find(table: &Table, name: &str) -> Option<Figures> {
+    let found = table.iter().find(|(other, _)| other == name);
+    found.map(|(_, figures)| *figures)
+}
+
+/// Prints the medians of what is measured among 8 servers beside those among 64.
+fn show_growth(figures: &Table) {
+    let both = |(few, many): &(&str, &str)| Some((find(figures, few)?, find(figures, many)?));
+    let rows: Vec<_> = WIDENED
+        .iter()
+        .filter_map(|names| Some((names.1, both(names)?)))
+        .collect();
+    if !rows.is_empty() {
+        println!("medians: of 8 servers, of 64, growth; target +10 %");
+    }
+    for (name, (few, many)) in rows {
+        println!("{name:<38}{}", many.median_beside(&few));
+    }
+}
+
 /// Prints the figures beside those of before; returns what became slower, or is gone.
 fn compare(before: &Table, now: &Table) -> Vec<String> {
     println!(
         "{:<38}{:<26}{:<26}{:<26}target",
         "ticks: before, now, change", "  minimum", "  median", "  maximum"
     );
-    let find = |table: &Table, name: &str| -> Option<Figures> {
-        let found = table.iter().find(|(other, _)| other == name);
-        found.map(|(_, figures)| *figures)
-    };
     let mut regressions = Vec::new();
     for (name, figures) in now {
         let target = TARGETS.iter().find(|(other, _)| other == name);

@@ -105,7 +105,10 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn boot(&mut self, plan: &Plan) -> Result<Measured> {
-        (self.tell)(plan.name);
+        match plan.widened {
+            true => (self.tell)(&format!("{}, 64 servers", plan.name)),
+            false => (self.tell)(plan.name),
+        }
         let plan = Plan {
             neighbours: plan.neighbours && self.conditions.neighbours,
             hypervisor: self.conditions.hypervisor.clone(),
@@ -131,6 +134,15 @@ impl Bench<'_> {
         }
         let searched = None;
         measure(&Plan { searched, ..plan }, model)
+    }
+
+    /// Boots a system of eight servers among 64.
+    fn boot_widened(&mut self, plan: Plan) -> Result<Measured> {
+        self.boot(&Plan {
+            widened: true,
+            searched: None,
+            ..plan
+        })
     }
 
     fn add(&mut self, name: &str, ticks: Vec<u64>) -> Result<()> {
@@ -189,39 +201,55 @@ fn give_way(bench: &mut Bench<'_>) -> Result<()> {
 }
 
 fn exhaust(bench: &mut Bench<'_>) -> Result<()> {
-    let exhaust = bench.boot(&Plan {
+    let plan = Plan {
         name: "exhaust",
         millis: 300,
         neighbours: true,
         searched: search(50, 300),
         ..Plan::default()
-    })?;
-    let (limited, rest) = (of(&exhaust, "limited"), of(&exhaust, "rest"));
-    let paths = handovers(limited, rest);
-    let ticks = with_one_switch(&exhaust, &paths)?;
-    bench.add("exhaustion-to-next-thread", ticks)?;
-    let paths = handovers(rest, limited);
-    let ticks = with_one_switch(&exhaust, &paths)?;
-    bench.add("preemption-by-higher-server", ticks)
+    };
+    let exhaust = bench.boot(&plan)?;
+    bench.add("exhaustion-to-next-thread", exhaustions(&exhaust)?)?;
+    bench.add("preemption-by-higher-server", preemptions(&exhaust)?)?;
+    let widened = bench.boot_widened(plan)?;
+    bench.add("exhaustion-to-next-64-servers", exhaustions(&widened)?)?;
+    bench.add("preemption-64-servers", preemptions(&widened)?)
+}
+
+/// From the last look at the clock before a budget is used up to the next thread's first.
+fn exhaustions(exhaust: &Measured) -> Result<Vec<u64>> {
+    let (limited, rest) = (of(exhaust, "limited"), of(exhaust, "rest"));
+    with_one_switch(exhaust, &handovers(limited, rest))
+}
+
+/// From the last look before a budget is replenished to the first of the server that has it.
+fn preemptions(exhaust: &Measured) -> Result<Vec<u64>> {
+    let (limited, rest) = (of(exhaust, "limited"), of(exhaust, "rest"));
+    with_one_switch(exhaust, &handovers(rest, limited))
 }
 
 fn release(bench: &mut Bench<'_>) -> Result<()> {
-    let release = bench.boot(&Plan {
+    let plan = Plan {
         name: "release",
         millis: 1002,
         neighbours: true,
         searched: search(5, 125),
         ..Plan::default()
-    })?;
-    let (spinner, released) = (of(&release, "spinner"), of(&release, "released"));
-    let paths = handovers(spinner, released);
-    let ticks = with_one_switch(&release, &paths)?;
-    bench.add("release-to-first-instruction", ticks)?;
+    };
+    let release = bench.boot(&plan)?;
+    bench.add("release-to-first-instruction", releases(&release)?)?;
     let late = latenesses(&release)?;
     let starts = mean_period(&release, &late);
     bench.add("latest-release-of-the-first-server", late)?;
     bench.add("start-to-start-over-10000-periods", starts)?;
-    Ok(())
+    let widened = bench.boot_widened(plan)?;
+    bench.add("release-64-servers", releases(&widened)?)
+}
+
+/// From the last look at the clock before a release to the first of the thread released.
+fn releases(release: &Measured) -> Result<Vec<u64>> {
+    let (spinner, released) = (of(release, "spinner"), of(release, "released"));
+    with_one_switch(release, &handovers(spinner, released))
 }
 
 fn parts(bench: &mut Bench<'_>) -> Result<()> {
