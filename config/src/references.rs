@@ -18,6 +18,15 @@ impl System {
         kernels.chain(programs).chain(replicated)
     }
 
+    /// The device that a thread sends through: a voter's, its set's.
+    #[must_use]
+    pub fn sends_through(&self, thread: &Thread) -> Option<u32> {
+        match thread.runs {
+            Runs::Voter(set) => self.replica_sets.get(set as usize)?.device,
+            _ => None,
+        }
+    }
+
     /// Indices of the servers whose threads ask the I/O server at index `server` of a
     /// sandbox for work: the voters' that send through a device it drives. None for a
     /// sporadic server.
@@ -34,13 +43,7 @@ impl System {
                 threads.any(|thread| thread.runs == Runs::Driver(device))
             })
         };
-        let asks = move |thread: &Thread| match thread.runs {
-            Runs::Voter(set) => {
-                let set = self.replica_sets.get(set as usize);
-                set.and_then(|set| set.device).is_some_and(drives)
-            }
-            _ => false,
-        };
+        let asks = move |thread: &Thread| self.sends_through(thread).is_some_and(drives);
         (0..)
             .zip(others)
             .filter(move |(index, other)| *index != server && other.threads.iter().any(asks))

@@ -29,6 +29,18 @@ impl<'a> Releases<'a> {
         }
     }
 
+    /// The first of periodic ones.
+    pub(crate) fn only_one(self) -> Self {
+        match self {
+            Self::Periodic { next, work, .. } => Self::Periodic {
+                next,
+                period: u64::MAX,
+                work,
+            },
+            explicit @ Self::Explicit(_) => explicit,
+        }
+    }
+
     /// Those that stand for the threads of a server without any: they use its whole
     /// budget every period.
     pub(crate) fn of_bare_server(server: &Server) -> Self {

@@ -1,12 +1,13 @@
 //! Simulating a whole system, and what came of it.
-use std::collections::VecDeque;
-
 use tern_config::System;
+use tern_config::layout::{MAX_SERVERS, MAX_THREADS};
+use tern_trace::Record;
 use tern_units::{Duration, Instant};
 
 use crate::SimulationError;
 use crate::core::Core;
-use crate::releases::Releases;
+use crate::recorder::Recorder;
+use crate::task::tasks;
 
 /// The most jobs that are simulated.
 const MOST_JOBS: u128 = 5_000_000;
@@ -23,6 +24,8 @@ pub struct Simulation {
     /// Each job that was released before the end, by thread in the order of the
     /// description, then by release.
     pub jobs: Vec<JobHistory>,
+    /// Each sandbox's records, if they were asked for.
+    pub records: Vec<Vec<Record>>,
 }
 
 /// When a server ran.
@@ -72,11 +75,33 @@ impl JobHistory {
 /// # Errors
 /// If it is too large or too long.
 pub fn simulate(system: &System, until: Instant) -> Result<Simulation, SimulationError> {
-    let all = system.sandboxes.iter().flat_map(|sandbox| &sandbox.servers);
-    let jobs: u128 = all
-        .flat_map(releases)
-        .map(|it| it.1.count_before(until.as_nanos()))
-        .sum();
+    run(system, until, false)
+}
+
+/// The same with the records that the sandboxes' kernels would write of it, with nanoseconds
+/// after the epoch in place of a timestamp counter. Threads are numbered as in a description
+/// in which each server without threads has one.
+///
+/// # Errors
+/// If it is too large or too long.
+pub fn simulate_with_records(
+    system: &System,
+    until: Instant,
+) -> Result<Simulation, SimulationError> {
+    run(system, until, true)
+}
+
+fn run(
+    system: &System,
+    until: Instant,
+    keeps_records: bool,
+) -> Result<Simulation, SimulationError> {
+    let sandboxes = system.sandboxes.iter();
+    let all: Vec<_> = sandboxes
+        .map(|sandbox| (sandbox, tasks(system, sandbox)))
+        .collect();
+    let tasks = all.iter().flat_map(|(_, tasks)| tasks);
+    let jobs: u128 = tasks.map(|task| task.count_before(until.as_nanos())).sum();
     if jobs > MOST_JOBS {
         return Err(SimulationError::TooLong {
             jobs,
@@ -86,41 +111,22 @@ pub fn simulate(system: &System, until: Instant) -> Result<Simulation, Simulatio
     let mut simulation = Simulation {
         servers: Vec::new(),
         jobs: Vec::new(),
+        records: Vec::new(),
     };
-    for (index, sandbox) in system.sandboxes.iter().enumerate() {
-        let threads: usize = sandbox
-            .servers
-            .iter()
-            .map(|server| server.threads.len().max(1))
-            .sum();
+    for (index, (sandbox, tasks)) in all.into_iter().enumerate() {
+        let (servers, threads) = (sandbox.servers.len(), tasks.len());
+        let recorder = Recorder::new(keeps_records);
         // The capacities of the kernel where they suffice: the same code to the letter.
-        let servers = sandbox.servers.len();
-        if servers <= 64 && threads <= 128 {
-            Core::<64, 128, 16, 1>::run(index, sandbox, until, &mut simulation)?;
+        if servers <= MAX_SERVERS && threads <= MAX_THREADS {
+            Core::<MAX_SERVERS, MAX_THREADS, 16, 1>::new(sandbox, tasks, until, recorder)?
+                .run(index, &mut simulation);
         } else if servers <= MOST_SERVERS && threads <= MOST_THREADS {
-            Core::<MOST_SERVERS, MOST_THREADS, 16, 16>::run(
-                index,
-                sandbox,
-                until,
-                &mut simulation,
-            )?;
+            Core::<MOST_SERVERS, MOST_THREADS, 16, 16>::new(sandbox, tasks, until, recorder)?
+                .run(index, &mut simulation);
         } else {
             let (sandbox, most) = (sandbox.name.clone(), (MOST_SERVERS, MOST_THREADS));
             return Err(SimulationError::TooLarge { sandbox, most });
         }
     }
     Ok(simulation)
-}
-
-/// The threads of a server, each with its jobs; for a server without threads, one that
-/// is no thread's.
-pub(crate) fn releases(server: &tern_config::Server) -> VecDeque<(Option<usize>, Releases<'_>)> {
-    let threads = server.threads.iter().enumerate();
-    let mut all: VecDeque<_> = threads
-        .map(|(index, thread)| (Some(index), Releases::of_thread(thread)))
-        .collect();
-    if all.is_empty() {
-        all.push_back((None, Releases::of_bare_server(server)));
-    }
-    all
 }

@@ -53,6 +53,8 @@ pub struct ThreadLayout {
     pub offset: u64,
     /// What it runs.
     pub runs: Runs,
+    /// Whether its jobs are simulated ones at given times.
+    pub has_explicit_jobs: bool,
     /// The longest response by the analysis, without overheads.
     pub bound: Option<u64>,
 }
@@ -169,10 +171,11 @@ impl ServerLayout {
 }
 
 impl ThreadLayout {
-    /// Whether its jobs are released at fixed times; a driver's come with interrupts.
+    /// Whether its jobs are released at offset + number × period; a driver's come with
+    /// interrupts and requests.
     #[must_use]
     pub const fn is_periodic(&self) -> bool {
-        self.period > 0 && !matches!(self.runs, Runs::Driver(_))
+        self.period > 0 && !self.has_explicit_jobs && !matches!(self.runs, Runs::Driver(_))
     }
 
     /// Its deadline after the release, in nanoseconds, if it has one.
@@ -200,6 +203,7 @@ impl ThreadLayout {
             deadline: within(thread.deadline),
             offset: within(thread.offset),
             runs: thread.runs.clone(),
+            has_explicit_jobs: !thread.jobs.is_empty(),
             bound: None,
         }
     }

@@ -109,6 +109,25 @@ fn budget_that_waited_for_the_core_keeps_its_activation_time() {
 }
 
 #[test]
+fn a_release_while_the_last_job_waits_does_not_move_the_activation_time() {
+    // Asleep from 1 ms on; released at 20 and, before it gets the core, again at 40 ms.
+    let server = attitude(vec![
+        (0, Event::Release { thread: 1, job: 0 }),
+        (0, Event::Switch { thread: Some(1) }),
+        (1_000, Event::Block { thread: 1 }),
+        (1_000, posted(1, 1_000, 20_000)),
+        (1_000, Event::Switch { thread: None }),
+        (20_000, Event::Release { thread: 1, job: 1 }),
+        (20_000, Event::Switch { thread: Some(0) }),
+        (40_000, Event::Release { thread: 1, job: 2 }),
+        (55_000, Event::Switch { thread: Some(1) }),
+        (56_000, posted(1, 1_000, 40_000)),
+        (56_000, Event::Switch { thread: None }),
+    ]);
+    assert_eq!(rules(&server), [""; 0]);
+}
+
+#[test]
 fn a_thread_that_gets_the_core_without_budget_is_named() {
     let server = attitude(vec![
         (0, Event::Switch { thread: Some(1) }),

@@ -159,3 +159,49 @@ fn wrong_usage_and_bad_input_have_their_codes() {
         Some(65)
     );
 }
+
+/// Everything that reads the traces of real runs reads a simulated one.
+#[test]
+fn a_simulated_trace_is_read_like_a_kernels() {
+    let file = format!("tern-simulated-{}.trace", std::process::id());
+    let trace = std::env::temp_dir().join(file);
+    let file = trace.to_str().unwrap();
+    let system = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../systems/pendulum/simulated.toml"
+    );
+    let output = run(&["--until", "1s", "--trace", file], Path::new(system));
+    assert_eq!(output.status.code(), Some(0));
+    let read = |arguments: &[&str]| {
+        let mut tern = Command::new(env!("CARGO_BIN_EXE_tern"));
+        let output = tern.args(arguments).arg(file).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {text}");
+        text
+    };
+    let summary: serde_json::Value = serde_json::from_str(&read(&["summary", "--json"])).unwrap();
+    let driver = &summary["sandboxes"][3]["threads"][0];
+    assert_eq!(driver["thread"], "plant-io");
+    assert_eq!(
+        driver["released"], 51,
+        "its first job and a request an epoch"
+    );
+    let conformance = read(&["conformance"]);
+    assert!(
+        conformance.ends_with("every checked server kept its rules\n"),
+        "{conformance}"
+    );
+    assert!(read(&["explain", "--thread", "voter"]).contains("plant-io had the core for 200us"));
+    let _ = std::fs::remove_file(&trace);
+
+    let output = run(
+        &["--until", "1s", "--trace", "/nowhere/x.trace"],
+        Path::new(system),
+    );
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("/nowhere/x.trace: cannot be written"),
+        "{said}"
+    );
+}

@@ -6,7 +6,7 @@ use tern_units::Instant;
 
 use super::check::{complain, read};
 use crate::check::check;
-use crate::simulate::{Schedule, SimulationJson};
+use crate::simulate::{Schedule, SimulationJson, trace};
 use crate::status::Status;
 
 /// Shows the schedule of a system from its start, by the code that schedules in the
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Prints one JSON object instead of a chart.
     #[arg(long)]
     json: bool,
+    /// Also writes a trace, for all that reads those of real runs.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -34,13 +37,27 @@ pub fn run(arguments: &Arguments) -> Status {
         return Status::BadInput;
     };
     let until = Instant::from_nanos(arguments.until);
-    let simulation = match tern_sim::simulate(&system, until) {
+    let simulate = match &arguments.trace {
+        Some(_) => tern_sim::simulate_with_records,
+        None => tern_sim::simulate,
+    };
+    let mut simulation = match simulate(&system, until) {
         Ok(simulation) => simulation,
         Err(error) => {
             complain(&format!("tern: {}: {error}", arguments.file.display()));
             return Status::Usage;
         }
     };
+    if let Some(file) = &arguments.trace {
+        let records = std::mem::take(&mut simulation.records);
+        if let Err(error) = trace(&system, records).save(file) {
+            complain(&format!(
+                "tern: {}: cannot be written: {error}",
+                file.display()
+            ));
+            return Status::BadInput;
+        }
+    }
     let refused = !check(&system, &costs).schedulable();
     let schedule = Schedule {
         system: &system,

@@ -143,7 +143,8 @@ impl CoreReplay {
         }
     }
 
-    /// The only thread of a server that slept wakes at its job's nominal release.
+    /// Its server has work. The only thread of one that slept wakes at its job's nominal
+    /// release.
     fn released(&mut self, at: i64, number: u16, job: u32, layout: &CoreLayout) {
         let Some(thread) = layout.threads.get(usize::from(number)) else {
             return;
@@ -155,12 +156,14 @@ impl CoreReplay {
             .count()
             == 1;
         let nominal = thread.nominal_release(job).filter(|&nominal| nominal <= at);
+        let server = &mut self.servers[thread.server];
         if let Some(nominal) = nominal
             && alone
-            && self.servers[thread.server].slept
+            && server.slept
         {
-            self.servers[thread.server].not_active_before(nominal);
+            server.not_active_before(nominal);
         }
+        server.has_work();
     }
 
     fn set_runnable(&mut self, thread: u16, runnable: bool) {

@@ -61,9 +61,14 @@ impl ServerReplay {
         self.budget.not_active_before(time);
     }
 
-    pub(super) fn starts(&mut self, at: i64) {
+    /// It does not sleep: what budget is active now stays so, however late it is used.
+    pub(super) fn has_work(&mut self) {
         self.idle_since = None;
         self.slept = false;
+    }
+
+    pub(super) fn starts(&mut self, at: i64) {
+        self.has_work();
         self.runs += 1;
         let first = self.budget.first();
         if self.checked && first > at + ROUNDING_NS {

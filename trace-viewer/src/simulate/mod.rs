@@ -6,8 +6,10 @@ use tern_units::Instant;
 mod gantt;
 mod json;
 mod text;
+mod trace;
 
 pub use json::SimulationJson;
+pub use trace::trace;
 
 /// A simulation with the system that it is of.
 #[derive(Clone, Debug)]

@@ -328,6 +328,7 @@ mod tests {
             deadline,
             offset,
             runs: Runs::Nothing,
+            has_explicit_jobs: false,
             bound: None,
         }
     }

@@ -1,9 +1,17 @@
 //! Random systems: the simulation keeps the bounds, and no number is too large.
 use proptest::prelude::*;
-use tern_config::{Sandbox, Server, ServerKind, System, Thread};
+use tern_config::{
+    Device, DeviceChannels, ReplicaSet, Runs, Sandbox, Server, ServerKind, System, Thread, Voting,
+};
 use tern_sched::analysis::CostTable;
+use tern_sim::JobHistory;
 use tern_units::{Duration, Instant};
-use trace_viewer::check::check;
+use trace_viewer::check::{Report, check};
+use trace_viewer::conformance::Conformance;
+use trace_viewer::simulate::trace;
+use trace_viewer::summary::Summary;
+
+const MS: u64 = 1_000_000;
 
 /// A system of one sandbox.
 fn alone(servers: Vec<Server>) -> System {
@@ -54,14 +62,103 @@ fn systems() -> impl Strategy<Value = System> {
     })
 }
 
+/// The same with a voter, the first thread of a server, that sends through a device; its
+/// driver is the first thread of an I/O server with the least priority or any other.
+fn systems_with_requests() -> impl Strategy<Value = System> {
+    let several = systems().prop_filter("a voter's thread, and a driver's", |system| {
+        let servers = &system.sandboxes[0].servers;
+        let with_threads = servers.iter().filter(|server| !server.threads.is_empty());
+        with_threads.count() > 1
+    });
+    let order = Just([0, 1, 2, 3]).prop_shuffle();
+    (several, any::<u8>(), any::<u8>(), order, any::<bool>()).prop_map(
+        |(mut system, voter, driver, order, is_simulated)| {
+            let servers = &mut system.sandboxes[0].servers;
+            let mut places = (0..servers.len()).filter(|it| !servers[*it].threads.is_empty());
+            let mut places: Vec<usize> = places.by_ref().collect();
+            let voter = places.remove(usize::from(voter) % places.len());
+            let driver = places.remove(usize::from(driver) % places.len());
+            servers[voter].threads[0].runs = Runs::Voter(0);
+            servers[driver].threads[0].runs = Runs::Driver(0);
+            // What a description must keep to: the driver's period is not the longer one.
+            let longest = servers[voter].period;
+            let own = &mut servers[driver];
+            own.kind = ServerKind::Io;
+            own.period = own.period.min(longest);
+            (own.budget, own.deadline) = (own.budget.min(own.period), own.period);
+            let count = servers.len() as u32;
+            let order = order.into_iter().filter(|priority| *priority < count);
+            for (server, priority) in servers.iter_mut().zip(order) {
+                server.priority = priority;
+            }
+            system.devices.push(Device {
+                channels: is_simulated.then(DeviceChannels::default),
+                ..Device::default()
+            });
+            system.replica_sets.push(ReplicaSet {
+                voting: Voting::Unprotected,
+                device: Some(0),
+                ..ReplicaSet::default()
+            });
+            system
+        },
+    )
+}
+
+/// How often a driver is woken is an assumption of the bounds in its server.
+fn depends_on_wakes(system: &System, job: &JobHistory) -> bool {
+    let server = &system.sandboxes[job.sandbox].servers[job.server];
+    let mut threads = server.threads.iter();
+    threads.any(|thread| matches!(thread.runs, Runs::Driver(_)))
+}
+
+/// An I/O server that falls behind at its own priority may make up for all of it where it is
+/// raised: there the bounds rest on its delivering its budget every period.
+fn raised_servers_keep_up(system: &System, report: &Report) -> bool {
+    let servers = report.sandboxes[0].servers.iter().enumerate();
+    let mut raised = servers.filter(|(index, _)| system.requesters(0, *index).next().is_some());
+    raised.all(|(_, server)| {
+        server
+            .response
+            .is_some_and(|response| response <= server.period)
+    })
+}
+
+/// Times that a kernel could tell apart, in place of nanoseconds.
+fn in_milliseconds(mut system: System) -> System {
+    for server in &mut system.sandboxes[0].servers {
+        for time in [&mut server.budget, &mut server.period, &mut server.deadline] {
+            *time *= MS;
+        }
+        for thread in &mut server.threads {
+            let Thread {
+                wcet,
+                period,
+                deadline,
+                offset,
+                ..
+            } = thread;
+            for time in [wcet, period, deadline, offset] {
+                *time *= MS;
+            }
+        }
+    }
+    system
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn no_simulated_response_exceeds_the_reported_bound(system in systems()) {
+    fn no_simulated_response_exceeds_the_reported_bound(
+        system in prop_oneof![systems(), systems_with_requests()]
+    ) {
         let report = check(&system, &CostTable::NONE);
         let simulation = tern_sim::simulate(&system, Instant::from_nanos(600)).unwrap();
-        for job in &simulation.jobs {
+        if !raised_servers_keep_up(&system, &report) {
+            return Ok(());
+        }
+        for job in simulation.jobs.iter().filter(|job| !depends_on_wakes(&system, job)) {
             let server = &report.sandboxes[0].servers[job.server];
             let thread = &server.threads[job.thread];
             let Some(bound) = thread.tighter.or(thread.response) else { continue };
@@ -72,6 +169,49 @@ proptest! {
                 "{:?} {:?} in step: {:?} bound {bound} {job:?}",
                 thread.name, response, thread.tighter
             );
+        }
+    }
+
+    #[test]
+    fn every_simulated_schedule_conforms_and_its_trace_tells_the_same(
+        system in prop_oneof![systems(), systems_with_requests()]
+    ) {
+        let (system, end) = (in_milliseconds(system), Instant::from_nanos(600 * MS));
+        let mut simulation = tern_sim::simulate_with_records(&system, end).unwrap();
+        let trace = trace(&system, std::mem::take(&mut simulation.records));
+        prop_assert_eq!(&simulation, &tern_sim::simulate(&system, end).unwrap());
+
+        let conformance = Conformance::of(&trace);
+        prop_assert_eq!(conformance.violations(), 0, "{:#?}", conformance.servers);
+        let summary = Summary::from_trace(&trace);
+        prop_assert_eq!(&summary.unsound, &[""; 0]);
+        prop_assert_eq!(&summary.warnings, &[""; 0]);
+        prop_assert_eq!(summary.to_ns, 600_000_000);
+        for (index, server) in summary.sandboxes[0].servers.iter().enumerate() {
+            let runs = simulation.servers[index].runs.iter();
+            let busy = runs.map(|(from, to)| to.as_nanos() - from.as_nanos());
+            prop_assert_eq!(server.busy_ns, busy.sum::<u64>());
+        }
+        let mut threads = summary.sandboxes[0].threads.iter();
+        for (index, server) in system.sandboxes[0].servers.iter().enumerate() {
+            // One stands in for the threads of a server without any.
+            for position in 0..server.threads.len().max(1) {
+                let summary = threads.next().unwrap();
+                let jobs = simulation.jobs.iter();
+                let jobs = jobs.filter(|job| (job.server, job.thread) == (index, position));
+                if server.threads.is_empty() {
+                    continue;
+                }
+                let late = jobs.clone().filter(|job| job.missed(end)).count();
+                let done = jobs.clone().filter(|job| job.finish.is_some()).count();
+                let longest = jobs.clone().filter_map(|job| {
+                    Some(job.finish?.saturating_since(job.release).as_nanos().cast_signed())
+                });
+                prop_assert_eq!(summary.released, jobs.count() as u64);
+                prop_assert_eq!(summary.completed, done as u64);
+                prop_assert_eq!(summary.misses, late as u64);
+                prop_assert_eq!(summary.response.map(|it| it.max_ns), longest.max());
+            }
         }
     }
 }
