@@ -97,6 +97,57 @@ fn many_mistakes_are_reported_at_once_in_the_order_of_their_lines() {
     );
 }
 
+/// A voter beside a driver that works for another voter.
+#[test]
+fn an_io_server_that_would_have_to_hand_on_what_it_inherits_is_refused() {
+    let set = |name: &str| {
+        format!(
+            "[[device]]\nname = \"to {name}\"\nport = {0}\ninterrupt = {1}\n\
+             [[replica_set]]\nname = \"{name}\"\nprogram = \"p\"\nvoting = \"unprotected\"\n\
+             period = \"50ms\"\nballot_deadline = \"20ms\"\nverdict_deadline = \"30ms\"\n\
+             device = \"to {name}\"\n\
+             [[sandbox]]\nname = \"{name}\"\ncore = {2}\n[[sandbox.server]]\nname = \"s\"\n\
+             budget = \"5ms\"\nperiod = \"50ms\"\n[[sandbox.server.thread]]\nname = \"t\"\n\
+             wcet = \"1ms\"\nreplica = \"{name}\"\n",
+            if name == "x" { "0x2f8" } else { "0x2e8" },
+            if name == "x" { 3 } else { 5 },
+            if name == "x" { 1 } else { 2 },
+        )
+    };
+    let server = |name: &str, kind: &str, threads: &[&str]| {
+        let threads = threads.iter().zip(0..).map(|(runs, number)| {
+            format!("[[sandbox.server.thread]]\nname = \"{number}\"\nwcet = \"1ms\"\n{runs}\n")
+        });
+        format!(
+            "[[sandbox.server]]\nname = \"{name}\"\nkind = \"{kind}\"\nbudget = \"5ms\"\n\
+             period = \"50ms\"\n{}",
+            threads.collect::<String>()
+        )
+    };
+    let arbiter = |middle: &[&str], more: &str| {
+        format!(
+            "[system]\nname = \"chain\"\n[[sandbox]]\nname = \"arbiter\"\ncore = 0\n\
+             devices = [\"to x\", \"to y\"]\n{}{}{}{more}{}{}",
+            server("first", "sporadic", &["voter = \"x\""]),
+            server("middle", "io", middle),
+            server("last", "io", &["driver = \"to y\""]),
+            set("x"),
+            set("y")
+        )
+    };
+    let (voter, driver) = ("voter = \"y\"", "driver = \"to x\"");
+    assert_eq!(
+        problems(&arbiter(&[voter, driver], "")),
+        [
+            "x.toml:18: sandbox.arbiter.server.middle.kind: it has a voter that sends through \
+             server \"last\", and inherits from server \"first\", which would not be handed on: \
+             give the voter a server of its own"
+        ]
+    );
+    let own = server("own", "io", &[voter]);
+    assert_eq!(problems(&arbiter(&[driver], &own)), [""; 0]);
+}
+
 #[test]
 fn what_can_be_simulated_but_not_booted_is_a_warning() {
     let warnings = |head: &str| {

@@ -1,7 +1,8 @@
 //! Who an I/O server works for, and the priority and period it inherits from them.
 //!
 //! The original never lowers an inherited priority while the server stays busy. Here it
-//! goes as soon as the requester that gave it is served.
+//! goes as soon as the requester that gave it is served. It is not handed on: who works for a
+//! requester requests nothing (`tern_config` refuses descriptions that say otherwise).
 use crate::slot::{Algorithm, NONE};
 use crate::{Observer, Scheduler, ServerId, ThreadId};
 

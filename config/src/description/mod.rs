@@ -19,6 +19,7 @@ mod quantity;
 mod read;
 mod reader;
 mod replica;
+mod requests;
 mod thread;
 
 pub use platform::Costs;

@@ -4,11 +4,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::load;
 use super::problem::{Place, Problem};
 use super::quantity::show_size;
-use super::read::{WINDOW, show};
+use super::read::WINDOW;
 use super::reader::Reader;
+use super::{load, requests};
 use crate::layout::{LARGE_PAGE, Machine};
 use crate::ports::kept_ports;
 use crate::system::{Device, Runs, Sandbox, System, ThreadRef, Voting};
@@ -37,7 +37,7 @@ pub(super) fn check(
     devices(reader, system);
     drivers(reader, system);
     plants(reader, system);
-    requesters(reader, system);
+    requests::check(reader, system);
     for set in 0..system.replica_sets.len() {
         replica_set(reader, system, set);
     }
@@ -301,27 +301,6 @@ fn plants(reader: &mut Reader, system: &System) {
                 "nothing drives device \"{name}\": give a thread in its sandbox `driver = \"{name}\"`"
             );
             reader.problem(&thread_place(&place), "simulates", reason);
-        }
-    }
-}
-
-/// An I/O server takes over a requester's period while it works for it, and a shorter one
-/// shrinks its capacity: the bounds on its own threads would not hold.
-fn requesters(reader: &mut Reader, system: &System) {
-    for (index, sandbox) in system.sandboxes.iter().enumerate() {
-        for (server, own) in sandbox.servers.iter().enumerate() {
-            for requester in system.requesters(index, server) {
-                let requester = &sandbox.servers[requester];
-                if own.period > requester.period && requester.period > 0 {
-                    let reason = format!(
-                        "{} is above {}, the period of server \"{}\", whose voter sends through it",
-                        show(own.period),
-                        show(requester.period),
-                        requester.name
-                    );
-                    reader.problem(&server_place(index, server), "period", reason);
-                }
-            }
         }
     }
 }
