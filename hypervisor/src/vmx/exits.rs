@@ -31,8 +31,8 @@ pub fn decode() -> Exit {
         15 => Exit::Instruction("RDPMC"),
         18 => Exit::Hypercall,
         19..=27 | 50 | 53 => Exit::Instruction("an instruction of VT-x"),
-        // The one write that exits is of a bit that reads as zero and is reserved for
-        // the guest: CR4.VMXE.
+        // The writes that exit set a bit of CR4 that reads as clear and is reserved for the
+        // guest.
         28 => Exit::Exception(Event::GENERAL_PROTECTION),
         30 => port(read(Field::QUALIFICATION)),
         31 => Exit::ReadMsr,

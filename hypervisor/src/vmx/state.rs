@@ -21,7 +21,14 @@ pub struct Addresses {
     pub registers: u64,
 }
 
+/// Bits of CR4 that are set while the guest runs, whatever it does. It reads them as clear, and
+/// gets a general-protection exception for setting one: CPUID shows it neither feature.
+///
+/// VT-x demands VMXE. Without MCE a machine check does not exit but shuts the machine down, and
+/// it comes to all cores at once (SDM vol. 3 §2.5, chapter 16).
+const CR4_OWNED: u64 = CR4_VMXE | CR4_MCE;
 const CR4_VMXE: u64 = 1 << 13;
+const CR4_MCE: u64 = 1 << 6;
 
 /// Makes a VMCS current on this core, with everything that its first entry needs.
 ///
@@ -80,10 +87,10 @@ unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
         if words.secondary & secondary::VPID != 0 {
             write(Field::VPID, 1); // 0 is the hypervisor's; one guest a core needs no other
         }
-        // CR4.VMXE must be set and reads as clear; all else of CR0 and CR4 is the guest's.
+        // All else of CR0 and CR4 is the guest's.
         write(Field::CR0_OWNED, 0);
         write(Field::CR0_SEEN, 0);
-        write(Field::CR4_OWNED, CR4_VMXE);
+        write(Field::CR4_OWNED, CR4_OWNED);
         write(Field::CR4_SEEN, 0);
     }
 }
@@ -164,7 +171,7 @@ unsafe fn guest(capabilities: &Capabilities, entry: u64) {
         for (field, value) in [
             (Field::GUEST_CR0, cr0),
             (Field::GUEST_CR3, 0),
-            (Field::GUEST_CR4, capabilities.cr4_fixed | CR4_VMXE),
+            (Field::GUEST_CR4, capabilities.cr4_fixed | CR4_OWNED),
             (Field::GUEST_EFER, 0),
             (Field::GUEST_PAT, PAT_RESET),
             (Field::GUEST_DR7, 0x400),

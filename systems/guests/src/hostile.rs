@@ -147,6 +147,20 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                     in("edx") 0,
                 )
             }),
+            // What of it is set afterwards.
+            "machine-checks" => {
+                const ENABLE: u64 = 1 << 6;
+                let cr4: u64;
+                asm!(
+                    "mov {cr4}, cr4",
+                    "or {cr4}, {enable}",
+                    "mov cr4, {cr4}",
+                    "mov {cr4}, cr4",
+                    cr4 = out(reg) cr4,
+                    enable = const ENABLE,
+                );
+                cr4 & ENABLE
+            }
             "vmrun" => instruction(|| asm!("vmrun rax", in("rax") 0x10_0000)),
             "vmxon" => {
                 let region = 0x10_0000_u64;

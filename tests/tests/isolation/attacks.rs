@@ -284,6 +284,14 @@ pub fn all(places: Places) -> Vec<Attack> {
             On::Only(QEMU),
             Otherwise::Untried("QEMU 7.2 does not intercept XSETBV"),
         ),
+        // They stay on for the hypervisor, and a guest has no bit for them. AMD-V cannot keep one
+        // bit of CR4: where machine checks are off, one is a shutdown, which is intercepted.
+        attack(
+            "turning machine checks on or off",
+            "machine-checks",
+            Stopped(Shutdown, 0, "triple fault"),
+        )
+        .except(On::AmdV, Otherwise::Ends(Refused(1 << 6))),
         instruction("flushing all caches", "wbinvd", "WBINVD executed"),
         instruction("dropping all caches", "invd", "INVD executed"),
         instruction("monitoring memory", "monitor", "MONITOR executed").except(
