@@ -212,12 +212,14 @@ impl Guest for VmxGuest {
         const HAS_ERROR: u64 = 1 << 11;
         const EXCEPTION: u64 = 3 << 8;
         const KIND: u64 = 7 << 8;
+        const VECTOR: u64 = 0xff;
         // An external interrupt whose delivery raised the exception goes first: it would
-        // be lost (§28.2.4, §25.8.3; type 0 in bits 10:8, valid in bit 31).
+        // be lost (§28.2.4, §25.8.3; type 0 in bits 10:8, valid in bit 31). Bit 12 is undefined
+        // where it is read, and must be clear where it is written.
         let interrupted = read(Field::INTERRUPTED_EVENT);
         if interrupted & VALID != 0 && interrupted & KIND == 0 {
             // SAFETY: the event that the processor itself was about to deliver.
-            unsafe { write(Field::ENTRY_EVENT, interrupted & 0xffff_ffff) };
+            unsafe { write(Field::ENTRY_EVENT, interrupted & (VALID | VECTOR)) };
             return;
         }
         // With a shadow and the trap flag the processor enters only if a single-step trap is
