@@ -132,7 +132,10 @@ impl SvmGuest {
                 | intercept::FERR_FREEZE
                 | intercept::SHUTDOWN,
             intercept::VIRTUALIZATION | intercept::WBINVD_MONITOR_MWAIT_XSETBV,
-            0,
+            // INVLPGB drops translations of this ASID on all cores, where it is other
+            // sandboxes', and processors without CPUID Fn8000_000A_EDX[24] execute it in guests
+            // unless it is intercepted (APM vol. 3, INVLPGB; vol. 2 appendix B, offset 090h).
+            intercept::BROADCAST_INVALIDATION,
         ];
         control.io_permissions = &raw const *ports as u64;
         control.msr_permissions = &raw const *registers as u64;
@@ -245,6 +248,8 @@ impl SvmGuest {
             exit_code::MONITOR => Exit::Instruction("MONITOR"),
             exit_code::MWAIT | exit_code::MWAIT_CONDITIONAL => Exit::Instruction("MWAIT"),
             exit_code::XSETBV => Exit::Instruction("XSETBV"),
+            exit_code::INVLPGB => Exit::Instruction("INVLPGB"),
+            exit_code::TLBSYNC => Exit::Instruction("TLBSYNC"),
             exit_code::INVALID | exit_code::INVALID_32 => Exit::InvalidState,
             code => Exit::Other(code),
         }

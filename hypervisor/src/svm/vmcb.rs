@@ -158,6 +158,8 @@ pub mod intercept {
     pub const VIRTUALIZATION: u32 = 0x7f;
     /// Word 1: WBINVD, MONITOR, MWAIT (both conditions), XSETBV.
     pub const WBINVD_MONITOR_MWAIT_XSETBV: u32 = 0xf << 9 | 1 << 13;
+    /// Word 2: INVLPGB, TLBSYNC.
+    pub const BROADCAST_INVALIDATION: u32 = 1 | 1 << 4;
 }
 
 /// Exit codes (APM vol. 2, appendix C).
@@ -188,6 +190,8 @@ pub mod exit_code {
     pub const MWAIT: u64 = 0x8b;
     pub const MWAIT_CONDITIONAL: u64 = 0x8c;
     pub const XSETBV: u64 = 0x8d;
+    pub const INVLPGB: u64 = 0xa0;
+    pub const TLBSYNC: u64 = 0xa4;
     pub const NESTED_PAGE_FAULT: u64 = 0x400;
     /// Refused state: 64 bits of ones, or 32 in some emulators.
     pub const INVALID: u64 = u64::MAX;
