@@ -11,7 +11,8 @@ use trace_viewer::status::Status;
 ///
 /// Ends with 0 if all is well, 1 if a deadline was missed or need not hold, 2 for a
 /// regression, 3 if a trace has losses or is corrupt, 4 if a server did not keep its
-/// rules, 64 for wrong usage and 65 for input that is not what the command reads.
+/// rules, 64 for wrong usage, 65 for input that is not what the command reads, and 74 if
+/// the output cannot be written.
 #[derive(Parser)]
 #[command(name = "tern", version, verbatim_doc_comment)]
 struct Tern {
@@ -35,17 +36,9 @@ enum Command {
 fn main() -> ExitCode {
     let tern = match Tern::try_parse() {
         Ok(tern) => tern,
-        Err(error) => {
-            let _ = error.print();
-            let status = if error.use_stderr() {
-                Status::Usage
-            } else {
-                Status::Well
-            };
-            return status.into();
-        }
+        Err(error) => return help(&error).unwrap_or_else(|status| status).into(),
     };
-    match tern.command {
+    let ended = match tern.command {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Simulate(arguments) => commands::simulate::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
@@ -55,6 +48,16 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => commands::diff::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
+    };
+    ended.unwrap_or_else(|status| status).into()
+}
+
+/// Says what is wrong with the arguments, or what was asked for about them.
+fn help(error: &clap::Error) -> Result<Status, Status> {
+    if error.use_stderr() {
+        let _ = error.print();
+        return Ok(Status::Usage);
     }
-    .into()
+    commands::print(&error.to_string())?;
+    Ok(Status::Well)
 }

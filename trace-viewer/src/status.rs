@@ -18,6 +18,8 @@ pub enum Status {
     Usage = 64,
     /// The input is not what the command reads.
     BadInput = 65,
+    /// A result could not be written.
+    NoOutput = 74,
 }
 
 impl From<Status> for std::process::ExitCode {

@@ -2,7 +2,7 @@
 mod common;
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use common::{core, healthy, repaired, replica, ring, trace_of};
 use tern_trace::{Core, Event, Mode, Trace};
@@ -97,7 +97,7 @@ fn statuses_are_those_of_the_documentation() {
         (&["summary", late.path()], 1, ""),
         (&["summary", lossy.path()], 3, ""),
         (&["conformance", lossy.path()], 3, "records dropped"),
-        (&["dump", lossy.path()], 3, "lost"),
+        (&["dump", lossy.path()], 3, "records dropped"),
         (&["summary", truncated.path()], 3, "is truncated"),
         (&["conformance", nonconforming.path()], 4, ""),
         (&["summary"], 64, "Usage"),
@@ -128,6 +128,73 @@ fn statuses_are_those_of_the_documentation() {
             "{arguments:?} said {stderr}"
         );
     }
+}
+
+/// Each sub-command that prints, with the status that it ends with where it can.
+fn printing(trace: &str, late: &str) -> Vec<(Vec<String>, i32)> {
+    let system = concat!(env!("CARGO_MANIFEST_DIR"), "/../systems/load/system.toml");
+    let out = format!("{trace}.out");
+    let simulate = ["simulate", "--until", "10ms", system];
+    let lines: [(&[&str], i32); 16] = [
+        (&["--help"], 0),
+        (&["summary", "--help"], 0),
+        (&["--version"], 0),
+        (&["check", system], 0),
+        (&["check", "--json", system], 0),
+        (&simulate, 0),
+        (&[&simulate[..], &["--json"]].concat(), 0),
+        (&["summary", late], 1),
+        (&["summary", "--json", late], 1),
+        (&["conformance", trace], 0),
+        (&["explain", trace], 0),
+        (&["dump", trace], 0),
+        (&["diff", trace, trace], 0),
+        (&["diff", "--json", trace, trace], 0),
+        (&["report", late, "-o", &out], 1),
+        (&["export", trace, "-f", "csv", "-o", &out], 0),
+    ];
+    let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    lines.map(|(words, status)| (owned(words), status)).into()
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+    let (good, late) = (
+        File::trace("full", &healthy()),
+        File::trace("full-late", &late()),
+    );
+    let _out = File::of("full.trace.out", b"");
+    let end = |arguments: &[String], stdout: Stdio, stderr: Stdio| {
+        let mut tern = Command::new(env!("CARGO_BIN_EXE_tern"));
+        let output = tern.args(arguments).stdout(stdout).stderr(stderr).spawn();
+        let output = output.unwrap().wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let full = || {
+        Stdio::from(
+            std::fs::File::options()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+    };
+    let closed = || Stdio::from(std::io::pipe().unwrap().1);
+    for (arguments, status) in printing(good.path(), late.path()) {
+        let (code, said) = end(&arguments, full(), Stdio::piped());
+        assert_eq!(code, Some(74), "{arguments:?} said {said}");
+        assert!(
+            said.starts_with("tern: the output: cannot be written: "),
+            "{said}"
+        );
+        let (code, said) = end(&arguments, closed(), Stdio::piped());
+        assert_eq!((code, said.as_str()), (Some(status), ""), "{arguments:?}");
+        assert_eq!(end(&arguments, full(), full()).0, Some(74), "{arguments:?}");
+    }
+    let missing = ["summary".to_string(), "/nowhere/at/all.trace".to_string()];
+    assert_eq!(end(&missing, Stdio::piped(), full()).0, Some(65));
 }
 
 #[test]
@@ -209,7 +276,7 @@ fn a_report_is_written_and_its_status_is_the_summarys() {
     let file = File::trace("unwritable", &healthy());
     assert_eq!(
         tern(&["report", file.path(), "-o", "/nowhere/page.html"]).0,
-        65
+        74
     );
 }
 

@@ -198,7 +198,7 @@ fn a_simulated_trace_is_read_like_a_kernels() {
         &["--until", "1s", "--trace", "/nowhere/x.trace"],
         Path::new(system),
     );
-    assert_eq!(output.status.code(), Some(65));
+    assert_eq!(output.status.code(), Some(74));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
         said.contains("/nowhere/x.trace: cannot be written"),

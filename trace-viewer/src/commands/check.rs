@@ -1,9 +1,10 @@
 //! `tern check FILE`: whether every deadline of a system holds.
 use std::path::{Path, PathBuf};
 
-use tern_config::{Description, System};
+use tern_config::{Description, Problems, System};
 use tern_sched::analysis::CostTable;
 
+use super::complain;
 use crate::check::{CheckJson, check, check_and_advise, cost_table};
 use crate::status::Status;
 
@@ -21,33 +22,34 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let Some((system, costs)) = read(&arguments.file) else {
-        return Status::BadInput;
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let (system, costs) = read(&arguments.file)?;
     let report = if arguments.json {
         let report = check(&system, &costs);
-        super::print_json(&CheckJson::from(&report));
+        super::print_json(&CheckJson::from(&report))?;
         report
     } else {
         let report = check_and_advise(&system, &costs);
-        super::print(&report.to_string());
+        super::print(&report.to_string())?;
         report
     };
-    if report.schedulable() {
-        Status::Well
-    } else {
-        Status::Late
-    }
+    Ok(match report.schedulable() {
+        true => Status::Well,
+        false => Status::Late,
+    })
 }
 
 /// Reads a description and its platform's costs for a command; says on standard error what is
 /// wrong with them, or sound but probably not meant.
-pub(super) fn read(file: &Path) -> Option<(System, CostTable)> {
-    let description = Description::read(file)
-        .map_err(|problems| complain(&problems))
-        .ok()?;
+pub(super) fn read(file: &Path) -> Result<(System, CostTable), Status> {
+    let refuse = |problems: Problems| {
+        complain(&problems);
+        Status::BadInput
+    };
+    let description = Description::read(file).map_err(refuse)?;
     for warning in &description.warnings {
         let (line, key, reason) = (warning.line, &warning.key, &warning.reason);
         complain(&format!(
@@ -55,15 +57,6 @@ pub(super) fn read(file: &Path) -> Option<(System, CostTable)> {
             description.file
         ));
     }
-    let costs = description
-        .costs()
-        .map_err(|problems| complain(&problems))
-        .ok()?;
-    Some((description.system, cost_table(&costs)))
-}
-
-/// Prints a line on standard error; a reader that closes the pipe early is no error.
-pub(super) fn complain(message: &dyn std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr().lock(), "{message}");
+    let costs = description.costs().map_err(refuse)?;
+    Ok((description.system, cost_table(&costs)))
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use crate::conformance::Conformance;
 use crate::status::Status;
-use crate::summary::Summary;
 use crate::table::{Table, instant, span};
 
 /// Replays a trace against the rules of sporadic and I/O servers.
@@ -21,35 +20,28 @@ pub struct Arguments {
 const LISTED: usize = 10;
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let trace = match super::load(&arguments.file) {
-        Ok(trace) => trace,
-        Err(status) => return status,
-    };
-    let unsound = Summary::from_trace(&trace).unsound;
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let trace = super::load(&arguments.file)?;
     let conformance = Conformance::of(&trace);
     if arguments.json {
-        super::print_json(&conformance);
+        super::print_json(&conformance)?;
     } else {
-        super::print(&text(&conformance));
+        super::print(&text(&conformance))?;
     }
-    for reason in &unsound {
-        eprintln!("tern: {}: {reason}", arguments.file.display());
-    }
-    if !unsound.is_empty() {
+    Ok(if super::is_unsound(&arguments.file, &trace) {
         Status::Unsound
     } else if conformance.servers.is_empty() {
-        eprintln!(
-            "tern: {}: no system description, so no server's rules are known",
-            arguments.file.display()
-        );
+        let reason = "no system description, so no server's rules are known";
+        super::complain_of(&arguments.file, &reason);
         Status::BadInput
     } else if conformance.violations() > 0 {
         Status::Nonconforming
     } else {
         Status::Well
-    }
+    })
 }
 
 fn text(conformance: &Conformance) -> String {

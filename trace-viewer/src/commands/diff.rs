@@ -26,38 +26,34 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let (before, after) = match (sound(&arguments.before), sound(&arguments.after)) {
-        (Ok(before), Ok(after)) => (before, after),
-        (Err(status), _) | (_, Err(status)) => return status,
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let (before, after) = (sound(&arguments.before), sound(&arguments.after));
+    let (before, after) = (before?, after?);
     let tolerance = Tolerance {
         per_cent: arguments.per_cent,
         nanos: i64::from(arguments.micros) * 1_000,
     };
     let difference = Difference::between(&before, &after, tolerance);
     if arguments.json {
-        super::print_json(&difference);
+        super::print_json(&difference)?;
     } else {
-        super::print(&text(&difference));
+        super::print(&text(&difference))?;
     }
-    match difference.regressions.is_empty() {
+    Ok(match difference.regressions.is_empty() {
         true => Status::Well,
         false => Status::Regression,
-    }
+    })
 }
 
 /// A trace's summary; a trace with losses is not compared.
 fn sound(path: &Path) -> Result<Summary, Status> {
-    let summary = Summary::from_trace(&super::load(path)?);
-    for reason in &summary.unsound {
-        eprintln!("tern: {}: {reason}", path.display());
-    }
-    if summary.unsound.is_empty() {
-        Ok(summary)
-    } else {
-        Err(Status::Unsound)
+    let trace = super::load(path)?;
+    match super::is_unsound(path, &trace) {
+        true => Err(Status::Unsound),
+        false => Ok(Summary::from_trace(&trace)),
     }
 }
 

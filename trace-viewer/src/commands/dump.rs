@@ -28,24 +28,23 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
     let known = |name: &String| tern_trace::Kind::ALL.iter().any(|kind| kind.name() == name);
     if let Some(unknown) = arguments.kind.iter().find(|name| !known(name)) {
         let names: Vec<_> = tern_trace::Kind::ALL
             .iter()
             .map(|kind| kind.name())
             .collect();
-        eprintln!(
-            "tern: no kind is named {unknown}; the kinds are {}",
-            names.join(", ")
-        );
-        return Status::Usage;
+        let names = names.join(", ");
+        super::complain(&format!(
+            "tern: no kind is named {unknown}; the kinds are {names}"
+        ));
+        return Err(Status::Usage);
     }
-    let trace = match super::load(&arguments.file) {
-        Ok(trace) => trace,
-        Err(status) => return status,
-    };
+    let trace = super::load(&arguments.file)?;
     if let Some(name) = &arguments.sandbox
         && !trace.cores.iter().any(|core| core.sandbox == *name)
     {
@@ -54,15 +53,17 @@ pub fn run(arguments: &Arguments) -> Status {
             .iter()
             .map(|core| core.sandbox.as_str())
             .collect();
-        eprintln!(
-            "tern: no sandbox is named {name}; the sandboxes are {}",
-            names.join(", ")
-        );
-        return Status::Usage;
+        let names = names.join(", ");
+        super::complain(&format!(
+            "tern: no sandbox is named {name}; the sandboxes are {names}"
+        ));
+        return Err(Status::Usage);
     }
-    let (lines, status) = records(&trace, arguments);
-    super::print(&text(&trace, &lines));
-    status
+    super::print(&text(&trace, &lines(&trace, arguments)))?;
+    Ok(match super::is_unsound(&arguments.file, &trace) {
+        true => Status::Unsound,
+        false => Status::Well,
+    })
 }
 
 struct Line {
@@ -71,43 +72,29 @@ struct Line {
     event: Event,
 }
 
-fn records(trace: &Trace, arguments: &Arguments) -> (Vec<Line>, Status) {
+fn lines(trace: &Trace, arguments: &Arguments) -> Vec<Line> {
+    let millis = |at: i64| at as f64 / 1e6;
+    let wanted_core = |name: &String| arguments.sandbox.as_ref().is_none_or(|it| it == name);
+    let wanted_kind = |event: &Event| {
+        let kind = event.encode(0).0.kind.name();
+        arguments.kind.is_empty() || arguments.kind.iter().any(|wanted| wanted == kind)
+    };
+    let wanted_time = |at: i64| {
+        arguments.from.is_none_or(|from| millis(at) >= from)
+            && arguments.to.is_none_or(|to| millis(at) <= to)
+    };
     let mut lines = Vec::new();
-    let mut status = super::losses(trace);
-    let after = |at: i64, limit: Option<f64>| limit.is_none_or(|limit| at as f64 / 1e6 >= limit);
-    let before = |at: i64, limit: Option<f64>| limit.is_none_or(|limit| at as f64 / 1e6 <= limit);
-    for (number, core) in trace.cores.iter().enumerate() {
-        if arguments
-            .sandbox
-            .as_ref()
-            .is_some_and(|name| *name != core.sandbox)
-        {
+    for (core, part) in trace.cores.iter().enumerate() {
+        if !wanted_core(&part.sandbox) {
             continue;
         }
-        for event in core.events() {
-            match event {
-                Ok((tsc, event)) => {
-                    let at = trace.nanos(tsc);
-                    let kind = event.encode(0).0.kind.name();
-                    let wanted = arguments.kind.is_empty()
-                        || arguments.kind.iter().any(|wanted| wanted == kind);
-                    if wanted && after(at, arguments.from) && before(at, arguments.to) {
-                        lines.push(Line {
-                            at,
-                            core: number,
-                            event,
-                        });
-                    }
-                }
-                Err(error) => {
-                    eprintln!("tern: sandbox {}: {error}", core.sandbox);
-                    status = Status::Unsound;
-                }
-            }
-        }
+        let events = part.events().filter_map(Result::ok);
+        let events = events.map(|(tsc, event)| (trace.nanos(tsc), event));
+        let events = events.filter(|(at, event)| wanted_time(*at) && wanted_kind(event));
+        lines.extend(events.map(|(at, event)| Line { at, core, event }));
     }
     lines.sort_by_key(|line| line.at);
-    (lines, status)
+    lines
 }
 
 fn text(trace: &Trace, lines: &[Line]) -> String {

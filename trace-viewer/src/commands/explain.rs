@@ -31,32 +31,28 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let trace = match super::load(&arguments.file) {
-        Ok(trace) => trace,
-        Err(status) => return status,
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let trace = super::load(&arguments.file)?;
     let Some((core, thread, job)) = choose(&trace, arguments) else {
-        eprintln!(
-            "tern: {}: no job fits; `tern summary` lists threads",
-            arguments.file.display()
+        super::complain_of(
+            &arguments.file,
+            &"no job fits; `tern summary` lists threads",
         );
-        return Status::Usage;
+        return Err(Status::Usage);
     };
     let Some(story) = Story::of(&trace, core, thread, job) else {
-        eprintln!(
-            "tern: {}: job {job} is not in the trace",
-            arguments.file.display()
-        );
-        return Status::Usage;
+        super::complain_of(&arguments.file, &format!("job {job} is not in the trace"));
+        return Err(Status::Usage);
     };
     if arguments.json {
-        super::print_json(&story);
+        super::print_json(&story)?;
     } else {
-        super::print(&text(&story));
+        super::print(&text(&story))?;
     }
-    Status::Well
+    Ok(Status::Well)
 }
 
 /// The job asked for. Among several threads, the first with a miss; else the one that

@@ -26,12 +26,11 @@ enum Format {
 }
 
 /// Runs the command. A trace with losses is exported, and the losses are told.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let trace = match super::load(&arguments.file) {
-        Ok(trace) => trace,
-        Err(status) => return status,
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let trace = super::load(&arguments.file)?;
     let (extension, bytes) = match arguments.format {
         Format::Csv => ("csv", export::csv(&trace).into_bytes()),
         Format::Json => ("jsonl", export::json_lines(&trace).into_bytes()),
@@ -41,14 +40,9 @@ pub fn run(arguments: &Arguments) -> Status {
         Some(output) => output.clone(),
         None => arguments.file.with_extension(extension),
     };
-    if let Err(error) = std::fs::write(&output, &bytes) {
-        eprintln!("tern: {}: cannot be written: {error}", output.display());
-        return Status::BadInput;
-    }
-    super::print(&format!(
-        "{} ({} KiB)\n",
-        output.display(),
-        bytes.len() / 1024
-    ));
-    super::losses(&trace)
+    super::deliver(&output, &bytes)?;
+    Ok(match super::is_unsound(&arguments.file, &trace) {
+        true => Status::Unsound,
+        false => Status::Well,
+    })
 }

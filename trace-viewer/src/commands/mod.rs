@@ -1,11 +1,13 @@
-//! The sub-commands, one module each: its arguments, and `run`, which prints and
-//! returns how it went.
+//! The sub-commands, one module each: its arguments, and `run`, which prints and returns how
+//! it went. What keeps it from its end is an error: the status to end with, when it has been
+//! said why.
 pub mod check;
 pub mod conformance;
 pub mod diff;
 pub mod dump;
 pub mod explain;
 pub mod export;
+mod output;
 pub mod report;
 pub mod simulate;
 pub mod summary;
@@ -14,7 +16,12 @@ use std::path::Path;
 
 use tern_trace::{FileError, Trace};
 
+pub use output::{
+    complain, complain_of, deliver, print, print_compact_json, print_json, write_file,
+};
+
 use crate::status::Status;
+use crate::summary::unsound;
 
 /// Reads a trace for a command; says why not on standard error.
 ///
@@ -23,7 +30,7 @@ use crate::status::Status;
 /// anything else.
 pub fn load(path: &Path) -> Result<Trace, Status> {
     Trace::load(path).map_err(|error: FileError| {
-        eprintln!("tern: {}: {error}", path.display());
+        complain_of(path, &error);
         if error.is_damage() {
             Status::Unsound
         } else {
@@ -32,29 +39,11 @@ pub fn load(path: &Path) -> Result<Trace, Status> {
     })
 }
 
-/// Says on standard error what is lost or damaged, and with what to end.
-fn losses(trace: &Trace) -> Status {
-    let mut status = Status::Well;
-    for core in &trace.cores {
-        if core.losses() > 0 || !core.damage.is_empty() {
-            let (sandbox, lost, damage) = (&core.sandbox, core.losses(), &core.damage);
-            eprintln!("tern: sandbox {sandbox}: {lost} lost {damage}");
-            status = Status::Unsound;
-        }
+/// Whether a trace has losses or damage, which is said on standard error.
+fn is_unsound(path: &Path, trace: &Trace) -> bool {
+    let reasons = unsound(trace);
+    for reason in &reasons {
+        complain_of(path, reason);
     }
-    status
-}
-
-/// Prints text; a reader that closes the pipe early is no error.
-pub fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-/// Prints a value as one JSON object.
-pub fn print_json<T: serde::Serialize>(value: &T) {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&(text + "\n")),
-        Err(error) => eprintln!("tern: no JSON: {error}"),
-    }
+    !reasons.is_empty()
 }

@@ -17,25 +17,15 @@ pub struct Arguments {
 
 /// Runs the command. Its status is that of `tern summary` for the same trace, so that a
 /// pipeline keeps the page and fails all the same.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let trace = match super::load(&arguments.file) {
-        Ok(trace) => trace,
-        Err(status) => return status,
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let trace = super::load(&arguments.file)?;
     let output = match &arguments.output {
         Some(output) => output.clone(),
         None => arguments.file.with_extension("html"),
     };
-    let page = report::html(&trace);
-    if let Err(error) = std::fs::write(&output, &page) {
-        eprintln!("tern: {}: cannot be written: {error}", output.display());
-        return Status::BadInput;
-    }
-    super::print(&format!(
-        "{} ({} KiB)\n",
-        output.display(),
-        page.len() / 1024
-    ));
-    Summary::from_trace(&trace).status()
+    super::deliver(&output, report::html(&trace).as_bytes())?;
+    Ok(Summary::from_trace(&trace).status())
 }

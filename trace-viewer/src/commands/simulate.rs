@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use tern_config::description::parse_duration;
 use tern_units::Instant;
 
-use super::check::{complain, read};
+use super::check::read;
+use super::complain;
 use crate::check::check;
 use crate::simulate::{Schedule, SimulationJson, trace};
 use crate::status::Status;
@@ -31,11 +32,11 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let Some((system, costs)) = read(&arguments.file) else {
-        return Status::BadInput;
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let (system, costs) = read(&arguments.file)?;
     let until = Instant::from_nanos(arguments.until);
     let simulate = match &arguments.trace {
         Some(_) => tern_sim::simulate_with_records,
@@ -44,19 +45,13 @@ pub fn run(arguments: &Arguments) -> Status {
     let mut simulation = match simulate(&system, until) {
         Ok(simulation) => simulation,
         Err(error) => {
-            complain(&format!("tern: {}: {error}", arguments.file.display()));
-            return Status::Usage;
+            super::complain_of(&arguments.file, &error);
+            return Err(Status::Usage);
         }
     };
     if let Some(file) = &arguments.trace {
         let records = std::mem::take(&mut simulation.records);
-        if let Err(error) = trace(&system, records).save(file) {
-            complain(&format!(
-                "tern: {}: cannot be written: {error}",
-                file.display()
-            ));
-            return Status::BadInput;
-        }
+        super::write_file(file, &trace(&system, records).to_bytes())?;
     }
     let refused = !check(&system, &costs).schedulable();
     let schedule = Schedule {
@@ -69,13 +64,10 @@ pub fn run(arguments: &Arguments) -> Status {
         if refused {
             complain(&"tern: not schedulable: `tern check` says why");
         }
-        // Compact: there may be millions of runs.
-        match serde_json::to_string(&SimulationJson::from(&schedule)) {
-            Ok(text) => super::print(&(text + "\n")),
-            Err(error) => complain(&format!("tern: no JSON: {error}")),
-        }
+        // There may be millions of runs.
+        super::print_compact_json(&SimulationJson::from(&schedule))?;
     } else {
-        super::print(&schedule.to_string());
+        super::print(&schedule.to_string())?;
     }
-    Status::Well
+    Ok(Status::Well)
 }

@@ -15,17 +15,16 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-#[must_use]
-pub fn run(arguments: &Arguments) -> Status {
-    let trace = match super::load(&arguments.file) {
-        Ok(trace) => trace,
-        Err(status) => return status,
-    };
+///
+/// # Errors
+/// What kept it from its end.
+pub fn run(arguments: &Arguments) -> Result<Status, Status> {
+    let trace = super::load(&arguments.file)?;
     let summary = Summary::from_trace(&trace);
     if arguments.json {
-        super::print_json(&summary);
+        super::print_json(&summary)?;
     } else {
-        super::print(&summary.to_string());
+        super::print(&summary.to_string())?;
     }
-    summary.status()
+    Ok(summary.status())
 }

@@ -99,7 +99,7 @@ impl Summary {
     #[must_use]
     pub fn from_trace(trace: &Trace) -> Self {
         let layout = Layout::of(trace);
-        let mut unsound = soundness(trace);
+        let unsound = unsound(trace);
         let mut warnings = Vec::new();
         if layout.system.is_none() {
             warnings.push(
@@ -113,17 +113,12 @@ impl Summary {
         let (mut from_ns, mut to_ns) = (i64::MAX, i64::MIN);
         for (number, core) in trace.cores.iter().enumerate() {
             let mut log = CoreLog::new(number);
-            for event in core.events() {
-                match event {
-                    Ok((tsc, event)) => {
-                        let at = trace.nanos(tsc);
-                        from_ns = from_ns.min(at);
-                        to_ns = to_ns.max(at);
-                        log.event(at, event, &layout);
-                        redundancy.event(number, at, event);
-                    }
-                    Err(error) => unsound.push(format!("sandbox {}: {error}", core.sandbox)),
-                }
+            for (tsc, event) in core.events().filter_map(Result::ok) {
+                let at = trace.nanos(tsc);
+                from_ns = from_ns.min(at);
+                to_ns = to_ns.max(at);
+                log.event(at, event, &layout);
+                redundancy.event(number, at, event);
             }
             if log.backwards > 0 {
                 warnings.push(format!(
@@ -141,7 +136,6 @@ impl Summary {
         }
         if from_ns > to_ns {
             (from_ns, to_ns) = (0, 0);
-            unsound.push("there is not one record".to_string());
         }
         let last_epoch_ns = redundancy.last_epoch_ns();
         let sandboxes = logs
@@ -219,28 +213,27 @@ impl Summary {
 /// and converted a little before the record is written.
 const CLOCK_TOLERANCE_NS: u64 = 100_000;
 
-/// Losses and damage.
-fn soundness(trace: &Trace) -> Vec<String> {
+/// What makes a trace unfit to prove anything: losses and damage. Empty is good.
+#[must_use]
+pub fn unsound(trace: &Trace) -> Vec<String> {
     let mut found = Vec::new();
     for core in &trace.cores {
+        let mut object = |reason: String| found.push(format!("sandbox {}: {reason}", core.sandbox));
         if !core.damage.is_empty() {
-            found.push(format!(
-                "sandbox {}: trace ring {}",
-                core.sandbox, core.damage
-            ));
+            object(format!("trace ring {}", core.damage));
         }
         if core.dropped > 0 {
-            found.push(format!(
-                "sandbox {}: {} records dropped",
-                core.sandbox, core.dropped
-            ));
+            object(format!("{} records dropped", core.dropped));
         }
         if core.overwritten > 0 {
-            found.push(format!(
-                "sandbox {}: {} records overwritten",
-                core.sandbox, core.overwritten
-            ));
+            object(format!("{} records overwritten", core.overwritten));
         }
+        for error in core.events().filter_map(Result::err) {
+            object(error.to_string());
+        }
+    }
+    if trace.cores.iter().all(|core| core.records.is_empty()) {
+        found.push("there is not one record".to_string());
     }
     found
 }
