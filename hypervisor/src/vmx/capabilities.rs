@@ -33,7 +33,6 @@ pub mod processor {
 pub mod secondary {
     #![allow(missing_docs)]
     pub const EPT: u32 = 1 << 1;
-    pub const RDTSCP: u32 = 1 << 3;
     pub const VPID: u32 = 1 << 5;
     pub const WBINVD_EXITING: u32 = 1 << 6;
     pub const UNRESTRICTED_GUEST: u32 = 1 << 7;
@@ -123,8 +122,7 @@ impl Capabilities {
         let secondary = adjust(
             msr(SECONDARY),
             secondary::EPT | secondary::UNRESTRICTED_GUEST | secondary::WBINVD_EXITING,
-            secondary::RDTSCP
-                | secondary::VPID
+            secondary::VPID
                 | secondary::RDRAND_EXITING
                 | secondary::INVPCID
                 | secondary::RDSEED_EXITING,
