@@ -2,7 +2,7 @@
 use tern_trace::{Event, VoteOutcome, VoteParties};
 
 use crate::layout::Layout;
-use crate::summary::{outcome_name, result_name};
+use crate::summary::{is_stale, outcome_name, result_name};
 use crate::table::span;
 
 /// What an event of a core says, without its time, sandbox and kind.
@@ -95,7 +95,11 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
             epoch,
             fresh,
         } => {
-            let age = if fresh { "fresh" } else { "stale" };
+            let age = match (fresh, is_stale(epoch, fresh)) {
+                (true, _) => "fresh",
+                (false, true) => "stale",
+                (false, false) => "not asked for yet",
+            };
             format!("{} epoch {epoch} {age}", set(number))
         }
         Event::Fault {

@@ -67,6 +67,20 @@ fn a_healthy_run_is_well_and_its_numbers_are_these() {
     assert_eq!(summary.sandboxes[0].pages_hashed, 10);
 }
 
+/// It is frozen before the first command, which asks for the input of epoch 2.
+#[test]
+fn the_input_of_epoch_1_is_not_stale_for_nobody_has_asked_for_one() {
+    let inputs = [(1, false), (2, false), (3, true)];
+    let inputs = inputs.map(|(epoch, fresh)| {
+        let set = 0;
+        (i64::from(epoch), Event::Input { set, epoch, fresh })
+    });
+    let trace = trace_of(vec![core("alpha", inputs.into(), &[])]);
+    let inputs = &Summary::from_trace(&trace).inputs[0];
+    assert_eq!((inputs.fresh, inputs.stale), (1, 1));
+    assert_eq!(inputs.stale_epochs.to_string(), "2");
+}
+
 #[test]
 fn bounds_stand_beside_what_was_measured() {
     // Davis and Burns: T - C, the job, and what is above it. Controller: 40 + 4 + 2 ms;

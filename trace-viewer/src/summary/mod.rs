@@ -16,7 +16,9 @@ use tern_trace::{Core, Event, Kind, Trace};
 pub use exits::{ExitCount, Exits};
 pub(crate) use jobs::JobLog;
 pub use jobs::{Responses, ThreadSummary};
-pub use redundancy::{Disagreement, Inputs, Repair, SafeStop, Votes, outcome_name, result_name};
+pub use redundancy::{
+    Disagreement, Inputs, Repair, SafeStop, Votes, is_stale, outcome_name, result_name,
+};
 pub use servers::ServerSummary;
 
 use crate::layout::{CoreLayout, Layout};

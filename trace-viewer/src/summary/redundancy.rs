@@ -90,7 +90,7 @@ pub struct Inputs {
     pub set: String,
     /// Epochs with an input that came in time.
     pub fresh: u64,
-    /// Epochs that had to do with the input before.
+    /// Epochs that had to do with the input before, though one was asked for.
     pub stale: u64,
     /// Which these are.
     pub stale_epochs: Ranges,
@@ -128,6 +128,13 @@ pub const fn result_name(result: RepairResult) -> &'static str {
         RepairResult::MoreRounds => "more-rounds",
         RepairResult::Failed => "failed",
     }
+}
+
+/// Whether an epoch has an old input in place of the one that was asked for. Nothing is asked
+/// for before the first command, which follows the input of epoch 1.
+#[must_use]
+pub const fn is_stale(epoch: u32, fresh: bool) -> bool {
+    !fresh && epoch > 1
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -298,14 +305,13 @@ impl RedundancyLog {
             .iter()
             .map(|(&set, inputs)| {
                 let mut stale_epochs = Ranges::default();
-                for (&epoch, _) in inputs.iter().filter(|&(_, &fresh)| !fresh) {
+                for (&epoch, _) in inputs.iter().filter(|it| is_stale(*it.0, *it.1)) {
                     stale_epochs.push(epoch, epoch);
                 }
-                let stale = stale_epochs.count();
                 Inputs {
                     set: layout.set_name(set),
-                    fresh: inputs.len() as u64 - stale,
-                    stale,
+                    fresh: inputs.values().filter(|&&fresh| fresh).count() as u64,
+                    stale: stale_epochs.count(),
                     stale_epochs,
                 }
             })

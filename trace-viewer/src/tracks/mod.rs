@@ -9,7 +9,7 @@ use tern_trace::{Core, Event, Trace, VoteOutcome};
 
 use crate::describe::describe;
 use crate::layout::{CoreLayout, Layout};
-use crate::summary::JobLog;
+use crate::summary::{JobLog, is_stale};
 use budget::BudgetLog;
 
 /// One core.
@@ -205,7 +205,7 @@ const fn marked(event: Event) -> Option<&'static str> {
         Event::Rejoin { .. } => "rejoins",
         Event::Fault { .. } => "fault",
         Event::Stop { .. } => "safe stop",
-        Event::Input { fresh: false, .. } => "stale input",
+        Event::Input { epoch, fresh, .. } if is_stale(epoch, fresh) => "stale input",
         _ => return None,
     })
 }

@@ -9,7 +9,7 @@ use tern_config::{ReplicaSet, System};
 use tern_pendulum::{Input, command};
 use tern_trace::{RepairResult, Trace};
 use trace_viewer::ranges::Ranges;
-use trace_viewer::summary::{Summary, result_name};
+use trace_viewer::summary::{Inputs, Summary, result_name};
 
 /// Everything that the verdict is about.
 #[derive(Debug)]
@@ -236,6 +236,12 @@ impl Evidence<'_> {
         Some((format!("{}/{}", sandbox.name, thread.server), missed))
     }
 
+    /// The watched set's inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = &Inputs> {
+        let inputs = self.summary.inputs.iter();
+        inputs.filter(|inputs| inputs.set == self.set().name)
+    }
+
     /// Outputs that were released.
     #[must_use]
     pub fn released(&self) -> u64 {
@@ -252,9 +258,7 @@ impl Evidence<'_> {
         if self.set().program != Reference::PROGRAM || !known {
             return None;
         }
-        let inputs = self.summary.inputs.iter();
-        let inputs = inputs.filter(|inputs| inputs.set == self.set().name);
-        let stale: Vec<&Ranges> = inputs.map(|inputs| &inputs.stale_epochs).collect();
+        let stale: Vec<&Ranges> = self.inputs().map(|inputs| &inputs.stale_epochs).collect();
         let is_stale = |epoch: u64| {
             let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
             stale.iter().any(|epochs| epochs.contains(epoch))

@@ -196,11 +196,8 @@ impl Verdict {
             };
             self.require("pendulum upright", fallen.is_none(), seen);
         }
-        let stale = evidence
-            .exchanges
-            .last()
-            .map_or(0, |last| last.command.status.stale);
-        self.tell("stale inputs", stale.to_string());
+        let inputs = evidence.inputs().map(|inputs| inputs.stale);
+        self.tell("stale inputs", inputs.sum::<u64>().to_string());
     }
 
     fn compared(&mut self, expected: u64, outputs: &Outputs) {
