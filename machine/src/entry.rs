@@ -61,8 +61,8 @@ macro_rules! boot_entry {
             "movl $boot_pointers + 3, boot_root",
             "movl $boot_root, %eax",
             "movl %eax, %cr3",
-            "movl %cr4, %eax",
-            "orl $0x620, %eax", // PAE, OSFXSR, OSXMMEXCPT
+            // Whatever firmware has left: five-level paging would take these tables for others.
+            "movl $0x620, %eax", // PAE, OSFXSR, OSXMMEXCPT
             "movl %eax, %cr4",
             "movl $0xc0000080, %ecx", // EFER: LME, NXE
             "rdmsr",
