@@ -7,6 +7,7 @@ use crate::paging::{LOW_MEMORY, Own};
 use crate::ranges::{Range, Ranges};
 use arrayvec::ArrayVec;
 use core::fmt;
+use tern_abi::layout::EXIT_COUNTS_BASE;
 use tern_machine::apic::{LocalApic, has_tsc_deadline};
 use tern_machine::cpu::{cpuid, cpuid_if_present};
 use tern_units::{PAGE_SIZE, TscFrequency};
@@ -40,11 +41,23 @@ pub enum Lacks {
     Apic,
     /// A way to learn the timestamp counter's rate.
     Clock,
+    /// Physical addresses wide enough for where sandboxes see what they share; these bits.
+    Addresses(u32),
 }
+
+/// Bits of a guest-physical address: those of the highest window.
+const ADDRESS_BITS: u32 = u64::BITS - EXIT_COUNTS_BASE.as_u64().leading_zeros();
 
 impl fmt::Display for Lacks {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
+            Self::Addresses(bits) => {
+                return write!(
+                    out,
+                    "the processor's physical addresses have {bits} bits, sandboxes need \
+                     {ADDRESS_BITS}: use a newer one"
+                );
+            }
             Self::Instructions => {
                 "the processor lacks AES or SSE 4.2 instructions, which page hashes need: use a newer one"
             }
@@ -106,7 +119,19 @@ pub fn check_features() -> Result<(), Lacks> {
     if features.ecx & AES_SSE != AES_SSE {
         return Err(Lacks::Instructions);
     }
-    Ok(())
+    check_addresses(cpuid_if_present(0x8000_0008).eax)
+}
+
+/// Whether guests of a processor with this leaf 8000_0008, EAX, can name every window: its
+/// addresses have the bits in 7:0, those of guests the ones in 23:16 unless that is zero (AMD APM
+/// vol. 3, appendix E).
+fn check_addresses(widths: u32) -> Result<(), Lacks> {
+    let [own, _, guests, _] = widths.to_le_bytes();
+    let bits = u32::from(if guests == 0 { own } else { own.min(guests) });
+    match bits {
+        ADDRESS_BITS.. => Ok(()),
+        _ => Err(Lacks::Addresses(bits)),
+    }
 }
 
 /// Reads ACPI's tables and puts the boot core first.
@@ -175,4 +200,23 @@ pub fn measure(
         apic_hertz: clock::apic_timer_hertz(local, tsc),
         tsc_deadline: has_tsc_deadline(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_whose_addresses_do_not_reach_every_window_is_refused() {
+        for (widths, bits) in [
+            (0x3027, None),        // 39, as of many an Intel processor
+            (0x3030, None),        // 48, as of AMD's
+            (0x30_3030, None),     // and guests the same
+            (0x3024, Some(36)),    // 36, as of Intel's with VT-x until 2012
+            (0x24_3030, Some(36)), // guests fewer
+        ] {
+            let lack = check_addresses(widths).err();
+            assert_eq!(lack, bits.map(Lacks::Addresses), "{widths:#x}");
+        }
+    }
 }
