@@ -157,18 +157,18 @@ impl SerialPort {
             uart.start();
         }
         let thread = thread::current().0;
-        for job in 0.. {
-            if job > 0 {
-                thread::wait();
-            }
+        let mut job: u32 = 0;
+        loop {
             trace::record(Event::Release { thread, job });
             match &self.wire {
                 Wire::Port(uart, _) => self.serve(uart),
                 Wire::Line(line) => self.serve_line(line),
             }
             trace::record(Event::Complete { thread, job });
+            // A port's bytes are four thousand million within days.
+            job = job.wrapping_add(1);
+            thread::wait();
         }
-        thread::stop()
     }
 
     /// Moves bytes until the port has nothing more to say.
