@@ -93,6 +93,15 @@ pub struct Sample {
     pub words: [u64; MESSAGE_WORDS],
 }
 
+impl Sample {
+    /// Whether it is to be held in place of `held`, where sample `asked` is the last that was
+    /// asked for. One with a higher number answers nothing: held, it would keep out all that do.
+    #[must_use]
+    pub const fn replaces(&self, held: &Self, asked: u64) -> bool {
+        held.number < self.number && self.number <= asked
+    }
+}
+
 /// A frame of either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -348,6 +357,26 @@ mod tests {
     extern crate std;
     use super::*;
     use std::vec::Vec;
+
+    #[test]
+    fn only_a_newer_sample_that_was_asked_for_is_taken() {
+        let numbered = |number| Sample {
+            number,
+            ..Sample::default()
+        };
+        for (number, held, asked, taken) in [
+            (5, 4, 5, true),
+            (4, 2, 5, true),
+            (5, 5, 5, false),
+            (4, 5, 5, false),
+            (6, 5, 5, false),
+            (u64::MAX, 5, 6, false),
+            (0, 0, 0, false),
+        ] {
+            let replaces = numbered(number).replaces(&numbered(held), asked);
+            assert_eq!(replaces, taken, "{number} for {held}, asked for {asked}");
+        }
+    }
 
     fn command() -> Frame {
         let mut words = [0; MESSAGE_WORDS];

@@ -122,13 +122,13 @@ impl VoterThread {
     fn freeze_input(&mut self, epoch: u64) {
         let (sample, fresh) = match &mut self.device {
             Some(device) => {
-                device.receive();
+                device.receive(epoch);
                 (device.newest, epoch > 0 && device.newest.number == epoch)
             }
             None => (Sample::default(), false),
         };
         // Nothing was asked for before the first command.
-        self.stale += u32::from(!fresh && epoch > 0);
+        self.stale = self.stale.saturating_add(u32::from(!fresh && epoch > 0));
         let next = epoch + 1;
         let period = Duration::from_nanos(self.description.period);
         Release {
@@ -233,14 +233,15 @@ impl VoterThread {
 }
 
 impl Device {
-    fn receive(&mut self) {
+    /// Takes the newest sample that has come, up to sample `asked`.
+    fn receive(&mut self, asked: u64) {
         let mut bytes = [0; 64];
         // Bounded: a device that never stops talking does not hold up the vote.
         for _ in 0..serial::QUEUE_BYTES / bytes.len() {
             let count = self.port.receive(&mut bytes);
             for byte in &bytes[..count] {
                 if let Some(Frame::Sample(sample)) = self.decoder.push(*byte)
-                    && sample.number > self.newest.number
+                    && sample.replaces(&self.newest, asked)
                 {
                     self.newest = sample;
                 }
