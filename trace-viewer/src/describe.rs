@@ -1,9 +1,9 @@
 //! Events in words, with the names of the system description.
-use tern_trace::{Event, VoteOutcome, VoteParties};
+use tern_trace::{Event, Trace, VoteOutcome, VoteParties};
 
 use crate::layout::Layout;
 use crate::summary::{is_stale, outcome_name, result_name};
-use crate::table::span;
+use crate::table::{count, exact_instant, span};
 
 /// What an event of a core says, without its time, sandbox and kind.
 #[must_use]
@@ -40,7 +40,8 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
             amount,
             at,
         } => {
-            format!("{} {amount} at {} ns", server(number), at.as_nanos())
+            let back = exact_instant(Trace::within_horizon(at.as_nanos()));
+            format!("{} {amount} returns at {back}", server(number))
         }
         Event::ReplenishApplied {
             server: number,
@@ -77,18 +78,16 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
             set: number,
             differing,
         } => {
-            format!("{} {differing} pages differing", set(number))
+            let pages = count(differing.into(), "page");
+            format!("{} {pages} differing", set(number))
         }
         Event::RepairEnd {
             set: number,
             copied,
             result,
         } => {
-            format!(
-                "{} {copied} pages copied, {}",
-                set(number),
-                result_name(result)
-            )
+            let (pages, result) = (count(copied.into(), "page"), result_name(result));
+            format!("{} {pages} copied, {result}", set(number))
         }
         Event::Input {
             set: number,
@@ -107,9 +106,10 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
             detail,
             address,
         } => {
-            format!("class {class} detail {detail} at {address:#x}")
+            let thread = u16::try_from(detail).map_or_else(|_| detail.to_string(), thread);
+            format!("{thread} vector {class} at {address:#x}")
         }
-        Event::ClockSync { now } => format!("{} ns", now.as_nanos()),
+        Event::ClockSync { now } => exact_instant(Trace::within_horizon(now.as_nanos())),
         Event::Process {
             thread: number,
             root_frame,
@@ -120,7 +120,7 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
                 u64::from(root_frame) << 12
             )
         }
-        Event::Lost { count } => format!("{count} records"),
+        Event::Lost { count: lost } => count(lost.into(), "record"),
     }
 }
 

@@ -2,7 +2,9 @@
 //! misses; servers' busy time; exits; repairs.
 use serde::Serialize;
 
+use crate::describe::signed_span;
 use crate::summary::{Summary, ThreadSummary};
+use crate::table::span;
 
 /// How much worse is worse.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,7 @@ impl Difference {
             {
                 found
                     .regressions
-                    .push(format!("repair took {new} ns, before {old} ns"));
+                    .push(format!("repair took {}, before {}", span(new), span(old)));
             }
             if old.result == "done" && new.result != "done" {
                 found.regressions.push(format!("repair {}", new.result));
@@ -104,7 +106,8 @@ impl Difference {
                 ("maximum", old.max_ns, new.max_ns),
             ] {
                 if tolerance.exceeded(old, new) {
-                    let text = format!("{place}: {what} response {new} ns, before {old} ns");
+                    let [new, old] = [new, old].map(signed_span);
+                    let text = format!("{place}: {what} response {new}, before {old}");
                     self.regressions.push(text);
                 }
             }

@@ -51,9 +51,20 @@ pub enum Why {
     Blocked,
     /// It wanted the core, and another had it.
     Preempted,
+    /// It wanted the core, which was idle: the kernel had not yet noticed the release.
+    Waking,
 }
 
 impl Why {
+    /// All of them, what the job itself did first.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Preempted,
+        Self::NoBudget,
+        Self::Blocked,
+        Self::Waking,
+    ];
+
     /// In words.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,6 +73,7 @@ impl Why {
             Self::NoBudget => "no budget",
             Self::Blocked => "blocked",
             Self::Preempted => "preempted",
+            Self::Waking => "waking",
         }
     }
 }
@@ -102,7 +114,8 @@ impl Story {
             replay.event(*event);
             let (from, to) = (released.max(*at), end.min(*next));
             if from < to {
-                let (who, why) = replay.who_and_why();
+                let is_noticed = noticed.is_none_or(|noticed| noticed <= *at);
+                let (who, why) = replay.who_and_why(is_noticed);
                 let name = who.map(|who| names.thread_name(who));
                 match spans.last_mut() {
                     Some(last) if last.thread == name && last.why == why => last.to_ns = to,
@@ -185,15 +198,16 @@ impl Replay {
         }
     }
 
-    fn who_and_why(&self) -> (Option<u16>, Why) {
-        let why = if self.running == Some(self.thread) {
-            Why::Running
-        } else if self.blocked {
-            Why::Blocked
-        } else if self.exhausted {
-            Why::NoBudget
-        } else {
-            Why::Preempted
+    /// Who has the core, and why the job's thread has not. A release that could not take the
+    /// core from another is noticed late, and until then the thread's last record is that it
+    /// has blocked.
+    fn who_and_why(&self, is_noticed: bool) -> (Option<u16>, Why) {
+        let why = match self.running {
+            Some(running) if running == self.thread => Why::Running,
+            _ if self.blocked && is_noticed => Why::Blocked,
+            _ if self.exhausted => Why::NoBudget,
+            None if self.blocked || !is_noticed => Why::Waking,
+            _ => Why::Preempted,
         };
         (self.running, why)
     }

@@ -93,6 +93,24 @@ pub fn instant(nanos: i64) -> String {
     format!("{sign}{}.{:03}ms", micros / 1_000, micros % 1_000)
 }
 
+/// The same to the nanosecond.
+#[must_use]
+pub fn exact_instant(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    format!("{sign}{}.{:06}ms", nanos / 1_000_000, nanos % 1_000_000)
+}
+
+/// A number of things.
+#[must_use]
+pub fn count(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ if thing.ends_with('x') => format!("{number} {thing}es"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +129,7 @@ mod tests {
         assert_eq!(instant(0), "0.000ms");
         assert_eq!(instant(-1_500), "-0.001ms");
         assert_eq!(instant(1_234_567_890), "1234.567ms");
+        assert_eq!(exact_instant(-1_500), "-0.001500ms");
+        assert_eq!(exact_instant(1_234_567_890), "1234.567890ms");
     }
 }

@@ -105,7 +105,7 @@ fn statuses_are_those_of_the_documentation() {
         (
             &["dump", good.path(), "--kind", "relese"],
             64,
-            "no kind is named relese",
+            "no kind is named relese; there are release, switch",
         ),
         (
             &["dump", good.path(), "--sandbox", "delta"],
@@ -113,9 +113,19 @@ fn statuses_are_those_of_the_documentation() {
             "alpha, beta, gamma, arbiter",
         ),
         (
+            &["explain", good.path(), "--sandbox", "delta"],
+            64,
+            "no sandbox is named delta; there are alpha, beta, gamma, arbiter",
+        ),
+        (
+            &["explain", good.path(), "--thread", "voter", "--job", "99"],
+            64,
+            "job 99 is not in the trace",
+        ),
+        (
             &["explain", good.path(), "--thread", "nobody"],
             64,
-            "no job fits",
+            "no thread is named nobody; there are controller, attitude, voter",
         ),
         (&["summary", other.path()], 65, "is no Tern trace"),
         (&["summary", "/nowhere/at/all.trace"], 65, "cannot be read"),
@@ -230,10 +240,10 @@ fn a_dump_has_one_line_a_record_in_the_order_of_time() {
         .map(|l| l.split_whitespace().collect())
         .collect();
     let expected = [
-        "170500.000us arbiter vote controller epoch 3 minority against beta, donor alpha, witness gamma",
-        "180000.000us beta repair-start controller 3 pages differing",
-        "180300.000us beta repair-page controller page 4",
-        "180600.000us beta repair-page controller page 9",
+        "170.500000ms arbiter vote controller epoch 3 minority against beta, donor alpha, witness gamma",
+        "180.000000ms beta repair-start controller 3 pages differing",
+        "180.300000ms beta repair-page controller page 4",
+        "180.600000ms beta repair-page controller page 9",
     ];
     let expected: Vec<Vec<&str>> = expected.iter().map(|l| l.split(' ').collect()).collect();
     assert_eq!(lines, expected);
@@ -337,7 +347,7 @@ fn a_run_that_got_worse_is_a_regression() {
         .collect();
     assert_eq!(
         worse,
-        ["worse: alpha attitude: maximum response 4000000 ns, before 1000000 ns"]
+        ["worse: alpha attitude: maximum response 4ms, before 1ms"]
     );
     assert_eq!(diff(&slow, &good).0, 0);
     let tolerant = ["diff", good.path(), slow.path(), "--micros", "3000"];

@@ -138,7 +138,7 @@ fn a_thread_that_gets_the_core_without_budget_is_named() {
     ]);
     assert_eq!(rules(&server), ["without-budget"]);
     assert!(
-        server.violations[0].text.contains("8000000 ns before"),
+        server.violations[0].text.contains("8ms before"),
         "{server:?}"
     );
 }

@@ -39,7 +39,7 @@ fn json_lines_are_objects_with_the_same_fields() {
         (&posted["argument"], &posted["wide"]),
         (&1_000_000.into(), &20_000_000.into())
     );
-    assert_eq!(posted["text"], "attitude 1ms at 20000000 ns");
+    assert_eq!(posted["text"], "attitude 1ms returns at 20.000000ms");
     assert_eq!(objects.len(), csv(&healthy()).lines().count() - 1);
 }
 

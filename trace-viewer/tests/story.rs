@@ -91,6 +91,36 @@ fn a_late_job_is_explained_by_its_lack_of_budget_and_its_waits() {
     assert_eq!(story.others(), [("controller".to_string(), 5_000_000)]);
 }
 
+/// Attitude has blocked until 20 ms. The controller has the core then, and nobody from 21 ms
+/// to when the kernel notices the release.
+#[test]
+fn a_release_that_is_noticed_late_finds_the_job_wanting_the_core_and_not_blocked() {
+    let trace = trace_of(vec![core(
+        "alpha",
+        vec![
+            (0, Event::Release { thread: 1, job: 0 }),
+            (0, Event::Switch { thread: Some(1) }),
+            (1_000, Event::Complete { thread: 1, job: 0 }),
+            (1_000, Event::Block { thread: 1 }),
+            (1_000, Event::Switch { thread: Some(0) }),
+            (21_000, Event::Switch { thread: None }),
+            (22_000, Event::Release { thread: 1, job: 1 }),
+            (22_000, Event::Switch { thread: Some(1) }),
+            (23_000, Event::Complete { thread: 1, job: 1 }),
+        ],
+        &[],
+    )]);
+    let story = Story::of(&trace, 0, 1, 1).unwrap();
+    assert_eq!(
+        spans(&story),
+        [
+            (20_000, 21_000, Some("controller"), Why::Preempted),
+            (21_000, 22_000, None, Why::Waking),
+            (22_000, 23_000, Some("attitude"), Why::Running),
+        ]
+    );
+}
+
 #[test]
 fn a_job_that_the_trace_does_not_know_has_no_story() {
     assert!(Story::of(&healthy(), 0, 1, 25).is_none());

@@ -8,7 +8,7 @@ use super::complain;
 use crate::check::{CheckJson, check, check_and_advise, cost_table};
 use crate::status::Status;
 
-/// Checks, before boot, that every deadline of a system description holds.
+/// Checks, before boot, that every deadline of a system description holds
 ///
 /// Ends with 0 if the system is schedulable, 1 if not, 65 if the description is invalid.
 #[derive(Clone, Debug, clap::Args)]

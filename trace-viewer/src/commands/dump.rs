@@ -7,6 +7,7 @@ use tern_trace::{Event, Trace};
 use crate::describe::describe;
 use crate::layout::Layout;
 use crate::status::Status;
+use crate::table::exact_instant;
 
 /// Prints a trace's records, one a line, all sandboxes in the order of time.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,29 +35,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
     let known = |name: &String| tern_trace::Kind::ALL.iter().any(|kind| kind.name() == name);
     if let Some(unknown) = arguments.kind.iter().find(|name| !known(name)) {
-        let names: Vec<_> = tern_trace::Kind::ALL
-            .iter()
-            .map(|kind| kind.name())
-            .collect();
-        let names = names.join(", ");
-        super::complain(&format!(
-            "tern: no kind is named {unknown}; the kinds are {names}"
-        ));
+        let names = tern_trace::Kind::ALL.iter().map(|kind| kind.name());
+        super::complain_of(&arguments.file, &super::unknown("kind", unknown, names));
         return Err(Status::Usage);
     }
     let trace = super::load(&arguments.file)?;
     if let Some(name) = &arguments.sandbox
         && !trace.cores.iter().any(|core| core.sandbox == *name)
     {
-        let names: Vec<_> = trace
-            .cores
-            .iter()
-            .map(|core| core.sandbox.as_str())
-            .collect();
-        let names = names.join(", ");
-        super::complain(&format!(
-            "tern: no sandbox is named {name}; the sandboxes are {names}"
-        ));
+        let names = trace.cores.iter().map(|core| core.sandbox.as_str());
+        super::complain_of(&arguments.file, &super::unknown("sandbox", name, names));
         return Err(Status::Usage);
     }
     super::print(&text(&trace, &lines(&trace, arguments)))?;
@@ -113,8 +101,8 @@ fn text(trace: &Trace, lines: &[Line]) -> String {
         };
         let _ = writeln!(
             text,
-            "{:>14.3}us  {:widest$}  {:17} {}",
-            line.at as f64 / 1e3,
+            "{:>16}  {:widest$}  {:17} {}",
+            exact_instant(line.at),
             trace.cores[line.core].sandbox,
             line.event.encode(0).0.kind.name(),
             describe(line.event, line.core, &layout, &reason)

@@ -8,7 +8,7 @@ use crate::describe::signed_span;
 use crate::layout::Layout;
 use crate::status::Status;
 use crate::story::{Story, Why};
-use crate::summary::Summary;
+use crate::summary::{Summary, ThreadSummary};
 use crate::table::{Table, instant};
 
 /// Tells what happened on a core while a job was under way.
@@ -16,10 +16,10 @@ use crate::table::{Table, instant};
 pub struct Arguments {
     /// The trace.
     file: PathBuf,
-    /// The job's sandbox; by default, of the job to explain as given below.
+    /// The job's sandbox; by default any.
     #[arg(long)]
     sandbox: Option<String>,
-    /// The job's thread.
+    /// The job's thread; by default any.
     #[arg(long)]
     thread: Option<String>,
     /// The job's number; by default the thread's first missed job, else its slowest.
@@ -36,17 +36,13 @@ pub struct Arguments {
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
     let trace = super::load(&arguments.file)?;
-    let Some((core, thread, job)) = choose(&trace, arguments) else {
-        super::complain_of(
-            &arguments.file,
-            &"no job fits; `tern summary` lists threads",
-        );
-        return Err(Status::Usage);
+    let refuse = |reason: String| {
+        super::complain_of(&arguments.file, &reason);
+        Status::Usage
     };
-    let Some(story) = Story::of(&trace, core, thread, job) else {
-        super::complain_of(&arguments.file, &format!("job {job} is not in the trace"));
-        return Err(Status::Usage);
-    };
+    let (core, thread, job) = choose(&trace, arguments).map_err(refuse)?;
+    let story = Story::of(&trace, core, thread, job);
+    let story = story.ok_or_else(|| refuse(format!("job {job} is not in the trace")))?;
     if arguments.json {
         super::print_json(&story)?;
     } else {
@@ -57,41 +53,49 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
 
 /// The job asked for. Among several threads, the first with a miss; else the one that
 /// came closest to its deadline.
-fn choose(trace: &Trace, arguments: &Arguments) -> Option<(usize, u16, u32)> {
+fn choose(trace: &Trace, arguments: &Arguments) -> Result<(usize, u16, u32), String> {
     let layout = Layout::of(trace);
     let summary = Summary::from_trace(trace);
-    let mut best = None;
-    for (core, sandbox) in summary.sandboxes.iter().enumerate() {
-        for (position, thread) in sandbox.threads.iter().enumerate() {
-            let fits = |wanted: &Option<String>, name: &str| {
-                wanted.as_ref().is_none_or(|wanted| wanted == name)
-            };
-            if !fits(&arguments.sandbox, &sandbox.sandbox)
-                || !fits(&arguments.thread, &thread.thread)
-            {
-                continue;
-            }
-            let number = thread_number(&layout, core, position, &thread.thread)?;
-            let slowest = thread.response.map(|times| times.max_job);
-            let missed = thread.missed_jobs.first();
-            let Some(job) = arguments.job.or(missed).or(slowest) else {
-                continue;
-            };
-            let used = match (thread.response, thread.deadline_ns) {
-                (Some(times), Some(deadline)) => times.max_ns as f64 / deadline as f64,
-                _ => 0.0,
-            };
-            let urgency = if missed.is_some() {
-                f64::INFINITY
-            } else {
-                used
-            };
-            if best.as_ref().is_none_or(|&(most, _)| urgency > most) {
-                best = Some((urgency, (core, number, job)));
-            }
-        }
+    let fits = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|it| it == name);
+    let sandboxes = summary.sandboxes.iter().enumerate();
+    let sandboxes = sandboxes.filter(|(_, sandbox)| fits(&arguments.sandbox, &sandbox.sandbox));
+    let all = sandboxes.clone().flat_map(|(core, sandbox)| {
+        let threads = sandbox.threads.iter().enumerate();
+        threads.map(move |(position, thread)| (core, position, thread))
+    });
+    let threads = all
+        .clone()
+        .filter(|(.., it)| fits(&arguments.thread, &it.thread));
+    if let Some(name) = &arguments.sandbox
+        && sandboxes.clone().next().is_none()
+    {
+        let known = summary.sandboxes.iter().map(|it| it.sandbox.as_str());
+        return Err(super::unknown("sandbox", name, known));
     }
-    best.map(|(_, chosen)| chosen)
+    if let Some(name) = &arguments.thread
+        && threads.clone().next().is_none()
+    {
+        let known = all.map(|(.., thread)| thread.thread.as_str());
+        return Err(super::unknown("thread", name, known));
+    }
+    let jobs = threads.filter_map(|(core, position, thread)| {
+        let number = thread_number(&layout, core, position, &thread.thread)?;
+        let slowest = thread.response.map(|times| times.max_job);
+        let job = arguments.job.or(thread.missed_jobs.first()).or(slowest)?;
+        Some((urgency(thread), (core, number, job)))
+    });
+    let most_urgent = jobs.reduce(|most, next| if next.0 > most.0 { next } else { most });
+    let (_, job) = most_urgent.ok_or("there is no job to explain")?;
+    Ok(job)
+}
+
+/// How much of its deadline a thread's slowest job took; more than any if it missed.
+fn urgency(thread: &ThreadSummary) -> f64 {
+    match (thread.response, thread.deadline_ns) {
+        _ if thread.misses > 0 => f64::INFINITY,
+        (Some(times), Some(deadline)) => times.max_ns as f64 / deadline as f64,
+        _ => 0.0,
+    }
 }
 
 /// Threads are listed by number, but without a description there may be gaps.
@@ -125,7 +129,7 @@ fn text(story: &Story) -> String {
         };
         let _ = writeln!(text, "  deadline  {}{slack}", instant(deadline));
     }
-    for why in [Why::Running, Why::Preempted, Why::NoBudget, Why::Blocked] {
+    for why in Why::ALL {
         let time = story.time(why);
         if time > 0 {
             let _ = writeln!(text, "  {:9} {}", why.name(), signed_span(time));

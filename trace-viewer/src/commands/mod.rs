@@ -47,3 +47,14 @@ fn is_unsound(path: &Path, trace: &Trace) -> bool {
     }
     !reasons.is_empty()
 }
+
+/// Says that nothing has a name, and which names there are.
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in known {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    format!("no {what} is named {name}; there are {}", names.join(", "))
+}

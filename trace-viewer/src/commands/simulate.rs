@@ -10,8 +10,10 @@ use crate::check::check;
 use crate::simulate::{Schedule, SimulationJson, trace};
 use crate::status::Status;
 
-/// Shows the schedule of a system from its start, by the code that schedules in the
-/// kernel. Jobs take their worst-case time, and the kernel itself takes none.
+/// Shows a system's schedule from its start, by the code that schedules in the kernel
+///
+/// Jobs take their worst-case time, and the kernel itself takes none. A voter asks the driver
+/// of its device for a job as its own ends.
 ///
 /// Also runs systems that `tern check` refuses, and says so. Ends with 0 whatever the
 /// schedule shows, 64 if it would be too long, 65 if the description is invalid.

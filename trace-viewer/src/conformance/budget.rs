@@ -3,7 +3,9 @@ use std::collections::VecDeque;
 
 use tern_config::ServerKind;
 
+use crate::describe::signed_span;
 use crate::layout::ServerLayout;
+use crate::table::exact_instant;
 
 /// When budget may be used at the earliest. Times are nanoseconds.
 pub(super) enum Budget {
@@ -130,8 +132,13 @@ fn io(eligible: i64, (budget, period): (i64, i64), amount: i64, returns: i64) ->
     let early = i128::from(eligible) + span - i128::from(returns);
     if early > 0 {
         let text = format!(
-            "{amount} ns return at {returns} ns, {early} ns too early: active from {eligible} \
-             ns, of {period} ns {budget} ns may be used"
+            "{} return at {}, {} too early: active from {}, of {} {} may be used",
+            signed_span(amount),
+            exact_instant(returns),
+            signed_span(i64::try_from(early).unwrap_or(i64::MAX)),
+            exact_instant(eligible),
+            signed_span(period),
+            signed_span(budget),
         );
         return Posting::objection("premature", text);
     }
@@ -149,7 +156,8 @@ fn sporadic(
     returns: i64,
 ) -> Posting {
     if amount > budget {
-        let text = format!("{amount} ns return, of a budget of {budget} ns");
+        let [amount, budget] = [amount, budget].map(signed_span);
+        let text = format!("{amount} return, of a budget of {budget}");
         return Posting::objection("amplified", text);
     }
     let mut posting = Posting::default();
@@ -167,8 +175,12 @@ fn sporadic(
         taken += portion;
         if early > 0 {
             let text = format!(
-                "{amount} ns return at {returns} ns, {early} ns too early: \
-                 active from {active} ns, period {period} ns"
+                "{} return at {}, {} too early: active from {}, period {}",
+                signed_span(amount),
+                exact_instant(returns),
+                signed_span(early),
+                exact_instant(active),
+                signed_span(period),
             );
             posting.objection = Some(("premature", text));
             break;

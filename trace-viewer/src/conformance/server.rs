@@ -1,6 +1,7 @@
 //! The replay of one server.
 use super::budget::Budget;
 use super::{ServerConformance, Violation};
+use crate::describe::signed_span;
 use crate::layout::ServerLayout;
 
 /// Differences between a record's time and the scheduler's: rounding, and the way from
@@ -75,7 +76,10 @@ impl ServerReplay {
             self.object(
                 at,
                 "without-budget",
-                format!("got the core {} ns before any of its budget", first - at),
+                format!(
+                    "got the core {} before any of its budget",
+                    signed_span(first - at)
+                ),
             );
         }
     }
@@ -99,7 +103,8 @@ impl ServerReplay {
             + self.runs * CHARGE_TOLERANCE_NS
             + self.budget.unspoken();
         if self.checked && self.ran.saturating_sub(self.charged) > allowed {
-            let text = format!("ran for {} ns, was charged {} ns", self.ran, self.charged);
+            let [ran, charged] = [self.ran, self.charged].map(signed_span);
+            let text = format!("ran for {ran}, was charged {charged}");
             self.object(end, "uncharged", text);
         }
         ServerConformance {

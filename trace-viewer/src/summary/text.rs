@@ -3,7 +3,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Repair, SandboxSummary, Summary, Votes};
 use crate::describe::signed_span;
-use crate::table::{Table, instant, span};
+use crate::table::{Table, count, instant, span};
 
 /// How many votes of a kind are listed one by one.
 const LISTED: usize = 10;
@@ -13,10 +13,11 @@ impl Display for Summary {
         let records: u64 = self.sandboxes.iter().map(|sandbox| sandbox.records).sum();
         writeln!(
             out,
-            "{}, build {}: {} sandboxes, {records} records from {} to {}, {} lost",
+            "{}, build {}: {}, {} from {} to {}, {} lost",
             self.system.as_deref().unwrap_or("unknown system"),
             self.build,
-            self.sandboxes.len(),
+            count(self.sandboxes.len() as u64, "sandbox"),
+            count(records, "record"),
             instant(self.from_ns),
             instant(self.to_ns),
             self.lost(),
@@ -191,7 +192,8 @@ impl Summary {
     fn exits(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&["sandbox", "reason", "exits", "first to last epoch"]);
         let steady = |count: Option<u64>| count.map_or("not recorded".into(), |n| n.to_string());
-        for sandbox in &self.sandboxes {
+        let with_exits = |it: &&SandboxSummary| it.exits.total > 0 || it.exits.steady.is_none();
+        for sandbox in self.sandboxes.iter().filter(with_exits) {
             let exits = &sandbox.exits;
             let sum = exits.total.to_string();
             table.line(vec![
@@ -290,14 +292,13 @@ fn disagreements(out: &mut Formatter<'_>, votes: &Votes) -> fmt::Result {
 
 fn repair(repair: &Repair) -> String {
     let mut text = format!(
-        "{} in {}: from {}, {} pages differing, {} copied in {} round{}, {}",
+        "{} in {}: from {}, {} differing, {} copied in {}, {}",
         repair.set,
         repair.sandbox,
         instant(repair.started_ns),
-        repair.differing,
+        count(repair.differing, "page"),
         repair.copied,
-        repair.rounds,
-        if repair.rounds == 1 { "" } else { "s" },
+        count(repair.rounds, "round"),
         repair.result,
     );
     if let Some(duration) = repair.duration_ns {
