@@ -66,6 +66,25 @@ fn no_scenario_is_slower_than_committed_and_no_response_above_its_bound_under_am
     assert_eq!(code, Some(0), "{text}");
 }
 
+/// The second boot steps through what the first has found, and fails unless it stands where
+/// that did.
+fn the_longest_section_is_found_where_a_core_is_idle_most_of_the_time(machine: &str) {
+    let (code, text) = timing(&["--machine", machine, "--only", "calls"]);
+    assert_eq!(code, Some(0), "{text}");
+    let found = |line: &str| line.starts_with("longest-non-preemptible:");
+    assert!(text.lines().any(found), "{text}");
+}
+
+#[test]
+fn the_longest_section_is_found_where_a_core_is_idle_most_of_the_time_under_vt_x() {
+    the_longest_section_is_found_where_a_core_is_idle_most_of_the_time("bochs-intel");
+}
+
+#[test]
+fn the_longest_section_is_found_where_a_core_is_idle_most_of_the_time_under_amd_v() {
+    the_longest_section_is_found_where_a_core_is_idle_most_of_the_time("bochs-amd");
+}
+
 /// The slowed path is a feature of the hypervisor that no other build has.
 #[test]
 fn a_path_that_is_two_percent_slower_is_named() {

@@ -12,8 +12,9 @@ use std::fmt;
 /// A boot in which stretches were found.
 pub type Searched = (Plan, Vec<Stretch>);
 
-/// Stretches that are looked at closely before the next are chosen.
-const BATCH: usize = 100;
+/// Stretches that are looked at closely at first; each time after that, twice as many. A few
+/// tell how long the longest is nearly, and where many are as long, all are soon looked at.
+const FIRST: usize = 100;
 /// The kernel is in the upper half of the addresses, the hypervisor in the lower.
 const KERNEL_BEGIN: u64 = 1 << 63;
 
@@ -23,7 +24,7 @@ pub struct Long {
     /// Its instructions.
     pub length: u64,
     /// The system.
-    pub system: &'static str,
+    pub system: String,
     /// The core.
     pub core: usize,
     /// Where it begins.
@@ -61,9 +62,11 @@ pub fn longest(model: Model, searched: &[Searched]) -> Result<Vec<Long>> {
     let names = Names::read()?;
     let mut found = BTreeMap::<String, Long>::new();
     let mut left = Left::of(searched);
+    let mut most = FIRST;
     loop {
         let best = found.values().map(|long| long.length).max().unwrap_or(0);
-        let chosen = left.longer_than(best);
+        let chosen = left.longer_than(best, most);
+        most *= 2;
         if chosen.is_empty() {
             break;
         }
@@ -74,7 +77,7 @@ pub fn longest(model: Model, searched: &[Searched]) -> Result<Vec<Long>> {
                 continue;
             }
             for section in measure::sections(plan, model, &stretches)? {
-                let long = names.long(plan.name, &section);
+                let long = names.long(plan, &section);
                 let same = found.get(&long.function);
                 if same.is_none_or(|same| same.length < long.length) {
                     found.insert(long.function.clone(), long);
@@ -101,11 +104,11 @@ impl Left {
         Self(all)
     }
 
-    /// Takes some of those that can hold a section of more than `best` instructions, the
-    /// longest.
-    fn longer_than(&mut self, best: u64) -> Vec<(usize, Stretch)> {
+    /// Takes those that can hold a section of more than `best` instructions, the longest, and
+    /// no more than `most`.
+    fn longer_than(&mut self, best: u64, most: usize) -> Vec<(usize, Stretch)> {
         let first = self.0.partition_point(|(_, it)| it.longest() <= best);
-        let first = first.max(self.0.len().saturating_sub(BATCH));
+        let first = first.max(self.0.len().saturating_sub(most));
         self.0.split_off(first)
     }
 }
@@ -132,7 +135,7 @@ impl Names {
         symbols.around(address).unwrap_or_else(|| image.into())
     }
 
-    fn long(&self, system: &'static str, section: &Section) -> Long {
+    fn long(&self, plan: &Plan, section: &Section) -> Long {
         let mut parts = BTreeMap::<String, usize>::new();
         for address in &section.instructions {
             *parts.entry(self.function(*address)).or_default() += 1;
@@ -142,7 +145,7 @@ impl Names {
         let begin = section.instructions.first().copied().unwrap_or(0);
         Long {
             length: section.instructions.len() as u64,
-            system,
+            system: plan.label(),
             core: section.core,
             function: self.function(begin),
             parts,
@@ -171,10 +174,10 @@ mod tests {
             (plan, vec![stretch(5, 205), stretch(30, 80)]),
         ];
         let mut left = Left::of(&searched);
-        assert_eq!(left.longer_than(49).as_slice(), [(1, stretch(5, 205))]);
-        assert_eq!(left.longer_than(49), []);
-        assert_eq!(left.longer_than(48).len(), BATCH);
-        assert_eq!(left.longer_than(48).len(), 180 - BATCH);
-        assert_eq!(left.longer_than(0), []);
+        assert_eq!(left.longer_than(49, 100), [(1, stretch(5, 205))]);
+        assert_eq!(left.longer_than(49, 100), []);
+        assert_eq!(left.longer_than(48, 100).len(), 100);
+        assert_eq!(left.longer_than(48, 100).len(), 80);
+        assert_eq!(left.longer_than(0, 100), []);
     }
 }

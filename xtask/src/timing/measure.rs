@@ -8,6 +8,7 @@ use crate::{build, image, record, setup, workspace};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tern_abi::layout::{HEAP_BASE, INPUT_PAGE};
+use tern_config::layout::MAX_SERVERS;
 use tern_config::{Description, Problems, Runs, System};
 use tern_trace::{Core, Event, Trace};
 use tern_units::{HostPhysical, PAGE_SIZE};
@@ -39,6 +40,17 @@ pub struct Plan {
     pub says: bool,
     /// A hypervisor other than the one that [`build`] makes.
     pub hypervisor: Option<PathBuf>,
+}
+
+impl Plan {
+    /// What it boots, for a line of text.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.widened {
+            true => format!("{}, {MAX_SERVERS} servers", self.name),
+            false => self.name.to_string(),
+        }
+    }
 }
 
 /// A search for stretches with interrupts off.
@@ -125,11 +137,16 @@ pub fn measure(plan: &Plan, model: Model) -> Result<Measured> {
 /// If it cannot be built or booted.
 pub fn sections(plan: &Plan, model: Model, stretches: &[Stretch]) -> Result<Vec<Section>> {
     let windows = |search: Search| Look::Between(Windows::around(stretches, search.every));
-    let (_, machine, run) = boot(plan, model, plan.searched.map(windows))?;
+    let (_, mut machine, run) = boot(plan, model, plan.searched.map(windows))?;
+    let Some((mut look, _)) = run.searched else {
+        return Ok(Vec::new());
+    };
+    // The first boot went past its end by as much as one core was idle in its last stops.
+    while look.run(&mut machine, STEP)?.is_some() {}
     machine.quit()?;
-    Ok(match run.searched {
-        Some((Look::Between(windows), _)) => windows.found,
-        _ => Vec::new(),
+    Ok(match look {
+        Look::Between(windows) => windows.found,
+        Look::At(_) => Vec::new(),
     })
 }
 
@@ -152,7 +169,10 @@ fn boot(plan: &Plan, model: Model, look: Option<Look>) -> Result<(System, Machin
     run.says = plan.says;
     if let (Some(look), Some(search)) = (look, plan.searched) {
         run.until(&mut machine, Duration::ZERO)?;
-        let end = run.directory.header.epoch_tsc + run.ticks(search.time);
+        let end = match &look {
+            Look::At(_) => run.directory.header.epoch_tsc + run.ticks(search.time),
+            Look::Between(_) => u64::MAX,
+        };
         run.searched = Some((look, end));
     }
     for flip in &plan.flips {

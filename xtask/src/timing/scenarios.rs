@@ -30,8 +30,9 @@ pub struct Suite {
     pub figures: Table,
     /// The boots whose jobs have bounds to hold.
     pub bounded: Vec<Measured>,
-    /// The longest section that nothing could preempt, and others seen on the way to it.
-    pub longest: Vec<Long>,
+    /// By scenario, the longest section that nothing could preempt, and others seen on the way
+    /// to it.
+    pub longest: Vec<(&'static str, Vec<Long>)>,
 }
 
 /// What boots a system and reads its scenarios.
@@ -50,8 +51,11 @@ const SYSTEMS: &[(&str, Scenarios)] = &[
     ("soak", adversarial),
 ];
 
-/// The scenario that several systems contribute to.
-const LONGEST: &str = "longest-non-preemptible";
+/// The scenario that several systems contribute to, and that of those that are widened.
+const LONGEST: [&str; 2] = [
+    "longest-non-preemptible",
+    "longest-non-preemptible-64-servers",
+];
 
 /// Measures every scenario; `tell` is called with each system's name.
 ///
@@ -84,13 +88,11 @@ pub fn measure_all(conditions: &Conditions, mut tell: impl FnMut(&str)) -> Resul
             scenarios(&mut bench)?;
         }
     }
-    if !bench.searched.is_empty() {
-        (bench.tell)(LONGEST);
-        bench.suite.longest = longest(conditions.model, &bench.searched)?;
-    }
-    if only.is_empty() {
-        let length = bench.suite.longest.first().map(|long| long.length);
-        bench.add(LONGEST, length.into_iter().collect())?;
+    let searched = std::mem::take(&mut bench.searched);
+    let (widened, as_described): (Vec<_>, Vec<_>) =
+        searched.into_iter().partition(|(plan, _)| plan.widened);
+    for (name, searched) in LONGEST.into_iter().zip([as_described, widened]) {
+        bench.seek(name, &searched)?;
     }
     Ok(bench.suite)
 }
@@ -105,16 +107,10 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn boot(&mut self, plan: &Plan) -> Result<Measured> {
-        match plan.widened {
-            true => (self.tell)(&format!("{}, 64 servers", plan.name)),
-            false => (self.tell)(plan.name),
-        }
+        (self.tell)(&plan.label());
         let plan = Plan {
             neighbours: plan.neighbours && self.conditions.neighbours,
             hypervisor: self.conditions.hypervisor.clone(),
-            // The longest of some systems says nothing of all; and the second boot of `calls`,
-            // whose sections are never the longest, is not like its first (docs/timing.md).
-            searched: plan.searched.filter(|_| self.conditions.only.is_empty()),
             ..plan.clone()
         };
         let model = self.conditions.model;
@@ -136,13 +132,30 @@ impl Bench<'_> {
         measure(&Plan { searched, ..plan }, model)
     }
 
-    /// Boots a system of eight servers among 64.
+    /// Boots a system of eight servers among 64: searched from where all are released
+    /// together to a release of some.
     fn boot_widened(&mut self, plan: Plan) -> Result<Measured> {
         self.boot(&Plan {
             widened: true,
-            searched: None,
+            searched: search(50, 25),
             ..plan
         })
+    }
+
+    /// The longest section that nothing could preempt in the systems `searched`.
+    fn seek(&mut self, name: &'static str, searched: &[Searched]) -> Result<()> {
+        if searched.is_empty() {
+            return Ok(());
+        }
+        (self.tell)(name);
+        let found = longest(self.conditions.model, searched)?;
+        // The longest of some systems says nothing of all.
+        if self.conditions.only.is_empty() {
+            let length = found.first().map(|long| long.length);
+            self.add(name, length.into_iter().collect())?;
+        }
+        self.suite.longest.push((name, found));
+        Ok(())
     }
 
     fn add(&mut self, name: &str, ticks: Vec<u64>) -> Result<()> {
@@ -193,7 +206,7 @@ fn give_way(bench: &mut Bench<'_>) -> Result<()> {
         name: "yield",
         millis: 10,
         neighbours: true,
-        searched: search(5, 10),
+        searched: search(5, 3),
         ..Plan::default()
     })?;
     let (first, second) = (of(&pair, "first"), of(&pair, "second"));

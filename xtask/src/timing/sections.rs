@@ -64,8 +64,9 @@ pub enum Look {
 }
 
 impl Look {
-    /// Lets `machine` run on, for `ticks` ticks at most unless something is looked at more
-    /// closely just then; returns where it stands, or `None` when all has been looked at.
+    /// Lets `machine` run on, for `ticks` ticks at most, rounded up to a stop, but for the time
+    /// in which its one core is idle; returns where it stands, or `None` when all has been
+    /// looked at.
     ///
     /// # Errors
     /// If the machine does not run.
@@ -166,19 +167,15 @@ impl Windows {
         let Some(window) = self.left.front().cloned() else {
             return Ok(None);
         };
+        // What is done to the machine on its way is done where the first boot stopped for it.
+        let most = ticks.next_multiple_of(u64::from(self.every));
         if self.now < window.start {
-            // By the same steps as in the first boot: a machine with one core may stop in
-            // the middle of one, and a longer one would end earlier.
-            let every = u64::from(self.every);
-            let stops = (window.start - self.now)
-                .min(ticks)
-                .div_ceil(every)
-                .min(BATCH);
-            self.now += stops * every;
-            let stop = machine.look(Ask::Nothing, stops, self.every, |_| {})?;
+            let count = (window.start - self.now).min(most);
+            self.now += count;
+            let stop = machine.look(Ask::Nothing, 1, count as u32, |_| {})?;
             return Ok(Some(stop.ticks));
         }
-        let count = (window.end - self.now).min(BATCH);
+        let count = (window.end - self.now).min(most).min(BATCH);
         self.now += count;
         let listings = &mut self.listings;
         let stop = machine.look(Ask::Places, count, 1, |cores| {

@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 /// How long the emulator may take to come up, and to answer one command.
 const ANSWER_BOUND: Duration = Duration::from_secs(20);
 
+/// The tick of a time breakpoint that no machine comes to, and behind which others fire once.
+/// Bochs 2.7 lets one behind which there is none fire again and again, each time after as many
+/// ticks as the first (`bx_dbg_timebp_command`, `timebp_handler`): in the middle of a later
+/// step, which it ends.
+const NEVER: u64 = 1 << 60;
+
 /// Where a machine stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
@@ -43,8 +49,8 @@ pub(super) struct Debugger {
 impl Debugger {
     /// Starts `command` and waits until it has stopped before the machine's first
     /// instruction. What the machine has printed before a stop is on the console when the
-    /// stop is known.
-    pub(super) fn start(mut command: Command) -> Result<(Self, Console)> {
+    /// stop is known. The machine has `cores` cores.
+    pub(super) fn start(mut command: Command, cores: u8) -> Result<(Self, Console)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: between fork and exec only async-signal-safe functions may be called;
         // prctl and setpgid are plain system calls.
@@ -77,6 +83,9 @@ impl Debugger {
         let bound = Instant::now() + ANSWER_BOUND;
         while debugger.stopped.is_none() {
             debugger.receive(bound)?;
+        }
+        if cores == 1 {
+            debugger.ask(&format!("sb {NEVER}"))?;
         }
         Ok((debugger, Console::of_lines(console)))
     }

@@ -13,7 +13,7 @@ pub enum Ask {
 
 impl Ask {
     /// The debugger's commands for `stops` stops, at least one, `every` ticks apart, of so
-    /// many cores. Where nothing is asked, it only says the last.
+    /// many cores.
     #[must_use]
     pub fn commands(self, stops: u64, every: u32, cores: u8) -> String {
         let mut round = match cores {
@@ -21,11 +21,7 @@ impl Ask {
             _ => format!("s all {every}\n"),
         };
         let question = match self {
-            Self::Nothing => {
-                let silent = round.repeat(stops as usize - 1);
-                let say = |how: u32| format!("set $auto_disassemble = {how}\n");
-                return say(0) + &silent + &say(1) + &round;
-            }
+            Self::Nothing => return round.repeat(stops as usize),
             Self::Flags => "info eflags\n",
             Self::Places => "r\n",
         };
@@ -92,9 +88,7 @@ mod tests {
 
     #[test]
     fn each_core_is_asked_at_each_stop() {
-        let silent = "set $auto_disassemble = 0\ns all 50\ns all 50\n\
-                      set $auto_disassemble = 1\ns all 50\n";
-        assert_eq!(Ask::Nothing.commands(3, 50, 4), silent);
+        assert_eq!(Ask::Nothing.commands(2, 50, 4), "s all 50\ns all 50\n");
         assert_eq!(Ask::Places.commands(1, 1, 1), "s 1\nr\n");
         let two = "s all 50\nset $cpu = 0\ninfo eflags\nset $cpu = 1\ninfo eflags\n";
         assert_eq!(Ask::Flags.commands(2, 50, 2), two.repeat(2));

@@ -101,7 +101,7 @@ impl Machine {
             .env("TERM", "xterm") // its screen is drawn on a terminal nobody looks at
             .env("INPUTRC", "/dev/null")
             .stderr(folder.errors_file()?);
-        let (debugger, console) = Debugger::start(command)
+        let (debugger, console) = Debugger::start(command, options.cores)
             .map_err(|error| Error::failure(format!("{error}{}", folder.errors())))?;
         let memory = blocks::open(
             debugger.process(),
@@ -165,9 +165,9 @@ impl Machine {
         let cores = usize::from(self.cores);
         let commands = ask.commands(stops, every, self.cores);
         let script = self.folder.commands(&commands)?;
-        let said = match ask {
-            Ask::Nothing => (1, 0),
-            _ => (stops, stops * u64::from(self.cores)),
+        let answers = match ask {
+            Ask::Nothing => 0,
+            Ask::Flags | Ask::Places => stops * u64::from(self.cores),
         };
         let (mut reader, mut all) = (Reader::default(), Vec::with_capacity(cores));
         let take = |line: &str| {
@@ -181,7 +181,9 @@ impl Machine {
             }
             true
         };
-        let played = self.debugger.play(&script, said, self.deadline, take);
+        let played = self
+            .debugger
+            .play(&script, (stops, answers), self.deadline, take);
         self.explain(played)?;
         self.wait_for_stop()
     }
