@@ -59,6 +59,13 @@ pub struct JobHistory {
 }
 
 impl JobHistory {
+    /// From its release to its finish.
+    #[must_use]
+    pub fn response(&self) -> Option<Duration> {
+        let finish = self.finish?;
+        Some(finish.saturating_since(self.release))
+    }
+
     /// Whether its deadline passed, by `end`, without its having finished.
     #[must_use]
     pub fn missed(&self, end: Instant) -> bool {

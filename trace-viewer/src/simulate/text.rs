@@ -1,7 +1,8 @@
 //! A simulated schedule for people: a chart of each sandbox, and a table of its jobs.
+use std::collections::BTreeMap;
 use std::fmt;
 
-use tern_units::Duration;
+use tern_sim::JobHistory;
 
 use super::Schedule;
 use super::gantt::Axis;
@@ -27,70 +28,74 @@ impl fmt::Display for Schedule<'_> {
             out,
             "# runs  - runs a little  ^ release  v completion  x both  ! deadline missed"
         )?;
+        let jobs = self.jobs_by_thread();
         for index in 0..self.system.sandboxes.len() {
-            self.sandbox(out, index, axis)?;
+            self.sandbox(out, index, axis, &jobs)?;
         }
         Ok(())
     }
 }
 
+/// Each thread's jobs, by its sandbox, server and place there.
+type Jobs<'a> = BTreeMap<(usize, usize, usize), &'a [JobHistory]>;
+
 impl Schedule<'_> {
-    fn sandbox(&self, out: &mut fmt::Formatter<'_>, index: usize, axis: Axis) -> fmt::Result {
+    /// The jobs of a thread come one after the other.
+    fn jobs_by_thread(&self) -> Jobs<'_> {
+        let thread = |job: &JobHistory| (job.sandbox, job.server, job.thread);
+        let threads = self.simulation.jobs.chunk_by(|a, b| thread(a) == thread(b));
+        threads.map(|jobs| (thread(&jobs[0]), jobs)).collect()
+    }
+
+    fn sandbox(
+        &self,
+        out: &mut fmt::Formatter<'_>,
+        index: usize,
+        axis: Axis,
+        jobs: &Jobs<'_>,
+    ) -> fmt::Result {
         let sandbox = &self.system.sandboxes[index];
         writeln!(out, "\nsandbox {}, core {}", sandbox.name, sandbox.core)?;
-        let servers = sandbox
-            .servers
-            .iter()
-            .map(|server| server.name.chars().count());
-        let threads = sandbox
-            .threads()
-            .map(|(_, _, thread)| thread.name.chars().count() + 2);
+        let servers = sandbox.servers.iter();
+        let servers = servers.map(|server| server.name.chars().count());
+        let threads = sandbox.threads();
+        let threads = threads.map(|(_, _, thread)| thread.name.chars().count() + 2);
         let width = servers.chain(threads).max().unwrap_or(0);
         for line in axis.labels() {
             writeln!(out, "  {:width$}  {line}", "")?;
         }
         let mut table = Table::new(&["thread", "jobs", "done", "late", "longest response"]);
-        for history in self
-            .simulation
-            .servers
-            .iter()
-            .filter(|it| it.sandbox == index)
-        {
+        let histories = self.simulation.servers.iter();
+        for history in histories.filter(|history| history.sandbox == index) {
             let server = &sandbox.servers[history.server];
-            writeln!(
-                out,
-                "  {:width$}  {}",
-                server.name,
-                axis.runs(&history.runs)
-            )?;
+            let runs = axis.runs(&history.runs);
+            writeln!(out, "  {:width$}  {runs}", server.name)?;
             for (number, thread) in server.threads.iter().enumerate() {
-                let jobs = self.simulation.jobs.iter().filter(|job| {
-                    (job.sandbox, job.server, job.thread) == (index, history.server, number)
-                });
+                let jobs = jobs.get(&(index, history.server, number));
+                let jobs = jobs.copied().unwrap_or_default();
                 let name = format!("  {}", thread.name);
-                let line = format!("  {name:width$}  {}", axis.jobs(jobs.clone()));
+                let line = format!("  {name:width$}  {}", axis.jobs(jobs.iter()));
                 writeln!(out, "{}", line.trim_end())?;
-
-                let done = jobs.clone().filter(|job| job.finish.is_some());
-                let late = jobs.clone().filter(|job| job.missed(self.until)).count();
-                let longest = done.clone().filter_map(|job| {
-                    job.finish
-                        .map(|finish| finish.saturating_since(job.release))
-                });
-                table.line(vec![
-                    format!("{}.{}", server.name, thread.name),
-                    jobs.count().to_string(),
-                    done.count().to_string(),
-                    late.to_string(),
-                    longest
-                        .max()
-                        .map_or(String::new(), |longest: Duration| longest.to_string()),
-                ]);
+                table.line(self.counts(format!("{}.{}", server.name, thread.name), jobs));
             }
         }
-        if !table.is_empty() {
-            write!(out, "\n{}", table.render())?;
+        match table.is_empty() {
+            true => Ok(()),
+            false => write!(out, "\n{}", table.render()),
         }
-        Ok(())
+    }
+
+    /// A thread's line in the table.
+    fn counts(&self, name: String, jobs: &[JobHistory]) -> Vec<String> {
+        let late = jobs.iter().filter(|job| job.missed(self.until)).count();
+        let responses = jobs.iter().filter_map(JobHistory::response);
+        let longest = responses.clone().max();
+        vec![
+            name,
+            jobs.len().to_string(),
+            responses.count().to_string(),
+            late.to_string(),
+            longest.map_or(String::new(), |longest| longest.to_string()),
+        ]
     }
 }
