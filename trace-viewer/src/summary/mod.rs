@@ -5,9 +5,10 @@
 //! All times are nanoseconds, instants since the time epoch.
 mod exits;
 mod jobs;
-mod redundancy;
+mod repairs;
 mod servers;
 mod text;
+mod votes;
 
 use serde::Serialize;
 use tern_config::ReplicaSet;
@@ -16,16 +17,17 @@ use tern_trace::{Core, Event, Kind, Trace};
 pub use exits::{ExitCount, Exits};
 pub(crate) use jobs::JobLog;
 pub use jobs::{Responses, ThreadSummary};
-pub use redundancy::{
-    Disagreement, Inputs, Repair, SafeStop, Votes, is_stale, outcome_name, result_name,
-};
+pub use repairs::{Repair, result_name};
 pub use servers::ServerSummary;
+pub use votes::{Disagreement, Inputs, SafeStop, Votes, is_stale, outcome_name};
 
 use crate::layout::{CoreLayout, Layout};
 use crate::status::Status;
+use crate::table::{count, span};
 use exits::ExitLog;
-use redundancy::RedundancyLog;
+use repairs::RepairLog;
 use servers::ServerLog;
+use votes::{VoteLog, votes_of};
 
 /// The numbers of a whole run.
 #[derive(Clone, Debug, Serialize)]
@@ -101,7 +103,6 @@ impl Summary {
     #[must_use]
     pub fn from_trace(trace: &Trace) -> Self {
         let layout = Layout::of(trace);
-        let unsound = unsound(trace);
         let mut warnings = Vec::new();
         if layout.system.is_none() {
             warnings.push(
@@ -110,46 +111,31 @@ impl Summary {
                     .to_string(),
             );
         }
-        let mut redundancy = RedundancyLog::default();
+        let (mut votes, mut repairs) = (VoteLog::default(), RepairLog::default());
         let mut logs = Vec::new();
-        let (mut from_ns, mut to_ns) = (i64::MAX, i64::MIN);
+        let mut span = None;
         for (number, core) in trace.cores.iter().enumerate() {
             let mut log = CoreLog::new(number);
             for (tsc, event) in core.events().filter_map(Result::ok) {
                 let at = trace.nanos(tsc);
-                from_ns = from_ns.min(at);
-                to_ns = to_ns.max(at);
+                let (from, to) = span.unwrap_or((at, at));
+                span = Some((at.min(from), at.max(to)));
                 log.event(at, event, &layout);
-                redundancy.event(number, at, event);
+                votes.event(number, at, event);
+                repairs.event(number, at, event);
             }
-            if log.backwards > 0 {
-                warnings.push(format!(
-                    "sandbox {}: time runs backwards at {} records",
-                    core.sandbox, log.backwards
-                ));
-            }
-            if log.clock_error > CLOCK_TOLERANCE_NS {
-                warnings.push(format!(
-                    "sandbox {}: the clock differs from the timestamp counter by up to {} ns",
-                    core.sandbox, log.clock_error
-                ));
-            }
+            log.warn(&core.sandbox, &mut warnings);
             logs.push(log);
         }
-        if from_ns > to_ns {
-            (from_ns, to_ns) = (0, 0);
-        }
-        let last_epoch_ns = redundancy.last_epoch_ns();
-        let sandboxes = logs
-            .into_iter()
-            .zip(&trace.cores)
-            .zip(&layout.cores)
-            .map(|((log, core), layout)| {
-                let exits = log.exits.summarize(trace, core, last_epoch_ns);
-                log.summarize(core, layout, exits, to_ns, &mut warnings)
-            })
-            .collect();
-        let (votes, repairs, inputs, stops) = redundancy.summarize(&layout);
+        let (from_ns, to_ns) = span.unwrap_or_default();
+        let parts = logs.into_iter().zip(&trace.cores).zip(&layout.cores);
+        let sandboxes = parts.map(|((log, core), layout)| {
+            let exits = log.exits.summarize(trace, core, votes.last_epoch_ns());
+            log.summarize(core, layout, exits, to_ns, &mut warnings)
+        });
+        let sandboxes = sandboxes.collect();
+        let by_epoch = votes.votes(&layout);
+        let all = by_epoch.iter();
         Self {
             system: layout.system.as_ref().map(|system| system.name.clone()),
             build: trace.build.clone(),
@@ -157,12 +143,14 @@ impl Summary {
             from_ns,
             to_ns,
             sandboxes,
-            votes,
-            repairs,
-            inputs,
-            stops,
+            votes: all
+                .map(|(set, votes)| votes_of(*set, votes, &layout))
+                .collect(),
+            repairs: repairs.summarize(&by_epoch, &layout),
+            inputs: votes.inputs(&layout),
+            stops: votes.stops(&layout),
             notes: notes(trace),
-            unsound,
+            unsound: unsound(trace),
             warnings,
         }
     }
@@ -292,6 +280,22 @@ impl CoreLog {
         self.jobs.event(at, event);
         self.servers.event(at, event, &layout.cores[self.number]);
         self.exits.event(at, event);
+    }
+
+    /// What is odd about its times.
+    fn warn(&self, sandbox: &str, warnings: &mut Vec<String>) {
+        if self.backwards > 0 {
+            warnings.push(format!(
+                "sandbox {sandbox}: time runs backwards at {}",
+                count(self.backwards, "record")
+            ));
+        }
+        if self.clock_error > CLOCK_TOLERANCE_NS {
+            warnings.push(format!(
+                "sandbox {sandbox}: the clock differs from the timestamp counter by up to {}",
+                span(self.clock_error)
+            ));
+        }
     }
 
     fn summarize(
