@@ -304,7 +304,7 @@ fn remarks_from_outside_are_shown_with_their_time_and_place() {
     });
     let text = Summary::from_trace(&trace).to_string();
     assert!(
-        text.contains("from outside: 1.500ms gamma flipped bit 3 of page 7"),
+        text.contains("from outside\n  1.500ms gamma flipped bit 3 of page 7"),
         "{text}"
     );
 }

@@ -15,7 +15,7 @@ use tern_config::ReplicaSet;
 use tern_trace::{Core, Event, Kind, Trace};
 
 pub use exits::{ExitCount, Exits};
-pub(crate) use jobs::JobLog;
+pub(crate) use jobs::{JobLog, JudgedJob};
 pub use jobs::{Responses, ThreadSummary};
 pub use repairs::{Repair, result_name};
 pub use servers::ServerSummary;

@@ -24,7 +24,10 @@ impl Display for Summary {
         )?;
         self.jobs(out)?;
         self.servers(out)?;
-        self.redundancy(out)?;
+        self.votes(out)?;
+        self.repairs(out)?;
+        self.inputs(out)?;
+        self.notes(out)?;
         self.exits(out)?;
         self.counts(out)?;
         for (title, lines) in [("warning", &self.warnings), ("unsound", &self.unsound)] {
@@ -127,7 +130,7 @@ impl Summary {
         section(out, "servers", &table)
     }
 
-    fn redundancy(&self, out: &mut Formatter<'_>) -> fmt::Result {
+    fn votes(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
             "set",
             "epochs",
@@ -149,42 +152,52 @@ impl Summary {
             ]);
         }
         section(out, "votes", &table)?;
-        self.votes
-            .iter()
-            .try_for_each(|votes| disagreements(out, votes))?;
+        for votes in &self.votes {
+            disagreements(out, votes)?;
+        }
+        for stop in &self.stops {
+            let (set, epoch, at) = (&stop.set, stop.epoch, instant(stop.at_ns));
+            let sandbox = &stop.sandbox;
+            writeln!(
+                out,
+                "  safe stop of {set} in epoch {epoch} at {at} (recorded by {sandbox})"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn repairs(&self, out: &mut Formatter<'_>) -> fmt::Result {
         if !self.repairs.is_empty() {
             writeln!(out, "\nrepairs")?;
         }
-        self.repairs
-            .iter()
-            .try_for_each(|found| writeln!(out, "  {}", repair(found)))?;
+        for found in &self.repairs {
+            writeln!(out, "  {}", repair(found))?;
+        }
+        Ok(())
+    }
+
+    fn inputs(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&["set", "fresh", "stale"]);
         for inputs in &self.inputs {
-            table.line(vec![
-                inputs.set.clone(),
-                inputs.fresh.to_string(),
-                inputs.stale.to_string(),
-            ]);
+            let (fresh, stale) = (inputs.fresh.to_string(), inputs.stale.to_string());
+            table.line(vec![inputs.set.clone(), fresh, stale]);
         }
         section(out, "inputs", &table)?;
         for inputs in self.inputs.iter().filter(|inputs| inputs.stale > 0) {
             let (set, epochs) = (&inputs.set, &inputs.stale_epochs);
             writeln!(out, "  stale: {set} in epoch {epochs}")?;
         }
-        for stop in &self.stops {
-            writeln!(
-                out,
-                "safe stop of {} in epoch {} at {} (recorded by {})",
-                stop.set,
-                stop.epoch,
-                instant(stop.at_ns),
-                stop.sandbox
-            )?;
+        Ok(())
+    }
+
+    fn notes(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        if !self.notes.is_empty() {
+            writeln!(out, "\nfrom outside")?;
         }
         for note in &self.notes {
             let at = dash(note.at_ns, instant);
             let sandbox = note.sandbox.as_deref().unwrap_or("-");
-            writeln!(out, "from outside: {at} {sandbox} {}", note.text)?;
+            writeln!(out, "  {at} {sandbox} {}", note.text)?;
         }
         Ok(())
     }
