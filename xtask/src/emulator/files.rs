@@ -1,4 +1,5 @@
 //! The files that one machine has on the host, from its start to its end.
+use super::leftovers;
 use crate::error::{Context, Result};
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -13,6 +14,8 @@ pub(super) struct Folder {
     pub(super) memory: PathBuf,
 }
 
+/// How the names of all begin.
+const PREFIX: &str = "tern-";
 /// A file system in memory, as most Linux systems have one.
 const MEMORY_FILES: &str = "/dev/shm";
 
@@ -21,8 +24,13 @@ impl Folder {
     pub(super) fn create(memory: u64) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tern-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(&name);
+        let temporary = std::env::temp_dir();
+        if number == 0 {
+            leftovers::remove(&temporary, PREFIX);
+            leftovers::remove(Path::new(MEMORY_FILES), PREFIX);
+        }
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let path = temporary.join(&name);
         std::fs::create_dir(&path).context(|| format!("creating {}", path.display()))?;
         // On a disk the file system would write the machine's memory out now and then.
         let memory = match free_bytes(MEMORY_FILES) {

@@ -4,6 +4,7 @@ pub mod console;
 pub mod debugger;
 pub mod directory;
 mod files;
+mod leftovers;
 pub mod machine;
 pub mod memory;
 pub mod monitor;

@@ -28,16 +28,16 @@ use tern_config::description::Costs;
 
 /// The options, for `cargo xtask help`.
 pub const HELP: &str = "\
-  timing [OPTION...]            measure the scenarios, compare with tests/timing/, and lay
+timing [OPTION...]            measure the scenarios, compare with tests/timing/, and lay
                                 responses beside the analysis's bounds
-    --machine NAME              bochs-intel (the default) or bochs-amd
-    --bless                     make what is measured the figures to compare with
-    --only SYSTEM,...           only the scenarios of these files of systems/timing/
-    --hypervisor FILE           measure with this hypervisor, not with the one of the build
-    --soak                      instead: four cores under an adversarial load, judged
-    --for DURATION              of the machine's time, with --soak; default 10s
-    ends with 1 if a response is above its bound, with 2 if a scenario is slower by more
-    than 1 % or gone, with 0 if all is well
+      --machine NAME            bochs-intel (the default) or bochs-amd
+      --bless                   make what is measured the figures to compare with
+      --only SYSTEM,...         only the scenarios of these files of systems/timing/
+      --hypervisor FILE         measure with this hypervisor, not with the one of the build
+      --soak                    instead: four cores under an adversarial load, judged
+      --for DURATION            of the machine's time, with --soak; default 10s
+      ends with 1 if a response is above its bound, with 2 if a scenario is slower by more
+      than 1 % or gone, with 0 if all is well
 ";
 
 /// How long the adversarial load runs.

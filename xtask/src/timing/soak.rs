@@ -25,7 +25,7 @@ const REPLICAS: usize = 3;
 pub struct Soak {
     /// The worst response of each thread.
     pub responses: Vec<Response>,
-    /// Flips of [`PAGES`] pages.
+    /// Faults: flips of bytes in many pages at once.
     pub flips: usize,
     /// Completed repairs.
     pub repairs: u64,

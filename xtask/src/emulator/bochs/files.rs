@@ -2,12 +2,15 @@
 use super::configuration::Configuration;
 use super::image::{self, Parts};
 use super::machine::Options;
+use crate::emulator::leftovers;
 use crate::error::{Context, Result};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// How the names of all begin.
+const PREFIX: &str = "tern-bochs-";
 const CONFIGURATION: &str = "bochsrc";
 const COMMANDS: &str = "commands";
 const ERRORS: &str = "errors";
@@ -22,8 +25,11 @@ impl Folder {
     pub(super) fn create() -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tern-bochs-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let temporary = std::env::temp_dir();
+        if number == 0 {
+            leftovers::remove(&temporary, PREFIX);
+        }
+        let path = temporary.join(format!("{PREFIX}{}-{number}", std::process::id()));
         std::fs::create_dir(&path).context(|| format!("creating {}", path.display()))?;
         Ok(Self { path })
     }
