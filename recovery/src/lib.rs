@@ -12,6 +12,7 @@ extern crate std;
 
 mod commit;
 mod donor;
+mod list;
 mod memory;
 mod progress;
 mod replica;

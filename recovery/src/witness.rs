@@ -1,26 +1,22 @@
 //! The witness of a repair: another member of the majority, that says what the listed
 //! pages are without giving them.
+use crate::list::{List, Listed};
 use crate::memory::{PageMemory, Published};
 use crate::{RepairEnd, RepairStep};
-use tern_vote::{Difference, Plan, Reader, ReplicaLayout, VoterLayout, Writer, sha256};
+use tern_vote::{Plan, Reader, ReplicaLayout, Writer, sha256};
 
 /// A witness's work in one epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Witness {
-    epoch: u64,
-    differing: u32,
-    next: u32,
+    list: List,
 }
 
 impl Witness {
     /// The witness of that plan.
     #[must_use]
     pub const fn new(epoch: u64, plan: &Plan) -> Self {
-        Self {
-            epoch,
-            differing: plan.differing,
-            next: 0,
-        }
+        let list = List::new(epoch, plan);
+        Self { list }
     }
 
     /// Publishes the SHA-256 of one page, if the page is what this replica voted for.
@@ -31,35 +27,29 @@ impl Witness {
         voter: Reader<'_>,
         own: Writer<'_>,
     ) -> RepairStep {
-        let left = self.differing - self.next;
-        if left == 0 {
+        let index = self.list.next;
+        if self.list.left() == 0 {
             return RepairStep::Ended(RepairEnd::Complete);
         }
-        let set = *table.set();
-        let (Some(layout), Some(lists)) = (
-            ReplicaLayout::new(own.reader().len()),
-            VoterLayout::new(voter.len()),
-        ) else {
+        let layout = ReplicaLayout::new(own.reader().len());
+        let Some(layout) = layout.filter(|layout| index < layout.capacity()) else {
             return RepairStep::Ended(RepairEnd::Incomplete);
         };
-        let index = self.next;
-        let listed = Difference::read(&set, &lists, self.epoch, index, voter)
-            .filter(|it| it.page.0 < table.pages() && index < layout.capacity());
-        let Some(Difference { page, leaf }) = listed else {
-            return RepairStep::Ended(RepairEnd::Incomplete);
+        let Listed { page, content, .. } = match self.list.page(memory, table, voter, own) {
+            Ok(listed) => listed,
+            Err(end) => return RepairStep::Ended(end),
         };
-        let content = memory.page(page);
-        if table.leaf_of(content) != leaf {
-            table.hash(memory, page, own);
-            return RepairStep::Ended(RepairEnd::OwnFault(page));
-        }
         let [a, b, c, d] = sha256(content).0;
-        let entry = [self.epoch, u64::from(index), u64::from(page.0), a, b, c, d];
-        layout.hash(index).write(own, &set.key, &entry);
-        self.next += 1;
-        RepairStep::Page {
-            page,
-            left: left - 1,
-        }
+        let entry = [
+            self.list.epoch,
+            u64::from(index),
+            u64::from(page.0),
+            a,
+            b,
+            c,
+            d,
+        ];
+        layout.hash(index).write(own, &table.set().key, &entry);
+        self.list.pass(page)
     }
 }

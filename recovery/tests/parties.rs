@@ -116,25 +116,19 @@ fn every_bit_of_a_slots_head_and_of_a_confirmation_is_needed() {
     bench.give();
     bench.confirm();
     let layout = ReplicaLayout::new(bench.donor.channel.len()).unwrap();
-    for bit in 0..64 * 7 {
-        let word = layout.slot(0).at + bit / 64;
-        bench.donor.flip(word, bit as u32 % 64);
-        assert_eq!(
-            bench.take(),
-            RepairStep::Waiting { left: 1 },
-            "head, bit {bit}"
-        );
-        bench.donor.flip(word, bit as u32 % 64);
-    }
-    for bit in 0..64 * 10 {
-        let word = layout.hash(0).at + bit / 64;
-        bench.witness.flip(word, bit as u32 % 64);
-        assert_eq!(
-            bench.take(),
-            RepairStep::Waiting { left: 1 },
-            "confirmation, bit {bit}"
-        );
-        bench.witness.flip(word, bit as u32 % 64);
+    let donor: fn(&Bench) -> &Party = |bench| &bench.donor;
+    let witness: fn(&Bench) -> &Party = |bench| &bench.witness;
+    for (party, first, words, what) in [
+        (donor, layout.slot(0).at, 7, "head"),
+        (witness, layout.hash(0).at, 10, "confirmation"),
+    ] {
+        for bit in 0..64 * words {
+            let (word, place) = (first + bit / 64, bit as u32 % 64);
+            party(&bench).flip(word, place);
+            let step = bench.take();
+            assert_eq!(step, RepairStep::Waiting { left: 1 }, "{what}, bit {bit}");
+            party(&bench).flip(word, place);
+        }
     }
     assert_eq!(bench.take(), page(1, 0));
 }
