@@ -67,12 +67,21 @@ fn tracks_hold_the_runs_jobs_and_budgets_of_the_records() {
     let level = floats(&alpha["servers"][0]["level"]);
     let points: Vec<_> = level
         .chunks(2)
-        .take(4)
+        .take(5)
         .map(|p| (p[0] / 1e6, p[1] / 1e6))
         .collect();
     // 10 ms of budget, of which 4 are used from 1 to 5 ms, and used again from 50 ms on,
     // just before those 4 come back at 51 ms.
-    assert_eq!(points, [(1.0, 10.0), (5.0, 6.0), (5.0, 6.0), (50.0, 6.0)]);
+    assert_eq!(
+        points,
+        [
+            (0.0, 10.0),
+            (1.0, 10.0),
+            (5.0, 6.0),
+            (5.0, 6.0),
+            (50.0, 6.0)
+        ]
+    );
     let kinds: Vec<_> = data["cores"][1]["marks"]
         .as_array()
         .unwrap()

@@ -106,7 +106,9 @@ class Chart {
       context.globalAlpha = 1;
       context.fillStyle = this.color("quiet");
       context.textAlign = "center";
-      context.fillText((n * step / unit).toFixed(digits) + " " + name, x, AXIS / 2);
+      const text = (n * step / unit).toFixed(digits) + " " + name;
+      const last = this.width - context.measureText(text).width / 2 - 2;
+      context.fillText(text, Math.min(x, last), AXIS / 2);
     }
   }
 

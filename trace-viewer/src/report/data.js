@@ -63,18 +63,20 @@ function levelAt(server, time) {
   return t1 > t0 ? l0 + (l1 - l0) * (time - t0) / (t1 - t0) : l1;
 }
 
+// A length of time in its natural unit. Digits that are not shown are cut off, as in the
+// tables of `tern summary`.
 function span(nanos) {
   if (nanos === null || nanos === undefined || isNaN(nanos)) return "–";
   const size = Math.abs(nanos);
   for (const [unit, name] of [[1e9, "s"], [1e6, "ms"], [1e3, "us"]]) {
-    if (size >= unit) return Number((nanos / unit).toFixed(3)) + name;
+    if (size >= unit) return Math.trunc(nanos / (unit / 1000)) / 1000 + name;
   }
   return Math.round(nanos) + "ns";
 }
 
 // An instant, with all its digits down to the microsecond.
 function instant(nanos) {
-  return isNaN(nanos) ? "–" : (nanos / 1e6).toFixed(3) + "ms";
+  return isNaN(nanos) ? "–" : (Math.trunc(nanos / 1000) / 1000).toFixed(3) + "ms";
 }
 
 function element(name, attributes, ...children) {

@@ -71,7 +71,7 @@ function tables(select) {
     summary.repairs.map((repair) => [repair.set, repair.sandbox, String(repair.detected_epoch ?? "–"), instant(repair.started_ns),
       span(repair.duration_ns), String(repair.rounds), String(repair.differing), String(repair.copied), repair.result, String(repair.rejoined_epoch ?? "–")]));
   table("Exits to the hypervisor", ["sandbox", "reason", "exits", "first to last epoch"],
-    summary.sandboxes.flatMap((sandbox) => {
+    summary.sandboxes.filter((sandbox) => sandbox.exits.total || sandbox.exits.steady === null).flatMap((sandbox) => {
       const steady = (count) => count === null ? "not recorded" : [String(count), count ? "bad" : ""];
       return [[sandbox.sandbox, "all", String(sandbox.exits.total), steady(sandbox.exits.steady)],
         ...sandbox.exits.by_reason.map((count) => ["", count.reason, String(count.total), steady(count.steady)])];

@@ -35,6 +35,11 @@ impl BudgetLog {
         }
     }
 
+    /// It is known from the epoch on, when all of the budget is there.
+    pub(super) fn begin(&mut self) {
+        self.point(0);
+    }
+
     pub(super) fn runs(&mut self, at: i64, runs: bool) {
         if runs != self.since.is_some() {
             self.advance(at);

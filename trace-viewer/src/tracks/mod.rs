@@ -63,6 +63,9 @@ pub(crate) fn cores(trace: &Trace, end: i64) -> Vec<CoreTracks> {
 fn tracks(trace: &Trace, layout: &Layout, number: usize, core: &Core, end: i64) -> CoreTracks {
     let names = &layout.cores[number];
     let mut log = CoreLog::new(names);
+    if core.overwritten == 0 {
+        log.budgets.iter_mut().for_each(BudgetLog::begin);
+    }
     let mut marks = Vec::new();
     let mut lost = Vec::new();
     let mut before = None;
