@@ -1,11 +1,12 @@
 //! What happens at each exit: served and back into the guest, or the sandbox stops.
+use crate::apic_writes::{interrupt_to_self, is_masked_local_entry, is_timer_entry};
 use crate::cores;
 use crate::cpuid;
 use crate::guest::{Event, Exit, Guest};
 use crate::hypercalls::{self, Outcome};
 use crate::sandbox::{Sandbox, reason, violation};
 use tern_abi::directory::ExitReason;
-use tern_machine::apic::{LVT_MASKED, Register};
+use tern_machine::apic::{Register, has_tsc_deadline};
 use tern_machine::cpu::halt_forever;
 
 /// Runs `guest` as `sandbox` until it stops, for good.
@@ -20,7 +21,6 @@ pub fn run<G: Guest>(mut guest: G, mut sandbox: Sandbox) -> ! {
 }
 
 fn serve<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: ExitReason) {
-    let at = guest.instruction_pointer();
     match exit {
         Exit::Hypercall if guest.ring() != 0 => guest.inject(Event::INVALID_OPCODE),
         Exit::Hypercall => match hypercalls::serve(sandbox, guest.registers()) {
@@ -29,41 +29,34 @@ fn serve<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: ExitRe
                 guest.skip_instruction();
             }
             Outcome::Stop(code) => sandbox.stop(
-                violation(why, code, 0, at),
+                violation(why, code, 0, guest.instruction_pointer()),
                 format_args!("it asked to, with code {code}"),
             ),
         },
         // Replicas must not see what differs between cores.
         Exit::Cpuid if guest.ring() != 0 => guest.inject(Event::GENERAL_PROTECTION),
-        Exit::Cpuid => {
-            let owns_apic = sandbox.owns_apic();
-            let registers = guest.registers();
-            let seen = cpuid::filtered(registers.rax as u32, registers.rcx as u32, owns_apic);
-            registers.rax = u64::from(seen.eax);
-            registers.rbx = u64::from(seen.ebx);
-            registers.rcx = u64::from(seen.ecx);
-            registers.rdx = u64::from(seen.edx);
-            guest.skip_instruction();
-        }
+        Exit::Cpuid => serve_cpuid(guest, sandbox),
         Exit::ReadMsr => read_msr(guest, sandbox, why),
+        _ => serve_rare(guest, sandbox, exit, why),
+    }
+}
+
+/// What no sandbox does again and again.
+#[cold]
+#[inline(never)]
+fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: ExitReason) {
+    let at = guest.instruction_pointer();
+    match exit {
+        Exit::Hypercall | Exit::Cpuid | Exit::ReadMsr => {} // served above
         Exit::WriteMsr => write_msr_exit(guest, sandbox, why),
         Exit::Port { port, write } => sandbox.stop(
             violation(why, u64::from(port), u64::from(write), at),
             format_args!("{} of port {port:#x}", if write { "write" } else { "read" }),
         ),
-        Exit::Memory { address, error } => {
-            const WRITE: u64 = 1 << 1;
-            const FETCH: u64 = 1 << 4;
-            let what = match error {
-                _ if error & FETCH != 0 => "instruction fetch from",
-                _ if error & WRITE != 0 => "write of",
-                _ => "read of",
-            };
-            sandbox.stop(
-                violation(why, address.as_u64(), error, at),
-                format_args!("{what} guest-physical {address}"),
-            )
-        }
+        Exit::Memory { address, error } => sandbox.stop(
+            violation(why, address.as_u64(), error, at),
+            format_args!("{} guest-physical {address}", kind_of_access(error)),
+        ),
         Exit::Exception(event) => guest.inject(event),
         Exit::Nmi => {
             guest.take_pending_nmi();
@@ -91,6 +84,28 @@ fn serve<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: ExitRe
             violation(why, code, 0, at),
             format_args!("unexpected exit with code {code:#x}"),
         ),
+    }
+}
+
+fn serve_cpuid<G: Guest>(guest: &mut G, sandbox: &Sandbox) {
+    let owns_apic = sandbox.owns_apic();
+    let registers = guest.registers();
+    let seen = cpuid::filtered(registers.rax as u32, registers.rcx as u32, owns_apic);
+    registers.rax = u64::from(seen.eax);
+    registers.rbx = u64::from(seen.ebx);
+    registers.rcx = u64::from(seen.ecx);
+    registers.rdx = u64::from(seen.edx);
+    guest.skip_instruction();
+}
+
+/// What the error code of a page fault says was tried.
+const fn kind_of_access(error: u64) -> &'static str {
+    const WRITE: u64 = 1 << 1;
+    const FETCH: u64 = 1 << 4;
+    match error {
+        _ if error & FETCH != 0 => "instruction fetch from",
+        _ if error & WRITE != 0 => "write of",
+        _ => "read of",
     }
 }
 
@@ -126,9 +141,7 @@ fn write_msr_exit<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, why: ExitReaso
             unsafe { sandbox.local.write(Register::SELF_INTERRUPT, vector) };
             return guest.skip_instruction();
         }
-        // Nothing is written: the entry has no effect, and the processor may refuse the value
-        // or have no such entry (Intel SDM vol. 3, "x2APIC register address space").
-        if is_masked_local_entry(register, value) {
+        if takes_local_entry(sandbox, register, value) {
             return guest.skip_instruction();
         }
     }
@@ -139,6 +152,21 @@ fn write_msr_exit<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, why: ExitReaso
         violation(why, u64::from(register), value, at),
         format_args!("write of {value:#x} to model-specific register {register:#x}"),
     )
+}
+
+/// Whether the sandbox may write `value` to the local entry `register`; writes it where it has
+/// an effect.
+#[cold]
+#[inline(never)]
+fn takes_local_entry(sandbox: &Sandbox, register: u32, value: u64) -> bool {
+    if register == Register::LVT_TIMER.msr() && is_timer_entry(value, has_tsc_deadline()) {
+        // SAFETY: the guest's own timer, with a value that the register takes.
+        unsafe { sandbox.local.write(Register::LVT_TIMER, value as u32) };
+        return true;
+    }
+    // Nothing is written: masked, the others have no effect, and the processor may refuse the
+    // value or have no such entry (Intel SDM vol. 3, "x2APIC register address space").
+    is_masked_local_entry(register, value)
 }
 
 fn stop_command(sandbox: &mut Sandbox, value: u64, at: u64, why: ExitReason) -> ! {
@@ -155,72 +183,4 @@ fn stop_command(sandbox: &mut Sandbox, value: u64, at: u64, why: ExitReason) -> 
         violation(why, u64::from(Register::INTERRUPT_COMMAND.msr()), value, at),
         format_args!("{what} sent to core {} (command {value:#x})", value >> 32),
     )
-}
-
-/// The vector of the interrupt command that writing `value` to the x2APIC's `register` is,
-/// if it is one of fixed delivery to the core itself.
-fn interrupt_to_self(register: u32, value: u64, own_id: u32) -> Option<u32> {
-    const DELIVERY_AND_MODE: u64 = 0xf << 8; // delivery mode, logical destination
-    const SHORTHAND: u64 = 3 << 18;
-    const SHORTHAND_SELF: u64 = 1 << 18;
-    const FIRST_VECTOR: u32 = 32;
-    let to_self = match value & SHORTHAND {
-        SHORTHAND_SELF => true,
-        0 => value >> 32 == u64::from(own_id),
-        _ => false,
-    };
-    let vector = value as u32 & 0xff;
-    let is_fixed = value & DELIVERY_AND_MODE == 0 && vector >= FIRST_VECTOR;
-    (register == Register::INTERRUPT_COMMAND.msr() && to_self && is_fixed).then_some(vector)
-}
-
-/// Whether `register` is a local entry with a delivery mode, which may name system management
-/// interrupts, and `value` masks it. The error entry has one on AMD's processors (APM vol. 2
-/// §16.4).
-fn is_masked_local_entry(register: u32, value: u64) -> bool {
-    let local_entries = [
-        Register::LVT_CORRECTED_ERROR,
-        Register::LVT_THERMAL,
-        Register::LVT_PERFORMANCE,
-        Register::LVT_LINT0,
-        Register::LVT_LINT1,
-        Register::LVT_ERROR,
-    ];
-    let masked = value & u64::from(LVT_MASKED) != 0;
-    masked && local_entries.iter().any(|entry| entry.msr() == register)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interrupt_command_reaches_nobody_but_its_sender() {
-        const OWN: u32 = 2;
-        for (value, allowed, what) in [
-            (0x4_0041, true, "shorthand self"),
-            (2 << 32 | 0x41, true, "own id"),
-            (0x8004_0041, true, "reserved bits"),
-            (3 << 32 | 0x41, false, "another core"),
-            (0xffff_ffff << 32 | 0x41, false, "broadcast id"),
-            (0x8_0041, false, "all"),
-            (0xc_0041, false, "all but self"),
-            (0x4_0500, false, "INIT to self"),
-            (2 << 32 | 0x500, false, "INIT to own id"),
-            (2 << 32 | 0x608, false, "start-up to own id"),
-            (2 << 32 | 0x441, false, "NMI to own id"),
-            (2 << 32 | 0x841, false, "logical destination"),
-            (2 << 32 | 0x1f, false, "a vector of the exceptions"),
-        ] {
-            let vector = interrupt_to_self(0x830, value, OWN);
-            assert_eq!(vector, allowed.then_some(0x41), "{what}");
-        }
-    }
-
-    #[test]
-    fn local_entries_with_a_delivery_mode_stay_masked() {
-        assert!(is_masked_local_entry(0x835, 0x1_0000));
-        assert!(!is_masked_local_entry(0x835, 0x200), "SMI by LINT0");
-        assert!(!is_masked_local_entry(0x83a, 0x1_0000), "not one");
-    }
 }

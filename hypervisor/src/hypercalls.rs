@@ -1,4 +1,5 @@
 //! Hypercalls: see `tern_abi::hypercall`.
+use crate::apic_writes::is_timer_entry;
 use crate::cores;
 use crate::guest::Registers;
 use crate::sandbox::Sandbox;
@@ -16,7 +17,7 @@ pub enum Outcome {
 }
 
 /// Serves the hypercall in `registers`.
-#[inline]
+#[inline(always)]
 pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
     let (first, second) = (registers.rdi, registers.rsi);
     let result = match Hypercall::try_from(registers.rax) {
@@ -88,13 +89,22 @@ fn apic_write(sandbox: &Sandbox, register: u64, value: u64) -> Result<u64, Hyper
         | Register::END_OF_INTERRUPT
         | Register::SPURIOUS
         | Register::ERROR_STATUS
-        | Register::LVT_TIMER
         | Register::TIMER_INITIAL
-        | Register::TIMER_DIVIDE => {
-            // SAFETY: these registers concern this core's guest alone.
-            unsafe { sandbox.local.write(register, value as u32) };
-            Ok(0)
-        }
+        | Register::TIMER_DIVIDE => {}
+        _ => check_other_write(register, value as u32)?,
+    }
+    // SAFETY: these registers concern this core's guest alone, and take the value.
+    unsafe { sandbox.local.write(register, value as u32) };
+    Ok(0)
+}
+
+/// Whether `value` may be written to a register that not any value may be written to. Out of
+/// line: none is at each interrupt.
+#[cold]
+#[inline(never)]
+fn check_other_write(register: Register, value: u32) -> Result<(), HypercallError> {
+    match register {
+        Register::LVT_TIMER if is_timer_entry(value.into(), false) => Ok(()),
         Register::INTERRUPT_COMMAND | Register::INTERRUPT_COMMAND_HIGH => {
             Err(HypercallError::NotPermitted)
         }

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod acpi;
+mod apic_writes;
 pub mod boot;
 pub mod clock;
 pub mod console;

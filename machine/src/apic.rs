@@ -61,6 +61,8 @@ impl Register {
 pub const LVT_MASKED: u32 = 1 << 16;
 /// Bits of the timer's entry for one-shot mode.
 pub const TIMER_ONE_SHOT: u32 = 0;
+/// Bits of the timer's entry for periodic mode.
+pub const TIMER_PERIODIC: u32 = 1 << 17;
 /// Bits of the timer's entry for TSC-deadline mode.
 pub const TIMER_TSC_DEADLINE: u32 = 2 << 17;
 /// Divider setting for "divide by 1".

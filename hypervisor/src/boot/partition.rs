@@ -262,8 +262,7 @@ fn image_pages(module: &[u8], frames: &mut Frames) -> Result<(HostPhysical, u64)
 }
 
 /// Registers of the processor that every sandbox reaches without an exit: with an
-/// x2APIC its own local APIC, but for the interrupt command and the entries that have
-/// a delivery mode.
+/// x2APIC its own local APIC, but for the interrupt command and the local entries.
 fn reach_of_registers(facts: &Facts) -> Reach {
     const TIMESTAMP_COUNTER: u32 = 0x10;
     let mut reach = Reach {
@@ -273,18 +272,15 @@ fn reach_of_registers(facts: &Facts) -> Reach {
     if facts.local != LocalApic::X2apic {
         return reach;
     }
-    reach.readable.extend(
-        (0..=0x3f)
-            .filter(|&n| n != Register::SELF_INTERRUPT.0)
-            .map(|n| Register(n).msr()),
-    );
+    reach
+        .readable
+        .extend((0..=Register::TIMER_DIVIDE.0).map(|n| Register(n).msr()));
     reach.writable.extend(
         [
             Register::TASK_PRIORITY,
             Register::END_OF_INTERRUPT,
             Register::SPURIOUS,
             Register::ERROR_STATUS,
-            Register::LVT_TIMER,
             Register::TIMER_INITIAL,
             Register::TIMER_DIVIDE,
             Register::SELF_INTERRUPT,

@@ -203,14 +203,24 @@ impl SvmGuest {
         }
     }
 
-    fn decode_exit(&mut self) -> Exit {
+    #[inline(always)]
+    fn decode_exit(&self) -> Exit {
         let control = &self.block.control;
-        let (information, address) = (control.exit_info_1, control.exit_info_2);
         match control.exit_code {
             exit_code::VMMCALL => Exit::Hypercall,
             exit_code::CPUID => Exit::Cpuid,
-            exit_code::MSR if information & 1 != 0 => Exit::WriteMsr,
-            exit_code::MSR => Exit::ReadMsr,
+            exit_code::MSR if control.exit_info_1 & 1 == 0 => Exit::ReadMsr,
+            _ => self.decode_rare_exit(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decode_rare_exit(&self) -> Exit {
+        let control = &self.block.control;
+        let (information, address) = (control.exit_info_1, control.exit_info_2);
+        match control.exit_code {
+            exit_code::MSR => Exit::WriteMsr,
             exit_code::IO => Exit::Port {
                 port: (information >> 16) as u16,
                 write: information & 1 == 0,

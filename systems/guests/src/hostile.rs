@@ -9,6 +9,7 @@
 
 use core::arch::asm;
 use core::fmt::Write;
+use tern_abi::boot::ApicAccess;
 use tern_abi::hypercall::Hypercall;
 use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_guests::Guest;
@@ -87,6 +88,8 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "entry-reserved" => apic(Register::LVT_LINT0, 1 << 31 | 1 << 16),
             // System management interrupts, where the entry has a delivery mode.
             "entry-error" => apic(Register::LVT_ERROR, 2 << 8 | 0x50),
+            // A delivery mode, where a timer has none: system management interrupts.
+            "entry-timer" => timer_entry(guest, 2 << 8 | 0x50),
             "apic-hypercall" => {
                 guest.call(Hypercall::ApicWrite as u64, 0x31, VICTIM << 24);
                 guest.call(Hypercall::ApicWrite as u64, 0x30, u64::from(COMMAND_INIT))
@@ -215,6 +218,32 @@ unsafe fn apic(register: Register, value: u64) -> u64 {
     // SAFETY: as the caller says.
     unsafe { write_msr(register.msr(), value) };
     0
+}
+
+/// Writes the timer's local entry, and lets the timer fire.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn timer_entry(guest: &Guest, value: u64) -> u64 {
+    let registers = [
+        (Register::SPURIOUS, 0x1ff),
+        (Register::TIMER_DIVIDE, 0b1011),
+        (Register::LVT_TIMER, value),
+        (Register::TIMER_INITIAL, 1000),
+    ];
+    let mut refused = 0;
+    for (register, value) in registers {
+        match guest.boot.apic {
+            // SAFETY: as the caller says.
+            ApicAccess::X2apic => unsafe { write_msr(register.msr(), value) },
+            ApicAccess::Hypercall => {
+                let number = Hypercall::ApicWrite as u64;
+                refused |= guest.call(number, u64::from(register.0), value);
+            }
+        }
+    }
+    guest.wait_until(20);
+    refused
 }
 
 /// # Safety

@@ -266,6 +266,19 @@ pub fn all(places: Places) -> Vec<Attack> {
             ),
         ),
         attack(
+            "routing its timer to the firmware",
+            "entry-timer",
+            Stopped(
+                Msr,
+                0x832,
+                "write of 0x250 to model-specific register 0x832",
+            ),
+        )
+        .except(
+            On::WithoutX2apic,
+            Otherwise::Ends(Refused(BadArgument as i64)),
+        ),
+        attack(
             "reading a register that no bitmap covers",
             "msr-unknown",
             Stopped(
