@@ -59,6 +59,35 @@ pub struct ThreadLayout {
     pub bound: Option<u64>,
 }
 
+/// Releases at offset + number × period, in nanoseconds after the epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Nominal {
+    offset: i64,
+    /// Time between them, above zero.
+    pub period: i64,
+}
+
+impl Nominal {
+    /// The release of a job.
+    #[must_use]
+    pub fn release(self, job: u32) -> i64 {
+        let after = self.period.saturating_mul(job.into());
+        self.offset.saturating_add(after).min(Trace::HORIZON_NANOS)
+    }
+
+    /// The number of the first job whose deadline, so long after its release, is not before
+    /// `end`.
+    #[must_use]
+    pub fn due(self, end: i64, deadline: i64) -> u32 {
+        let past = end.saturating_sub(deadline).saturating_sub(self.offset);
+        let jobs = past
+            .max(0)
+            .cast_unsigned()
+            .div_ceil(self.period.cast_unsigned());
+        u32::try_from(jobs).unwrap_or(u32::MAX)
+    }
+}
+
 impl Layout {
     /// The layout of a trace's system.
     #[must_use]
@@ -184,15 +213,13 @@ impl ThreadLayout {
         Some(self.deadline).filter(|&deadline| deadline > 0)
     }
 
-    /// When a job of a periodic thread is due to be released, in nanoseconds after the
-    /// epoch.
+    /// When the jobs of a periodic thread are due to be released.
     #[must_use]
-    pub fn nominal_release(&self, job: u32) -> Option<i64> {
-        let nominal = self
-            .period
-            .saturating_mul(job.into())
-            .saturating_add(self.offset);
-        self.is_periodic().then_some(Trace::within_horizon(nominal))
+    pub fn nominal(&self) -> Option<Nominal> {
+        self.is_periodic().then_some(Nominal {
+            offset: Trace::within_horizon(self.offset),
+            period: Trace::within_horizon(self.period),
+        })
     }
 
     fn of(server: usize, thread: &tern_config::Thread) -> Self {

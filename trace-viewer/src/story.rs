@@ -94,7 +94,7 @@ impl Story {
         let completed = find(Event::Complete { thread, job });
         let known = names.threads.get(usize::from(thread));
         let nominal = known
-            .and_then(|known| known.nominal_release(job))
+            .and_then(|known| Some(known.nominal()?.release(job)))
             .filter(|&nominal| noticed.is_none_or(|noticed| nominal <= noticed));
         let released = nominal
             .filter(|_| noticed.or(completed).is_some())

@@ -82,7 +82,7 @@ impl Description {
                 Err(error) => {
                     let good = &bytes[..error.valid_up_to()];
                     let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-                    let reason = "not UTF-8 text".into();
+                    let reason = "not UTF-8 text, as a TOML file is".into();
                     let problem = Problem {
                         line,
                         key: String::new(),

@@ -155,7 +155,8 @@ impl CoreReplay {
             .filter(|t| t.server == thread.server)
             .count()
             == 1;
-        let nominal = thread.nominal_release(job).filter(|&nominal| nominal <= at);
+        let nominal = thread.nominal().map(|nominal| nominal.release(job));
+        let nominal = nominal.filter(|&nominal| nominal <= at);
         let server = &mut self.servers[thread.server];
         if let Some(nominal) = nominal
             && alone

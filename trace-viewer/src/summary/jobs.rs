@@ -1,14 +1,10 @@
-//! Jobs: released when, complete when, in time or not.
-//!
-//! A response time counts from the *nominal* release, offset + number × period after
-//! the epoch: a kernel that is busy notices a release late, and that lateness is part of
-//! the response. Where the records do not fit such a numbering (or nothing is known of
-//! the thread), the time of the release record stands in.
+//! Jobs: how many, how long they took, and how many were late.
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tern_trace::{Event, Trace};
+use tern_trace::Event;
 
+use super::judged::{Job, JudgedJob, judge, missed, nominal_releases};
 use crate::layout::{CoreLayout, ThreadLayout};
 use crate::ranges::Ranges;
 
@@ -58,20 +54,10 @@ pub struct Responses {
     pub max_job: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Job {
-    released: Option<i64>,
-    completed: Option<i64>,
-    missed: bool,
-}
-
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobLog {
     threads: BTreeMap<u16, BTreeMap<u32, Job>>,
 }
-
-/// A record may be this much earlier than its nominal time: rounding of the clock.
-const ROUNDING_NS: i64 = 1_000;
 
 impl JobLog {
     /// The jobs of each thread.
@@ -147,74 +133,6 @@ impl JobLog {
     }
 }
 
-/// One job, judged. Times are nanoseconds after the epoch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct JudgedJob {
-    pub(crate) number: u32,
-    /// Nominal, or of its record.
-    pub(crate) release: Option<i64>,
-    /// When the release was recorded.
-    pub(crate) noticed: Option<i64>,
-    pub(crate) completed: Option<i64>,
-    /// Whether it missed its deadline, or the kernel says so.
-    pub(crate) missed: bool,
-}
-
-impl JudgedJob {
-    pub(crate) fn response(self) -> Option<i64> {
-        Some(self.completed? - self.release?)
-    }
-}
-
-/// All jobs of which there is a record.
-fn judge(
-    jobs: &BTreeMap<u32, Job>,
-    nominal: Option<Nominal>,
-    deadline: Option<u64>,
-    end: i64,
-) -> Vec<JudgedJob> {
-    jobs.iter()
-        .map(|(&number, job)| {
-            let release = match nominal {
-                Some(nominal) => Some(nominal.release(number)),
-                None => job.released,
-            };
-            let until = job.completed.unwrap_or(end);
-            let late = match (release, deadline) {
-                (Some(release), Some(deadline)) => until - release > deadline.cast_signed(),
-                _ => false,
-            };
-            JudgedJob {
-                number,
-                release,
-                noticed: job.released,
-                completed: job.completed,
-                missed: late || job.missed,
-            }
-        })
-        .collect()
-}
-
-/// The jobs that missed; and how many of them have no record, though they are before the
-/// job `due` and after the first that has one.
-fn missed(judged: &[JudgedJob], due: u32) -> (Ranges, u64) {
-    let (mut missed, mut absent) = (Ranges::default(), 0);
-    let recorded = judged.iter().map(|job| (job.number, job.missed));
-    let mut next = judged.first().map_or(due, |first| first.number);
-    for (number, is_missed) in recorded.chain([(due, false)]) {
-        let gap = next..number.min(due);
-        if !gap.is_empty() {
-            absent += gap.len() as u64;
-            missed.push(gap.start, gap.end - 1);
-        }
-        if is_missed {
-            missed.push(number, number);
-        }
-        next = number.saturating_add(1);
-    }
-    (missed, absent)
-}
-
 fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) -> ThreadSummary {
     let nominal = known.and_then(|known| nominal_releases(jobs, known));
     let deadline = known.and_then(ThreadLayout::deadline);
@@ -254,49 +172,6 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
         missed_jobs,
         nominal: nominal.is_some(),
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Nominal {
-    offset: i64,
-    period: i64,
-}
-
-impl Nominal {
-    fn release(self, number: u32) -> i64 {
-        let after = self.period.saturating_mul(i64::from(number));
-        self.offset.saturating_add(after).min(Trace::HORIZON_NANOS)
-    }
-
-    /// The number of the first job whose deadline is not before `end`.
-    fn due(self, end: i64, deadline: i64) -> u32 {
-        let past = end.saturating_sub(deadline).saturating_sub(self.offset);
-        u32::try_from((past.max(0) as u64).div_ceil(self.period as u64)).unwrap_or(u32::MAX)
-    }
-}
-
-/// The numbering of periodic releases, if the records fit it: no release before its
-/// time, and the first one within its period.
-fn nominal_releases(jobs: &BTreeMap<u32, Job>, known: &ThreadLayout) -> Option<Nominal> {
-    if !known.is_periodic() {
-        return None;
-    }
-    let nominal = Nominal {
-        offset: i64::try_from(known.offset).ok()?,
-        period: i64::try_from(known.period)
-            .ok()
-            .filter(|&period| period > 0)?,
-    };
-    let mut lateness = jobs.iter().filter_map(|(&number, job)| {
-        job.released
-            .map(|released| released.saturating_sub(nominal.release(number)))
-    });
-    let first = lateness.next()?;
-    let fits = first < nominal.period
-        && core::iter::once(first)
-            .chain(lateness)
-            .all(|late| late >= -ROUNDING_NS);
-    fits.then_some(nominal)
 }
 
 fn distribution(mut responses: Vec<(i64, u32)>) -> Option<Responses> {

@@ -5,6 +5,7 @@
 //! All times are nanoseconds, instants since the time epoch.
 mod exits;
 mod jobs;
+mod judged;
 mod repairs;
 mod servers;
 mod text;
@@ -15,8 +16,9 @@ use tern_config::ReplicaSet;
 use tern_trace::{Core, Event, Kind, Trace};
 
 pub use exits::{ExitCount, Exits};
-pub(crate) use jobs::{JobLog, JudgedJob};
+pub(crate) use jobs::JobLog;
 pub use jobs::{Responses, ThreadSummary};
+pub(crate) use judged::JudgedJob;
 pub use repairs::{Repair, result_name};
 pub use servers::ServerSummary;
 pub use votes::{Disagreement, Inputs, SafeStop, Votes, is_stale, outcome_name};
