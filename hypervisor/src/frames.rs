@@ -100,3 +100,34 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    extern crate std;
+    use super::*;
+    use std::alloc::{Layout, alloc_zeroed};
+
+    /// Frames on the host, where a process sees its memory at the addresses that it has for it.
+    pub fn of_host(bytes: u64) -> Frames {
+        let layout = Layout::from_size_align(bytes as usize, LARGE_PAGE as usize).unwrap();
+        let mut free = Ranges::new();
+        // SAFETY: not empty; the memory is leaked, so that it is the frames' for good.
+        free.add(Range::new(unsafe { alloc_zeroed(layout) } as u64, bytes));
+        // SAFETY: fresh memory, at its own address.
+        unsafe { Frames::new(free) }
+    }
+
+    #[test]
+    fn what_is_given_out_is_aligned_zero_and_not_given_out_again() {
+        let mut frames = of_host(4 << 20);
+        let first = frames.take(5000, 4096).unwrap();
+        let second = frames.take(LARGE_PAGE, LARGE_PAGE).unwrap();
+        assert!(second.is_aligned(LARGE_PAGE));
+        assert!(second.as_u64() >= first.as_u64() + 8192);
+        assert_eq!(
+            frames.take(LARGE_PAGE, 4096),
+            Err(OutOfMemory { bytes: LARGE_PAGE })
+        );
+        assert_eq!(frames.page().unwrap().as_u64(), first.as_u64() + 8192);
+    }
+}

@@ -16,6 +16,9 @@ pub enum Access {
     ReadOnly,
 }
 
+/// The bit of an entry above the lowest table that makes it one of a large page, in every format.
+pub const LARGE: u64 = 1 << 7;
+
 /// How a vendor writes the entries.
 pub trait Format {
     /// An entry that leads to the table at `address`.
@@ -108,6 +111,10 @@ impl<F: Format> Tables<F> {
             if !F::is_present(*entry) {
                 *entry = F::table(frames.page()?.as_u64());
             }
+            assert!(
+                *entry & LARGE == 0,
+                "guest-physical {address:#x} is mapped twice"
+            );
             table = *entry & ADDRESS;
         }
         // SAFETY: as above; the result borrows `self`.
@@ -117,5 +124,125 @@ impl<F: Format> Tables<F> {
     fn slot(table: u64, address: u64, level: u32) -> *mut u64 {
         let index = (address >> (12 + 9 * level)) as usize % ENTRIES;
         (table as *mut u64).wrapping_add(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frames::tests::of_host;
+    use crate::svm::NestedFormat;
+    use crate::vmx::ExtendedFormat;
+    use std::vec::Vec;
+    use tern_units::GuestPhysical;
+
+    const MIB: u64 = 1 << 20;
+
+    fn mapping(guest: u64, host: u64, bytes: u64, access: Access) -> Mapping {
+        Mapping {
+            guest: GuestPhysical::new(guest),
+            host: HostPhysical::new(host),
+            bytes,
+            access,
+        }
+    }
+
+    /// The entry that the processor finds for `address`, and the address it leads to.
+    fn walk<F: Format>(tables: &Tables<F>, address: u64) -> Option<(u64, u64)> {
+        let mut table = tables.root().as_u64();
+        for level in (0..4).rev() {
+            // SAFETY: a table of four levels in leaked memory.
+            let entry = unsafe { *Tables::<F>::slot(table, address, level) };
+            if !F::is_present(entry) {
+                return None;
+            }
+            let size = 1 << (12 + 9 * level);
+            if level == 0 || entry & LARGE != 0 {
+                let page = entry & ADDRESS & !(size - 1);
+                return Some((entry, page + address % size));
+            }
+            table = entry & ADDRESS;
+        }
+        None
+    }
+
+    /// A sandbox's memory of 4 MiB, a channel of two pages that it writes, and one that it reads,
+    /// of 2 MiB at a host address that no large page can have.
+    fn sandbox<F: Format>() -> (Tables<F>, Vec<Mapping>) {
+        let mut frames = of_host(4 * MIB);
+        let mut tables = Tables::<F>::new(&mut frames).unwrap();
+        let mappings = Vec::from([
+            mapping(0, 64 * MIB, 4 * MIB, Access::Full),
+            mapping(0x10_0000_0000, 128 * MIB, 0x2000, Access::ReadWrite),
+            mapping(0x10_0020_0000, 129 * MIB, 2 * MIB, Access::ReadOnly),
+        ]);
+        for mapping in &mappings {
+            tables.map(&mut frames, mapping).unwrap();
+        }
+        (tables, mappings)
+    }
+
+    /// `permits` says of an entry whether it may be read, written, executed.
+    fn maps_what_it_was_given_and_nothing_else<F: Format>(permits: impl Fn(u64) -> [bool; 3]) {
+        let (tables, mappings) = sandbox::<F>();
+        for it in &mappings {
+            let wanted = match it.access {
+                Access::Full => [true, true, true],
+                Access::ReadWrite => [true, true, false],
+                Access::ReadOnly => [true, false, false],
+            };
+            for offset in (0..it.bytes)
+                .step_by(4096)
+                .flat_map(|page| [page, page + 4095])
+            {
+                let (entry, address) = walk(&tables, it.guest.as_u64() + offset).unwrap();
+                assert_eq!(address, it.host.as_u64() + offset);
+                assert_eq!(permits(entry), wanted, "{it:x?}");
+            }
+        }
+        for outside in [
+            4 * MIB,
+            0x10_0000_2000,
+            0x10_001f_f000,
+            0x10_0040_0000,
+            0xfee0_0000,
+        ] {
+            assert_eq!(walk(&tables, outside), None, "{outside:#x}");
+        }
+        assert_ne!(
+            walk(&tables, 0).unwrap().0 & LARGE,
+            0,
+            "large where it can be"
+        );
+    }
+
+    #[test]
+    fn nested_tables_of_either_vendor_map_what_they_were_given_and_nothing_else() {
+        // AMD APM vol. 2 §15.25.5: guests' accesses are user accesses (bit 2).
+        let amd = |entry: u64| [entry & 5 == 5, entry & 2 != 0, entry >> 63 == 0];
+        maps_what_it_was_given_and_nothing_else::<NestedFormat>(amd);
+        // Intel SDM vol. 3 §29.3.2: and the memory type in bits 5:3 is write-back, 6.
+        let intel = |entry: u64| {
+            assert_eq!(entry >> 3 & 7, 6);
+            [entry & 1 != 0, entry & 2 != 0, entry & 4 != 0]
+        };
+        maps_what_it_was_given_and_nothing_else::<ExtendedFormat>(intel);
+    }
+
+    #[test]
+    fn nothing_is_mapped_twice_whatever_the_pages_sizes() {
+        for again in [
+            mapping(0, 256 * MIB, 2 * MIB, Access::Full),
+            mapping(0x1000, 256 * MIB, 0x1000, Access::Full),
+            mapping(0x10_0000_0000, 256 * MIB, 2 * MIB, Access::Full),
+            mapping(0x10_0000_1000, 256 * MIB, 0x1000, Access::Full),
+        ] {
+            let refused = std::panic::catch_unwind(|| {
+                let (mut tables, _) = sandbox::<NestedFormat>();
+                tables.map(&mut of_host(2 * MIB), &again)
+            });
+            assert!(refused.is_err(), "{again:x?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! rest not executable, and nothing at page zero or below a stack.
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::Mapping;
-use crate::nested::{Access, Format, Tables};
+use crate::nested::{Access, Format, LARGE, Tables};
 use crate::ranges::{Range, Ranges};
 use core::arch::asm;
 use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
@@ -35,7 +35,6 @@ struct HostFormat;
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const UNCACHED: u64 = 1 << 3 | 1 << 4;
-const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 
 impl Format for HostFormat {

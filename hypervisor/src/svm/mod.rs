@@ -6,14 +6,14 @@ pub mod vmcb;
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
-use crate::nested::{Access, Format, Tables};
+use crate::nested::{Access, Format, LARGE, Tables};
 use crate::permissions;
 use bitmaps::{IoPermissions, MsrPermissions};
 use core::arch::asm;
 use enter::Context;
 use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
 use tern_units::{GuestPhysical, HostPhysical};
-use vmcb::{Segment, Vmcb, exit_code, intercept};
+use vmcb::{Control, Saved, Segment, Vmcb, exit_code, intercept};
 
 const MSR_VM_CR: u32 = 0xc001_0114;
 const MSR_HOST_SAVE: u32 = 0xc001_0117;
@@ -87,7 +87,6 @@ impl Format for NestedFormat {
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
-const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 
 /// A guest under AMD-V.
@@ -115,72 +114,11 @@ impl SvmGuest {
         // SAFETY: all zeroes is a VMCB.
         let block = unsafe { frames.place::<Vmcb>()? };
         let host_block = frames.page()?.as_u64();
-        let control = &mut block.control;
-        // #DB and #AC: their delivery can loop inside the processor, out of reach of
-        // NMI (CVE-2015-8104, CVE-2015-5307). #MC belongs to the hypervisor.
-        control.intercept_exceptions = 1 << 1 | 1 << 17 | 1 << 18;
-        control.intercepts = [
-            intercept::NMI
-                | intercept::INIT
-                | intercept::RDPMC
-                | intercept::CPUID
-                | intercept::INVD
-                | intercept::INVLPGA
-                | intercept::IO
-                | intercept::MSR
-                | intercept::TASK_SWITCH
-                | intercept::FERR_FREEZE
-                | intercept::SHUTDOWN,
-            intercept::VIRTUALIZATION | intercept::WBINVD_MONITOR_MWAIT_XSETBV,
-            // INVLPGB drops translations of this ASID on all cores, where it is other
-            // sandboxes', and processors without CPUID Fn8000_000A_EDX[24] execute it in guests
-            // unless it is intercepted (APM vol. 3, INVLPGB; vol. 2 appendix B, offset 090h).
-            intercept::BROADCAST_INVALIDATION,
-        ];
-        control.io_permissions = &raw const *ports as u64;
-        control.msr_permissions = &raw const *registers as u64;
-        control.asid = 1; // 0 is the hypervisor's; one guest a core needs no other
-        control.tlb_control = 1; // flush all at the first entry
-        control.nested_control = 1;
-        control.nested_root = memory.root().as_u64();
-
-        let saved = &mut block.saved;
-        let flat = |attributes| Segment {
-            selector: 0,
-            attributes,
-            limit: u32::MAX,
-            base: 0,
-        };
-        saved.cs = flat(0xc9b);
-        for segment in [
-            &mut saved.ds,
-            &mut saved.es,
-            &mut saved.ss,
-            &mut saved.fs,
-            &mut saved.gs,
-        ] {
-            *segment = flat(0xc93);
-        }
-        saved.tr = Segment {
-            selector: 0,
-            attributes: 0x8b,
-            limit: 0x67,
-            base: 0,
-        };
-        saved.ldtr = Segment {
-            selector: 0,
-            attributes: 0x82,
-            limit: 0,
-            base: 0,
-        };
-        saved.efer = EFER_SVME; // VMRUN insists (APM vol. 2 §15.5.1); hidden from reads
-        saved.cr0 = 0x11; // PE, ET
-        saved.dr6 = 0xffff_0ff0;
-        saved.dr7 = 0x400;
-        saved.rflags = 2;
-        saved.rip = start.entry;
-        saved.pat = PAT_RESET;
-
+        control(&mut block.control);
+        block.control.io_permissions = &raw const *ports as u64;
+        block.control.msr_permissions = &raw const *registers as u64;
+        block.control.nested_root = memory.root().as_u64();
+        begin(&mut block.saved, start.entry);
         let mut context = Context::new(&raw const *block as u64, host_block);
         context.registers.rbx = start.start_info;
         Ok(Self {
@@ -264,6 +202,73 @@ impl SvmGuest {
             code => Exit::Other(code),
         }
     }
+}
+
+/// What exits, but for ports and registers, and how the guest's memory is found.
+fn control(control: &mut Control) {
+    // #DB and #AC: their delivery can loop inside the processor, out of reach of
+    // NMI (CVE-2015-8104, CVE-2015-5307). #MC belongs to the hypervisor.
+    control.intercept_exceptions = 1 << 1 | 1 << 17 | 1 << 18;
+    control.intercepts = [
+        intercept::NMI
+            | intercept::INIT
+            | intercept::RDPMC
+            | intercept::CPUID
+            | intercept::INVD
+            | intercept::INVLPGA
+            | intercept::IO
+            | intercept::MSR
+            | intercept::TASK_SWITCH
+            | intercept::FERR_FREEZE
+            | intercept::SHUTDOWN,
+        intercept::VIRTUALIZATION | intercept::WBINVD_MONITOR_MWAIT_XSETBV,
+        // INVLPGB drops translations of this ASID on all cores, where it is other
+        // sandboxes', and processors without CPUID Fn8000_000A_EDX[24] execute it in guests
+        // unless it is intercepted (APM vol. 3, INVLPGB; vol. 2 appendix B, offset 090h).
+        intercept::BROADCAST_INVALIDATION,
+    ];
+    control.asid = 1; // 0 is the hypervisor's; one guest a core needs no other
+    control.tlb_control = 1; // flush all at the first entry
+    control.nested_control = 1;
+}
+
+/// The state that the PVH protocol demands: 32-bit protected mode, flat segments, no paging.
+fn begin(saved: &mut Saved, entry: u64) {
+    let flat = |attributes| Segment {
+        selector: 0,
+        attributes,
+        limit: u32::MAX,
+        base: 0,
+    };
+    saved.cs = flat(0xc9b);
+    for segment in [
+        &mut saved.ds,
+        &mut saved.es,
+        &mut saved.ss,
+        &mut saved.fs,
+        &mut saved.gs,
+    ] {
+        *segment = flat(0xc93);
+    }
+    saved.tr = Segment {
+        selector: 0,
+        attributes: 0x8b,
+        limit: 0x67,
+        base: 0,
+    };
+    saved.ldtr = Segment {
+        selector: 0,
+        attributes: 0x82,
+        limit: 0,
+        base: 0,
+    };
+    saved.efer = EFER_SVME; // VMRUN insists (APM vol. 2 §15.5.1); hidden from reads
+    saved.cr0 = 0x11; // PE, ET
+    saved.dr6 = 0xffff_0ff0;
+    saved.dr7 = 0x400;
+    saved.rflags = 2;
+    saved.rip = entry;
+    saved.pat = PAT_RESET;
 }
 
 impl Guest for SvmGuest {
@@ -352,6 +357,30 @@ impl Guest for SvmGuest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frames::tests::of_host;
+
+    #[test]
+    fn what_is_not_a_sandboxs_exits_by_the_bits_of_the_manual() {
+        let mut frames = of_host(4 << 20);
+        let guest = SvmGuest::build(&mut frames, &Reach::default(), Start::default()).unwrap();
+        let control = &guest.block.control;
+        // APM vol. 2 table B-1, vectors 3 to 5.
+        for (word, bits) in [
+            // NMI, INIT, RDPMC, CPUID, INVD, INVLPGA, ports, registers, task switch, freeze,
+            // shutdown.
+            (0, &[1, 3, 15, 18, 22, 26, 27, 28, 29, 30, 31][..]),
+            // VMRUN to SKINIT; WBINVD, MONITOR, MWAIT, the same if armed, XSETBV.
+            (1, &[0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13]),
+            // INVLPGB, TLBSYNC.
+            (2, &[0, 4]),
+        ] {
+            let wanted = bits.iter().fold(0, |word, bit| word | 1 << bit);
+            assert_eq!(control.intercepts[word], wanted, "word {word}");
+        }
+        assert_eq!(control.intercept_exceptions, 1 << 1 | 1 << 17 | 1 << 18);
+        assert_eq!(control.nested_control, 1);
+        assert_ne!(control.asid, 0);
+    }
 
     #[test]
     fn amd_v_is_refused_without_nested_paging_or_switched_off_whoever_locked_that() {

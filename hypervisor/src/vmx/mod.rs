@@ -10,7 +10,7 @@ mod state;
 use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
-use crate::nested::{Access, Format, Tables};
+use crate::nested::{Access, Format, LARGE, Tables};
 use crate::permissions;
 use bitmaps::{IoPermissions, MsrPermissions};
 use capabilities::Capabilities;
@@ -112,7 +112,6 @@ impl Format for ExtendedFormat {
 const READ: u64 = 1;
 const WRITE: u64 = 1 << 1;
 const EXECUTE: u64 = 1 << 2;
-const LARGE: u64 = 1 << 7;
 
 /// A guest under VT-x.
 #[derive(Debug)]
