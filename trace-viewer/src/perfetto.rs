@@ -47,6 +47,7 @@ pub fn perfetto(trace: &Trace) -> Vec<u8> {
     let mut writer = Writer {
         bytes: Vec::new(),
         from: summary.from_ns,
+        to: summary.to_ns as f64,
         tracks: 0,
     };
     for core in tracks::cores(trace, summary.to_ns) {
@@ -58,6 +59,7 @@ pub fn perfetto(trace: &Trace) -> Vec<u8> {
 struct Writer {
     bytes: Vec<u8>,
     from: i64,
+    to: f64,
     tracks: u64,
 }
 
@@ -106,7 +108,11 @@ impl Writer {
             let [number, release, _, complete, missed] = *job else {
                 continue;
             };
-            if release.is_nan() || complete.is_nan() || complete < release {
+            let (end, left) = match complete.is_nan() {
+                true => (self.to, " not complete"),
+                false => (complete, ""),
+            };
+            if release.is_nan() || end < release {
                 continue;
             }
             let free = lanes.iter().position(|&(_, end)| end <= release);
@@ -115,14 +121,10 @@ impl Writer {
                 lanes.push((self.track(&name, Some(parent), false), f64::MIN));
                 lanes.len() - 1
             });
-            lanes[lane].1 = complete;
+            lanes[lane].1 = end;
             let late = if missed == 0.0 { "" } else { " MISSED" };
-            self.slice(
-                release,
-                complete,
-                lanes[lane].0,
-                &format!("{thread} {number}{late}"),
-            );
+            let name = format!("{thread} {number}{left}{late}");
+            self.slice(release, end, lanes[lane].0, &name);
         }
     }
 

@@ -176,6 +176,8 @@ fn overlapping_jobs_are_on_tracks_side_by_side() {
             (20_000, Event::Release { thread: 1, job: 1 }),
             (25_000, Event::Complete { thread: 1, job: 0 }),
             (30_000, Event::Complete { thread: 1, job: 1 }),
+            (40_000, Event::Release { thread: 1, job: 2 }),
+            (61_000, Event::Switch { thread: None }),
         ],
         &[],
     )]);
@@ -191,7 +193,9 @@ fn overlapping_jobs_are_on_tracks_side_by_side() {
             (0, "attitude 0 MISSED"),
             (25_000_000, ""),
             (20_000_000, "attitude 1"),
-            (30_000_000, "")
+            (30_000_000, ""),
+            (40_000_000, "attitude 2 not complete MISSED"),
+            (61_000_000, ""),
         ]
     );
 }
