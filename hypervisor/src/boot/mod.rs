@@ -3,6 +3,7 @@
 pub mod information;
 mod machine;
 mod partition;
+mod partition_error;
 
 use crate::cores::{self, Core};
 use crate::faults;
@@ -83,34 +84,22 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     let image = Image::parse(module).or_refuse();
     let system = image.system();
     // SAFETY: the entry code's state.
-    let facts = unsafe { machine::discover(&information) }.or_refuse();
-
-    let mut low = machine::free_memory(&information, own);
-    let available = Machine {
-        cores: facts.cores.len() as u32,
-        memory_bytes: low.aligned_bytes(LARGE_PAGE),
-    };
-    check_machine(system, &available).or_refuse();
-    let high = low.split_off(LOW_MEMORY);
-    // SAFETY: free memory by the loader's map, of which nothing is used any more; the
-    // entry code mapped it to itself.
-    let mut frames = unsafe { Frames::new(low) };
-    let trampoline = frames.low_page().or_refuse();
-    let cores = needed_cores(system, &facts, vendor, &mut frames);
-    let startup = Range::new(trampoline.as_ptr() as u64, PAGE_SIZE as u64);
-    let guards = cores.iter().filter_map(|core| core.guard());
-    let root = paging::build(&mut frames, &information.memory, own, guards, startup).or_refuse();
-    // SAFETY: the tables map all that is in use, and now all memory.
-    unsafe {
-        paging::load(root);
-        frames.add(&high);
-    }
+    let found = unsafe { machine::discover(&information) }.or_refuse();
+    // SAFETY: of the entry code's state nothing is used any more but its tables and stack.
+    let ground = unsafe { take_memory(&information, own, system, &found, vendor) };
+    let Ground {
+        mut frames,
+        available,
+        cores,
+        root,
+        trampoline,
+    } = ground;
 
     // SAFETY: this is the boot core.
     let local = unsafe { cores[0].prepare() };
-    let timing = machine::measure(&facts, information.tsc_hertz, local).or_refuse();
+    let timing = machine::measure(&found, information.tsc_hertz, local).or_refuse();
     let facts = Facts {
-        machine: facts,
+        machine: found,
         timing,
         vendor,
         local,
@@ -148,6 +137,60 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     }
     // SAFETY: prepared above.
     unsafe { cores[0].run() }
+}
+
+/// What everything else is built on.
+struct Ground {
+    frames: Frames,
+    /// What there is for sandboxes.
+    available: Machine,
+    /// The cores that are needed, the boot core first.
+    cores: Vec<&'static Core>,
+    /// The hypervisor's own page tables, which are loaded.
+    root: HostPhysical,
+    /// The page that other cores start at.
+    trampoline: NonNull<u8>,
+}
+
+/// Makes sure that the machine is large enough, and takes its memory over: all that is free,
+/// under page tables of the hypervisor's own.
+///
+/// # Safety
+/// The entry code's state, of which nothing but its tables and stack is used any more.
+unsafe fn take_memory(
+    information: &Information,
+    own: &Own,
+    system: &System,
+    found: &MachineFacts,
+    vendor: Vendor,
+) -> Ground {
+    let mut low = machine::free_memory(information, own);
+    let available = Machine {
+        cores: found.cores.len() as u32,
+        memory_bytes: low.aligned_bytes(LARGE_PAGE),
+    };
+    check_machine(system, &available).or_refuse();
+    let high = low.split_off(LOW_MEMORY);
+    // SAFETY: free memory by the loader's map, of which nothing is used any more; the
+    // entry code mapped it to itself.
+    let mut frames = unsafe { Frames::new(low) };
+    let trampoline = frames.low_page().or_refuse();
+    let cores = needed_cores(system, found, vendor, &mut frames);
+    let startup = Range::new(trampoline.as_ptr() as u64, PAGE_SIZE as u64);
+    let guards = cores.iter().filter_map(|core| core.guard());
+    let root = paging::build(&mut frames, &information.memory, own, guards, startup).or_refuse();
+    // SAFETY: the tables map all that is in use, and now all memory.
+    unsafe {
+        paging::load(root);
+        frames.add(&high);
+    }
+    Ground {
+        frames,
+        available,
+        cores,
+        root,
+        trampoline,
+    }
 }
 
 fn say_facts(facts: &Facts, available: &Machine) {

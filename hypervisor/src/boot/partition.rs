@@ -1,26 +1,25 @@
 //! Who gets what: each sandbox's memory, trace ring, channels, ports and registers,
 //! from the description, and nothing else.
 use super::machine::{MachineFacts, Timing};
+use super::partition_error::PartitionError;
 use crate::console::LineBuffer;
 use crate::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::guest::{Mapping, Reach};
-use crate::loader::{self, LoadError};
+use crate::loader;
 use crate::nested::Access;
 use crate::sandbox::{Doorbell, Record, Sandbox};
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
-use tern_config::{Image, System, channel_address, kept_ports};
+use tern_config::{Image, Sandbox as Description, System, channel_address, kept_ports};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
 
 /// The most memory a sandbox may have: below its guest-physical APIC page.
-const MEMORY_MAX: u64 = 0xc000_0000;
+pub const MEMORY_MAX: u64 = 0xc000_0000;
 
 /// What is known of the machine once its clocks are measured.
 #[derive(Clone, Debug)]
@@ -33,80 +32,6 @@ pub struct Facts {
     pub vendor: Vendor,
     /// How the hypervisor reaches local APICs.
     pub local: LocalApic,
-}
-
-/// Why the description cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PartitionError {
-    /// Memory is used up.
-    OutOfMemory(OutOfMemory),
-    /// A guest cannot be loaded.
-    Load {
-        /// The sandbox.
-        sandbox: String,
-        /// Its file.
-        file: String,
-        /// Why.
-        error: LoadError,
-    },
-    /// A sandbox's memory is not in whole large pages, or beyond the limit.
-    MemorySize {
-        /// The sandbox.
-        sandbox: String,
-    },
-    /// Two sandboxes on one core.
-    SharedCore {
-        /// The second one.
-        sandbox: String,
-    },
-    /// A channel without an address.
-    Channels,
-    /// A device at ports that the hypervisor keeps.
-    Ports {
-        /// The device.
-        device: String,
-        /// What the ports belong to.
-        owner: &'static str,
-    },
-}
-
-impl From<OutOfMemory> for PartitionError {
-    fn from(error: OutOfMemory) -> Self {
-        Self::OutOfMemory(error)
-    }
-}
-
-impl fmt::Display for PartitionError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutOfMemory(error) => error.fmt(out),
-            Self::Load {
-                sandbox,
-                file,
-                error,
-            } => {
-                write!(out, "sandbox \"{sandbox}\": file \"{file}\" {error}")
-            }
-            Self::MemorySize { sandbox } => write!(
-                out,
-                "sandbox \"{sandbox}\": memory must be a multiple of 2 MiB, at most {} MiB",
-                MEMORY_MAX >> 20
-            ),
-            Self::SharedCore { sandbox } => {
-                write!(
-                    out,
-                    "sandbox \"{sandbox}\": its core has another sandbox: give it its own"
-                )
-            }
-            Self::Ports { device, owner } => write!(
-                out,
-                "device \"{device}\": its ports overlap those of {owner}: choose another device"
-            ),
-            Self::Channels => {
-                out.write_str("the channels do not fit the address space: make them smaller")
-            }
-        }
-    }
 }
 
 /// One sandbox's part of the machine.
@@ -137,69 +62,35 @@ pub fn plan(
     let mut partitions: Vec<Partition> = Vec::new();
     // The large pieces first, so that small ones do not break them up.
     for (index, sandbox) in system.sandboxes.iter().enumerate() {
-        let name = || sandbox.name.clone();
-        let bytes = sandbox.memory_bytes;
-        if bytes == 0 || !bytes.is_multiple_of(LARGE_PAGE) || bytes > MEMORY_MAX {
-            return Err(PartitionError::MemorySize { sandbox: name() });
+        let partition = Partition::new(system, index, image, facts, frames)?;
+        if partitions
+            .iter()
+            .any(|other| other.apic_id == partition.apic_id)
+        {
+            return Err(PartitionError::SharedCore {
+                sandbox: sandbox.name.clone(),
+            });
         }
-        let apic_id = facts.machine.cores[sandbox.core as usize];
-        if partitions.iter().any(|other| other.apic_id == apic_id) {
-            return Err(PartitionError::SharedCore { sandbox: name() });
-        }
-        let memory = frames.take(bytes, LARGE_PAGE)?;
-        let trace_bytes = system.trace_window();
-        let trace = frames.take(trace_bytes, LARGE_PAGE)?;
-        // SAFETY: all zeroes is a record.
-        let record = unsafe { frames.place::<Record>()? };
-        let mut reach = reach_of_registers(facts);
-        for device in &sandbox.devices {
-            let device = &system.devices[*device as usize];
-            // Channels are in the place of the ports of a simulated device.
-            if device.channels.is_some() {
-                continue;
-            }
-            if let Some(owner) = kept_ports(device) {
-                return Err(PartitionError::Ports {
-                    device: device.name.clone(),
-                    owner,
-                });
-            }
-            reach.ports.push((device.port, device.port_count));
-        }
-        let map = |guest: GuestPhysical, host, bytes, access| Mapping {
-            guest,
-            host,
-            bytes,
-            access,
-        };
-        reach.memory = Vec::from([
-            map(GuestPhysical::new(0), memory, bytes, Access::Full),
-            map(IMAGE_BASE, image.0, image.1, Access::ReadOnly),
-            map(
-                EXIT_COUNTS_BASE,
-                HostPhysical::new(&raw const *record as u64),
-                PAGE_SIZE as u64,
-                Access::ReadOnly,
-            ),
-        ]);
-        if trace_bytes > 0 {
-            reach
-                .memory
-                .push(map(TRACE_BASE, trace, trace_bytes, Access::ReadWrite));
-        }
-        partitions.push(Partition {
-            apic_id,
-            index,
-            memory,
-            memory_bytes: bytes,
-            trace,
-            trace_bytes,
-            record,
-            reach,
-        });
+        partitions.push(partition);
     }
     let channels = map_channels(system, &mut partitions, frames)?;
     Ok((partitions, channels))
+}
+
+/// The ports of a sandbox's devices. Channels are in the place of those of a simulated one.
+fn ports(system: &System, sandbox: &Description) -> Result<Vec<(u16, u16)>, PartitionError> {
+    let devices = sandbox.devices.iter();
+    devices
+        .map(|device| &system.devices[*device as usize])
+        .filter(|device| device.channels.is_none())
+        .map(|device| match kept_ports(device) {
+            None => Ok((device.port, device.port_count)),
+            Some(owner) => Err(PartitionError::Ports {
+                device: device.name.clone(),
+                owner,
+            }),
+        })
+        .collect()
 }
 
 /// Gives each channel memory, seen by its writer read-write and by its readers
@@ -294,6 +185,57 @@ fn reach_of_registers(facts: &Facts) -> Reach {
 }
 
 impl Partition {
+    /// Memory, trace ring and record for the sandbox at `index`, and what it reaches but for
+    /// channels. `image` is where the image's pages are, and their bytes.
+    fn new(
+        system: &System,
+        index: usize,
+        image: (HostPhysical, u64),
+        facts: &Facts,
+        frames: &mut Frames,
+    ) -> Result<Self, PartitionError> {
+        let sandbox = &system.sandboxes[index];
+        let bytes = sandbox.memory_bytes;
+        if bytes == 0 || !bytes.is_multiple_of(LARGE_PAGE) || bytes > MEMORY_MAX {
+            return Err(PartitionError::MemorySize {
+                sandbox: sandbox.name.clone(),
+            });
+        }
+        let memory = frames.take(bytes, LARGE_PAGE)?;
+        let trace_bytes = system.trace_window();
+        let trace = frames.take(trace_bytes, LARGE_PAGE)?;
+        // SAFETY: all zeroes is a record.
+        let record = unsafe { frames.place::<Record>()? };
+        let counts = HostPhysical::new(&raw const *record as u64);
+        let map = |guest, host, bytes, access| Mapping {
+            guest,
+            host,
+            bytes,
+            access,
+        };
+        let mut reach = reach_of_registers(facts);
+        reach.ports = ports(system, sandbox)?;
+        reach.memory = Vec::from([
+            map(GuestPhysical::new(0), memory, bytes, Access::Full),
+            map(IMAGE_BASE, image.0, image.1, Access::ReadOnly),
+            map(EXIT_COUNTS_BASE, counts, PAGE_SIZE as u64, Access::ReadOnly),
+        ]);
+        if trace_bytes > 0 {
+            let ring = map(TRACE_BASE, trace, trace_bytes, Access::ReadWrite);
+            reach.memory.push(ring);
+        }
+        Ok(Self {
+            apic_id: facts.machine.cores[sandbox.core as usize],
+            index,
+            memory,
+            memory_bytes: bytes,
+            trace,
+            trace_bytes,
+            record,
+            reach,
+        })
+    }
+
     /// Its entry in the directory.
     #[must_use]
     pub fn entry(&self) -> DirectoryEntry {

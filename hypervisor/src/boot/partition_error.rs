@@ -1,0 +1,80 @@
+//! Why a machine cannot be divided as a description wants it, in lines that say what to do.
+use super::partition::MEMORY_MAX;
+use crate::frames::OutOfMemory;
+use crate::loader::LoadError;
+use alloc::string::String;
+use core::fmt;
+
+/// Why the description cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionError {
+    /// Memory is used up.
+    OutOfMemory(OutOfMemory),
+    /// A guest cannot be loaded.
+    Load {
+        /// The sandbox.
+        sandbox: String,
+        /// Its file.
+        file: String,
+        /// Why.
+        error: LoadError,
+    },
+    /// A sandbox's memory is not in whole large pages, or beyond the limit.
+    MemorySize {
+        /// The sandbox.
+        sandbox: String,
+    },
+    /// Two sandboxes on one core.
+    SharedCore {
+        /// The second one.
+        sandbox: String,
+    },
+    /// A channel without an address.
+    Channels,
+    /// A device at ports that the hypervisor keeps.
+    Ports {
+        /// The device.
+        device: String,
+        /// What the ports belong to.
+        owner: &'static str,
+    },
+}
+
+impl From<OutOfMemory> for PartitionError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::OutOfMemory(error)
+    }
+}
+
+impl fmt::Display for PartitionError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory(error) => error.fmt(out),
+            Self::Load {
+                sandbox,
+                file,
+                error,
+            } => {
+                write!(out, "sandbox \"{sandbox}\": file \"{file}\" {error}")
+            }
+            Self::MemorySize { sandbox } => write!(
+                out,
+                "sandbox \"{sandbox}\": memory must be a multiple of 2 MiB, at most {} MiB",
+                MEMORY_MAX >> 20
+            ),
+            Self::SharedCore { sandbox } => {
+                write!(
+                    out,
+                    "sandbox \"{sandbox}\": its core has another sandbox: give it its own"
+                )
+            }
+            Self::Ports { device, owner } => write!(
+                out,
+                "device \"{device}\": its ports overlap those of {owner}: choose another device"
+            ),
+            Self::Channels => {
+                out.write_str("the channels do not fit the address space: make them smaller")
+            }
+        }
+    }
+}
