@@ -33,9 +33,12 @@ impl Table {
         self.lines.is_empty()
     }
 
-    /// The table as text, each line indented by two spaces.
+    /// The table as text, each line indented by two spaces; nothing if it has no lines.
     #[must_use]
     pub fn render(&self) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
         let cell = |line: &Vec<String>, column: usize| line.get(column).map_or(0, |c| width(c));
         let mut text = String::new();
         let columns: Vec<_> = self

@@ -208,6 +208,25 @@ fn an_output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
 }
 
 #[test]
+fn a_trace_without_servers_conforms_to_nothing() {
+    let guests = |system: &tern_config::System| {
+        let trace = common::trace_of_system(system, vec![core("alpha", replica(1), &[])]);
+        let file = File::trace("guests", &trace);
+        let (code, text, said) = tern(&["conformance", file.path()]);
+        assert_eq!(
+            (code, text.as_str()),
+            (65, "verdict: no server was checked\n")
+        );
+        said
+    };
+    let mut system = common::system();
+    system.sandboxes[0].servers.clear();
+    assert!(guests(&system).contains("its system has no servers"));
+    system.sandboxes.clear();
+    assert!(guests(&system).contains("its system has no servers"));
+}
+
+#[test]
 fn json_carries_the_same_numbers_as_the_tables() {
     let file = File::trace("json", &repaired());
     let (_, text, _) = tern(&["summary", "--json", file.path()]);

@@ -3,8 +3,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::conformance::Conformance;
+use crate::layout::Layout;
 use crate::status::Status;
-use crate::table::{Table, instant, span};
+use crate::table::{Table, count, instant, span};
 
 /// Replays a trace against the rules of sporadic and I/O servers.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,7 +35,10 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
     Ok(if super::is_unsound(&arguments.file, &trace) {
         Status::Unsound
     } else if conformance.servers.is_empty() {
-        let reason = "no system description, so no server's rules are known";
+        let reason = match Layout::of(&trace).system {
+            Some(_) => "its system has no servers: there are no rules to keep",
+            None => "no system description, so no server's rules are known",
+        };
         super::complain_of(&arguments.file, &reason);
         Status::BadInput
     } else if conformance.violations() > 0 {
@@ -81,10 +85,11 @@ fn text(conformance: &Conformance) -> String {
             );
         }
     }
+    let is_checked = conformance.servers.iter().any(|server| server.checked);
     let verdict = match conformance.violations() {
-        0 => "every checked server kept its rules".to_string(),
-        1 => "1 violation".to_string(),
-        many => format!("{many} violations"),
+        0 if is_checked => "every checked server kept its rules".to_string(),
+        0 => "no server was checked".to_string(),
+        violations => count(violations as u64, "violation"),
     };
     format!("{}{list}verdict: {verdict}\n", table.render())
 }
