@@ -42,11 +42,11 @@ function tables(select) {
   const { summary } = data, threads = [];
   summary.sandboxes.forEach((sandbox, core) => sandbox.threads.forEach((thread) => threads.push({ core, sandbox, thread })));
   table("Jobs: response times, bounds without overheads, deadlines (choose one for its slowest job)",
-    ["sandbox", "thread", "server", "jobs", "min", "median", "max", "bound", "deadline", "max / deadline", "misses"],
+    ["sandbox", "thread", "server", "jobs", "done", "min", "median", "max", "bound", "deadline", "max / deadline", "misses"],
     threads.map(({ sandbox, thread }) => {
       const times = thread.response || {};
       const share = thread.response && thread.deadline_ns ? (times.max_ns / thread.deadline_ns * 100).toFixed(1) + "%" : "–";
-      return [sandbox.sandbox, thread.thread, thread.server, String(thread.completed), span(times.min_ns), span(times.median_ns),
+      return [sandbox.sandbox, thread.thread, thread.server, String(thread.released), String(thread.completed), span(times.min_ns), span(times.median_ns),
         [span(times.max_ns), thread.above_bound ? "above" : ""], span(thread.bound_ns), span(thread.deadline_ns), share, [String(thread.misses), thread.misses ? "bad" : ""]];
     }),
     (number) => {

@@ -19,7 +19,7 @@ pub struct ServerSummary {
     pub runs: u64,
     /// How long its threads ran.
     pub busy_ns: u64,
-    /// That time in thousandths of the budget that it could have had since the epoch.
+    /// That time in thousandths of a budget for each period begun since the epoch.
     pub budget_use_per_mille: u64,
     /// How often its budget was exhausted.
     pub exhaustions: u64,
@@ -84,7 +84,7 @@ impl ServerLog {
         for server in 0..layout.servers.len() {
             self.of(server);
         }
-        let since_epoch = end.max(0) as u128;
+        let since_epoch = end.max(0).cast_unsigned();
         self.servers
             .iter()
             .map(|(&number, totals)| {
@@ -93,9 +93,10 @@ impl ServerLog {
                     .get(number)
                     .map_or((0, 0), |server| (server.budget, server.period));
                 let busy = totals.busy.unsigned_abs();
-                // busy / (C × span / T)
-                let possible = u128::from(budget) * since_epoch;
-                let used = u128::from(busy) * u128::from(period) * 1_000;
+                // busy / (C × ⌈span / T⌉)
+                let periods = since_epoch.div_ceil(period.max(1));
+                let possible = u128::from(budget) * u128::from(periods);
+                let used = u128::from(busy) * 1_000;
                 ServerSummary {
                     server: layout.server_name(number as u16),
                     budget_ns: budget,

@@ -64,8 +64,8 @@ impl Summary {
 
     fn jobs(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
-            "sandbox", "thread", "server", "jobs", "min", "median", "max", "bound", "deadline",
-            "misses",
+            "sandbox", "thread", "server", "jobs", "done", "min", "median", "max", "bound",
+            "deadline", "misses",
         ]);
         let mut missed = Vec::new();
         for (sandbox, thread) in self.threads() {
@@ -74,6 +74,7 @@ impl Summary {
                 sandbox.sandbox.clone(),
                 thread.thread.clone(),
                 thread.server.clone(),
+                thread.released.to_string(),
                 thread.completed.to_string(),
                 dash(times, |times| signed_span(times.min_ns)),
                 dash(times, |times| signed_span(times.median_ns)),
