@@ -10,11 +10,29 @@ use crate::system::System;
 pub(super) fn check(reader: &mut Reader, system: &System) {
     for (index, sandbox) in system.sandboxes.iter().enumerate() {
         for server in 0..sandbox.servers.len() {
+            if system.requesters(index, server).next().is_some() {
+                deadline(reader, system, index, server);
+            }
             for requester in system.requesters(index, server) {
                 periods(reader, system, index, (server, requester));
                 chains(reader, system, index, (server, requester));
             }
         }
+    }
+}
+
+/// An I/O server that owes more than one budget makes up for all of it where it is raised:
+/// the bounds of the servers there rest on its delivering each budget within a period.
+fn deadline(reader: &mut Reader, system: &System, sandbox: usize, server: usize) {
+    let own = &system.sandboxes[sandbox].servers[server];
+    if own.deadline > own.period {
+        let reason = format!(
+            "{} is above the period, {}: an I/O server that works for others has to deliver its \
+             budget within a period",
+            show(own.deadline),
+            show(own.period)
+        );
+        reader.problem(&server_place(sandbox, server), "deadline", reason);
     }
 }
 
