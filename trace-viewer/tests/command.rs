@@ -98,6 +98,7 @@ fn statuses_are_those_of_the_documentation() {
         (&["summary", lossy.path()], 3, ""),
         (&["conformance", lossy.path()], 3, "records dropped"),
         (&["dump", lossy.path()], 3, "records dropped"),
+        (&["explain", lossy.path()], 3, "records dropped"),
         (&["summary", truncated.path()], 3, "is truncated"),
         (&["conformance", nonconforming.path()], 4, ""),
         (&["summary"], 64, "Usage"),

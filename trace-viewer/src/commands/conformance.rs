@@ -32,8 +32,9 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
     } else {
         super::print(&text(&conformance))?;
     }
-    Ok(if super::is_unsound(&arguments.file, &trace) {
-        Status::Unsound
+    let soundness = super::soundness(&arguments.file, &trace);
+    Ok(if soundness != Status::Well {
+        soundness
     } else if conformance.servers.is_empty() {
         let reason = match Layout::of(&trace).system {
             Some(_) => "its system has no servers: there are no rules to keep",

@@ -51,9 +51,9 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
 /// A trace's summary; a trace with losses is not compared.
 fn sound(path: &Path) -> Result<Summary, Status> {
     let trace = super::load(path)?;
-    match super::is_unsound(path, &trace) {
-        true => Err(Status::Unsound),
-        false => Ok(Summary::from_trace(&trace)),
+    match super::soundness(path, &trace) {
+        Status::Well => Ok(Summary::from_trace(&trace)),
+        unsound => Err(unsound),
     }
 }
 

@@ -48,10 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
         return Err(Status::Usage);
     }
     super::print(&text(&trace, &lines(&trace, arguments)))?;
-    Ok(match super::is_unsound(&arguments.file, &trace) {
-        true => Status::Unsound,
-        false => Status::Well,
-    })
+    Ok(super::soundness(&arguments.file, &trace))
 }
 
 struct Line {

@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
     } else {
         super::print(&text(&story))?;
     }
-    Ok(Status::Well)
+    Ok(super::soundness(&arguments.file, &trace))
 }
 
 /// The job asked for. Among several threads, the first with a miss; else the one that

@@ -41,8 +41,5 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
         None => arguments.file.with_extension(extension),
     };
     super::deliver(&output, &bytes)?;
-    Ok(match super::is_unsound(&arguments.file, &trace) {
-        true => Status::Unsound,
-        false => Status::Well,
-    })
+    Ok(super::soundness(&arguments.file, &trace))
 }

@@ -39,13 +39,16 @@ pub fn load(path: &Path) -> Result<Trace, Status> {
     })
 }
 
-/// Whether a trace has losses or damage, which is said on standard error.
-fn is_unsound(path: &Path, trace: &Trace) -> bool {
+/// Says on standard error what is lost or damaged, and what that makes of a result.
+fn soundness(path: &Path, trace: &Trace) -> Status {
     let reasons = unsound(trace);
     for reason in &reasons {
         complain_of(path, reason);
     }
-    !reasons.is_empty()
+    match reasons.is_empty() {
+        true => Status::Well,
+        false => Status::Unsound,
+    }
 }
 
 /// Says that nothing has a name, and which names there are.

@@ -220,8 +220,12 @@ pub fn unsound(trace: &Trace) -> Vec<String> {
         if core.overwritten > 0 {
             object(format!("{} records overwritten", core.overwritten));
         }
-        for error in core.events().filter_map(Result::err) {
-            object(error.to_string());
+        let mut errors = core.events().filter_map(Result::err);
+        if let Some(first) = errors.next() {
+            match errors.count() {
+                0 => object(first.to_string()),
+                more => object(format!("{first}, and {more} more that cannot be decoded")),
+            }
         }
     }
     if trace.cores.iter().all(|core| core.records.is_empty()) {
