@@ -1,6 +1,5 @@
 //! The decision what runs: how the running server is charged, what is noticed, and who is
 //! next. What is rare is out of line: the common way is the path of every interrupt.
-use crate::agenda::Agenda;
 use crate::slot::{NONE, Slot};
 use crate::{Observer, Scheduler, ServerId, ThreadId};
 use tern_units::{Duration, Instant};
@@ -23,65 +22,79 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Decides what runs from `now` on: charges the server that has run if it has blocked
     /// or used up its first chunk, wakes sleepers and applies replenishments that are due
     /// and may change the decision, and picks.
-    ///
-    /// It takes the observer as a value, and hands it on so to what is rare: an observer
-    /// that nobody points to may live in registers. A `&mut` to an observer is one, too.
     #[inline(always)]
-    pub fn dispatch<O: Observer>(&mut self, now: Instant, mut observer: O) -> Dispatch {
+    pub fn dispatch<O: Observer>(&mut self, now: Instant, observer: O) -> Dispatch {
+        self.decide::<false, _>(now, observer)
+    }
+
+    /// The same, and shorter, where the timer of the last decision has fired: then the budget
+    /// of the running server is used up, or something is due that may preempt it.
+    #[inline(always)]
+    pub fn dispatch_fired<O: Observer>(&mut self, now: Instant, observer: O) -> Dispatch {
+        self.decide::<true, _>(now, observer)
+    }
+
+    #[inline(always)]
+    fn decide<const FIRED: bool, O: Observer>(
+        &mut self,
+        now: Instant,
+        mut observer: O,
+    ) -> Dispatch {
         let running = self.running;
         self.advance(now);
         if running != NONE {
             let (used, slot) = (self.uncharged(), self.slot(running));
             if slot.runnable == NONE {
-                let goes_on;
-                (goes_on, observer) = self.settle_blocked(running, observer);
-                if goes_on {
-                    return self.preempt(running, observer);
+                if self.settle_blocked(running, &mut observer) {
+                    return self.preempt::<FIRED, _>(running, &mut observer);
                 }
-            } else if used < slot.amount {
-                return self.preempt(running, observer);
-            } else {
-                let rest = used.as_nanos().wrapping_sub(slot.amount.as_nanos());
-                let now = self.now;
-                let slot = self.slot_mut(running);
-                let goes_on;
-                if let Some(posted) = slot.use_first(Duration::from_nanos(rest)) {
-                    if slot.eligible > now {
-                        observer.exhausted(ServerId(running), posted);
-                        self.exhaust(running);
-                        goes_on = false;
-                    } else {
-                        observer.replenish_posted(ServerId(running), posted);
-                        self.resume(running);
-                        goes_on = true;
-                    }
-                } else {
-                    (goes_on, observer) = self.use_more(running, used, observer);
-                }
-                if goes_on {
-                    return self.preempt(running, observer);
-                }
+            } else if used < slot.amount || self.use_up(running, used, &mut observer) {
+                return self.preempt::<FIRED, _>(running, &mut observer);
             }
         }
-        let next;
-        (next, observer) = self.next(observer);
-        match next {
-            Some(next) => self.turn_to(next, observer),
-            None => self.idle(observer),
+        match self.next::<false, _>(&mut observer) {
+            Some((next, above)) => self.turn_to(next, above, &mut observer),
+            None => self.idle(&mut observer),
+        }
+    }
+
+    /// Charges the running server, which has used its first chunk or more. Tells whether it
+    /// may go on.
+    #[inline(always)]
+    fn use_up<O: Observer>(&mut self, running: u16, used: Duration, observer: &mut O) -> bool {
+        let now = self.now;
+        let slot = self.slot_mut(running);
+        let rest = used.as_nanos().wrapping_sub(slot.amount.as_nanos());
+        let Some(posted) = slot.use_first(Duration::from_nanos(rest)) else {
+            return self.use_more(running, used, observer);
+        };
+        if slot.eligible > now {
+            self.exhaust(running);
+            observer.exhausted(ServerId(running), posted);
+            false
+        } else {
+            observer.replenish_posted(ServerId(running), posted);
+            self.resume(running);
+            true
         }
     }
 
     /// The running server goes on unless another preempts it.
     #[inline(always)]
-    fn preempt<O: Observer>(&mut self, running: u16, mut observer: O) -> Dispatch {
-        let next;
-        (next, observer) = self.next(observer);
-        if next == Some(running) {
-            return self.stay_with(running, observer);
+    fn preempt<const FIRED: bool, O: Observer>(
+        &mut self,
+        running: u16,
+        observer: &mut O,
+    ) -> Dispatch {
+        let next = self.next::<FIRED, _>(observer);
+        if let Some((next, above)) = next
+            && next == running
+        {
+            return self.stay_with(running, above, observer);
         }
-        observer = self.pause(running, observer);
+        self.pause(running, observer);
         match next {
-            Some(next) => self.turn_to(next, observer),
+            Some((next, above)) => self.turn_to(next, above, observer),
             // An I/O server may lose its budget to a shorter period.
             None => self.idle(observer),
         }
@@ -89,11 +102,11 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The core turns to another server than it was with.
     #[inline(always)]
-    fn turn_to<O: Observer>(&mut self, next: u16, mut observer: O) -> Dispatch {
+    fn turn_to<O: Observer>(&mut self, next: u16, above: u64, observer: &mut O) -> Dispatch {
         self.running = next;
         self.resume(next);
         let slot = self.slot(next);
-        let (thread, timer) = (slot.runnable, self.timer(slot));
+        let (thread, timer) = (slot.runnable, self.timer(slot, above));
         self.running_thread = thread;
         let thread = Some(ThreadId(thread));
         observer.switched(thread);
@@ -102,9 +115,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The core stays with a server, perhaps with another thread of it.
     #[inline(always)]
-    fn stay_with<O: Observer>(&mut self, running: u16, mut observer: O) -> Dispatch {
+    fn stay_with<O: Observer>(&mut self, running: u16, above: u64, observer: &mut O) -> Dispatch {
         let slot = self.slot(running);
-        let (thread, timer) = (slot.runnable, self.timer(slot));
+        let (thread, timer) = (slot.runnable, self.timer(slot, above));
         if thread != self.running_thread {
             self.running_thread = thread;
             observer.switched(Some(ThreadId(thread)));
@@ -115,7 +128,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// No server has work and budget.
     #[inline(always)]
-    fn idle<O: Observer>(&mut self, mut observer: O) -> Dispatch {
+    fn idle<O: Observer>(&mut self, observer: &mut O) -> Dispatch {
         self.running = NONE;
         if self.running_thread != NONE {
             self.running_thread = NONE;
@@ -139,15 +152,12 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         Duration::from_nanos(self.now.as_nanos().wrapping_sub(self.since.as_nanos()))
     }
 
-    /// The next instant at which the decision for a server may change: budget used up, an
-    /// instant of a higher priority, or a sleeper of its own with higher precedence.
+    /// The next instant at which the decision for a server may change: budget used up, the
+    /// earliest of a higher priority, or a sleeper of its own with higher precedence.
     #[inline(always)]
-    fn timer(&self, slot: &Slot<CHUNKS>) -> Instant {
-        let mut timer = self.since.saturating_add(slot.amount);
-        if slot.level > 0 {
-            let above = self.agenda.earliest_above(slot.level);
-            timer = timer.min(Instant::from_nanos(above));
-        }
+    fn timer(&self, slot: &Slot<CHUNKS>, above: u64) -> Instant {
+        let timer = self.since.saturating_add(slot.amount);
+        let mut timer = timer.min(Instant::from_nanos(above));
         if slot.wakes < timer {
             let mut sleeper = slot.sleeping;
             while sleeper != NONE && self.wakes_at(sleeper) < timer {
@@ -160,47 +170,69 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         timer
     }
 
-    /// The server to run. Wakes and replenishes what is due at the highest level where
-    /// anything is, and so on until something may run that nothing due is above. What is
-    /// due below it waits: it could not run.
+    /// The server to run, and the earliest instant above it. Notices what is due at the
+    /// highest level where anything is, and so on until something may run that nothing due is
+    /// above. What is due below it waits: it could not run.
+    ///
+    /// The answer is the same whether it begins with a `SEARCH` for what is due, which is
+    /// shorter where something is, or with whether anything is.
     #[inline(always)]
-    fn next<O: Observer>(&mut self, mut observer: O) -> (Option<u16>, O) {
+    fn next<const SEARCH: bool, O: Observer>(&mut self, observer: &mut O) -> Option<(u16, u64)> {
         let now = self.now;
         loop {
             let first = self.ready.first_level();
-            let last = first.unwrap_or(Agenda::<WORDS>::LAST_LEVEL);
-            let Some(level) = self.agenda.first_due(last, now.as_nanos()) else {
-                let next = first.map(|level| self.ready.first_at(level));
-                return (next, observer);
+            if let Some(first) = first
+                && !SEARCH
+            {
+                let above = self.agenda.above(first);
+                if above > now.as_nanos() && self.none_due_at(first, now) {
+                    return Some((self.ready.first_at(first), above));
+                }
+            }
+            let level = match (self.agenda.first_due(now.as_nanos()), first) {
+                (Some(due), None) => due,
+                (Some(due), Some(first)) if due < first => due,
+                (_, Some(first)) if self.none_due_at(first, now) => {
+                    return Some((self.ready.first_at(first), self.agenda.above(first)));
+                }
+                (_, Some(first)) => first,
+                (None, None) => return None,
             };
             let server = self.first_of_level(level);
             let slot = self.slot(server);
             if !slot.alone {
-                observer = self.notice_several(level, observer);
+                self.notice_several(level, observer);
             } else if slot.due > now {
                 // The instant was that of a server that has been ready since.
                 self.refresh_level(level);
             } else {
-                self.notice_due(server, now, &mut observer);
+                self.notice_due(server, now, observer);
                 let slot = self.slot(server);
                 if slot.ready && slot.due > now {
-                    return (Some(self.ready.first_at(level)), observer);
+                    return Some((self.ready.first_at(level), self.agenda.above(level)));
                 }
             }
         }
+    }
+
+    /// Whether nothing is due at a level where a server is ready. In the agenda there may still
+    /// be the instant from which on it has been.
+    #[inline(always)]
+    fn none_due_at(&self, level: u16, now: Instant) -> bool {
+        let slot = self.slot(self.ready.first_at(level));
+        slot.due > now && (slot.alone || self.agenda.at(level) > now.as_nanos())
     }
 
     /// Of the servers of a level where something was due, the one that is due first; or
     /// brings the agenda up to date if none is.
     #[cold]
     #[inline(never)]
-    fn notice_several<O: Observer>(&mut self, level: u16, mut observer: O) -> O {
+    fn notice_several<O: Observer>(&mut self, level: u16, observer: &mut O) {
         let (server, now) = (self.first_due_of(level), self.now);
         match self.slot(server).due > now {
             true => self.refresh_level(level),
-            false => self.notice_due(server, now, &mut observer),
+            false => self.notice_due(server, now, observer),
         }
-        observer
     }
 
     /// Wakes one sleeper of a server that is due, and replenishes it.
@@ -238,12 +270,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// so much of the next that too little is left. Tells whether it may go on.
     #[cold]
     #[inline(never)]
-    fn use_more<O: Observer>(
-        &mut self,
-        running: u16,
-        used: Duration,
-        mut observer: O,
-    ) -> (bool, O) {
+    fn use_more<O: Observer>(&mut self, running: u16, used: Duration, observer: &mut O) -> bool {
         let mut last = None;
         self.slot_mut(running).use_more(used, |posted| {
             if let Some(before) = last.replace(posted) {
@@ -260,7 +287,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
             true => self.resume(running),
             false => self.exhaust(running),
         }
-        (goes_on, observer)
+        goes_on
     }
 
     /// The running server, whose threads have work, has no budget for now.
@@ -282,22 +309,22 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// Charges the running server, which has nothing to do. If its sleeper is due already it
     /// has, and may go on.
     #[inline(never)]
-    fn settle_blocked<O: Observer>(&mut self, running: u16, mut observer: O) -> (bool, O) {
+    fn settle_blocked<O: Observer>(&mut self, running: u16, observer: &mut O) -> bool {
         if self.slot(running).wakes <= self.now {
-            self.notice_due(running, self.now, &mut observer);
+            self.notice_due(running, self.now, observer);
             // The agenda may not have had the instant that has passed.
             self.set_due(running, self.slot(running).wakes);
             let used = self.uncharged();
             if used >= self.slot(running).amount {
                 return self.use_more(running, used, observer);
             }
-            return (true, observer);
+            return true;
         }
-        self.charge(running, &mut observer);
+        self.charge(running, observer);
         self.slot_mut(running)
             .block(|posted| observer.replenish_posted(ServerId(running), posted));
         self.refresh(running);
-        (false, observer)
+        false
     }
 
     /// Charges a server for what it has used.
@@ -312,14 +339,13 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The server that ran is preempted: what it used of its first chunk stays with it.
     #[inline(always)]
-    fn pause<O: Observer>(&mut self, server: u16, observer: O) -> O {
+    fn pause<O: Observer>(&mut self, server: u16, observer: &mut O) {
         let used = self.uncharged();
         let slot = self.slot_mut(server);
         slot.used = used;
         let left = slot.amount.as_nanos().wrapping_sub(used.as_nanos());
-        match left < slot.minimum.as_nanos() {
-            true => self.delay(server, observer),
-            false => observer,
+        if left < slot.minimum.as_nanos() {
+            self.delay(server, observer);
         }
     }
 
@@ -327,10 +353,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// minimum (rule 6).
     #[cold]
     #[inline(never)]
-    fn delay<O: Observer>(&mut self, server: u16, mut observer: O) -> O {
-        self.charge(server, &mut observer);
+    fn delay<O: Observer>(&mut self, server: u16, observer: &mut O) {
+        self.charge(server, observer);
         self.refresh(server);
-        observer
     }
 
     /// A server gets the core, and goes on with what it has used already.

@@ -12,7 +12,8 @@
 //! 1. report what happened: [`Scheduler::wake`], [`Scheduler::block`],
 //!    [`Scheduler::sleep_until`], [`Scheduler::request`], [`Scheduler::served`], or
 //!    nothing at all when the entry is the timer's interrupt;
-//! 2. call [`Scheduler::dispatch`] once, as late as possible, with the time read then;
+//! 2. call [`Scheduler::dispatch`] once, as late as possible, with the time read then, or
+//!    [`Scheduler::dispatch_fired`] where the entry is the timer's interrupt;
 //! 3. switch to [`Dispatch::thread`] (idle if none) and arm the one-shot timer for
 //!    exactly [`Dispatch::timer`], replacing any earlier setting.
 //!

@@ -205,6 +205,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
         let first = &mut self.members[usize::from(level / 64)][usize::from(level % 64)];
         self.servers[usize::from(server)].next_of_level = *first;
         *first = server;
+        self.agenda.include(level);
         self.refresh_level(level);
     }
 }

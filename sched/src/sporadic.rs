@@ -186,15 +186,15 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     }
 
     /// Charges the only chunk, all of it, which returns as the first. `None`, and nothing
-    /// done, if there are others, or it is not at least `needed` more than `used`.
+    /// done, if there are others, or it is not at least `needed` more than `used`. `needed` is
+    /// at least 1 ns.
     #[inline(always)]
     pub(crate) fn use_only(&mut self, used: Duration, needed: Duration) -> Option<Posted> {
         if self.waiting() != 0 {
             return None;
         }
         let amount = self.head.amount;
-        let left = amount.checked_sub(used.as_nanos())?;
-        if left < needed.as_nanos() {
+        if amount.saturating_sub(used.as_nanos()) < needed.as_nanos() {
             return None;
         }
         self.head.time = self.head.time.saturating_add(self.period);

@@ -40,9 +40,13 @@ fn random_systems_run_as_in_the_model() {
                 random_jobs(&mut random, server)
             })
             .collect();
-        let parameters: Vec<_> = (0..)
-            .zip(&servers)
-            .map(|(priority, &(c, t))| ServerParameters::sporadic(span(c), span(t), priority))
+        let mut priority = 0;
+        let parameters: Vec<_> = servers
+            .iter()
+            .map(|&(c, t)| {
+                priority += random.within(1, 15) as u32;
+                ServerParameters::sporadic(span(c), span(t), priority)
+            })
             .collect();
         let ours = simulate(&parameters, &threads, END);
         let model = reference::simulate(&servers, &threads, END);

@@ -111,7 +111,7 @@ impl Observer for Recorder {
 pub extern "C" fn dispatch() -> *const Context {
     // SAFETY: interrupts are off.
     let (context, timer) = match unsafe { *BEGUN.borrow_masked() } {
-        true => decide(timestamp()),
+        true => decide::<false>(timestamp()),
         false => begin(timestamp()),
     };
     apic::arm(timer);
@@ -123,7 +123,7 @@ pub extern "C" fn dispatch() -> *const Context {
 pub fn dispatch_fired<A: TimerAccess>(tsc: u64) -> *const Context {
     // SAFETY: interrupts are off.
     let (context, timer) = match A::SINCE_EPOCH || unsafe { *BEGUN.borrow_masked() } {
-        true => decide(tsc),
+        true => decide::<true>(tsc),
         false => begin(tsc),
     };
     apic::arm_fired::<A>(timer);
@@ -131,15 +131,19 @@ pub fn dispatch_fired<A: TimerAccess>(tsc: u64) -> *const Context {
 }
 
 /// Makes the thread that is to run at counter value `tsc`, after the time epoch, the running
-/// one. Returns its context, and when the scheduler must be asked again.
+/// one; `FIRED` if the timer has. Returns its context, and when the scheduler must be asked again.
 #[inline(always)]
-fn decide(tsc: u64) -> (*const Context, Instant) {
+fn decide<const FIRED: bool>(tsc: u64) -> (*const Context, Instant) {
     // SAFETY: the counter has not run for centuries.
     let now = unsafe { clock::clock().instant_since_epoch(tsc) };
     // SAFETY: interrupts are off, time has begun, so boot is over; and the recorder does not
     // reach the scheduler.
-    let decision =
-        unsafe { SCHEDULER.with_masked(|scheduler| scheduler.dispatch(now, Recorder { tsc })) };
+    let decision = unsafe {
+        SCHEDULER.with_masked(|scheduler| match FIRED {
+            true => scheduler.dispatch_fired(now, Recorder { tsc }),
+            false => scheduler.dispatch(now, Recorder { tsc }),
+        })
+    };
     // SAFETY: interrupts are off and blocks live for good; no reference to one is held
     // across this.
     let control = unsafe { &mut *running() };
@@ -165,7 +169,7 @@ fn begin(tsc: u64) -> (*const Context, Instant) {
         use_timer_handler(apic::takes_deadlines());
         trace::record_at(tsc, Event::ClockSync { now });
     }
-    decide(tsc)
+    decide::<false>(tsc)
 }
 
 /// # Safety
