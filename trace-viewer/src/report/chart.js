@@ -199,15 +199,19 @@ class Chart {
     }
   }
 
-  // From release to completion, behind the runs.
+  // From release to completion, behind the runs; to the end of the run if there is none,
+  // once for all jobs that wait for it.
   responses(row, top, height) {
     const { jobs } = row.thread, context = this.context;
     context.fillStyle = this.color(row.color);
     context.globalAlpha = 0.18;
+    let waited = false;
     let i = Math.max(0, lowerBound(jobs, JOB, RELEASE, this.from) - 1);
     for (; i * JOB < jobs.length && !(jobs[i * JOB + RELEASE] > this.to); i++) {
-      const from = this.x(jobs[i * JOB + RELEASE]), to = this.x(jobs[i * JOB + COMPLETE]);
-      if (to > from) context.fillRect(from, top, to - from, height);
+      const complete = jobs[i * JOB + COMPLETE], waits = isNaN(complete);
+      const from = this.x(jobs[i * JOB + RELEASE]), to = this.x(waits ? data.summary.to_ns : complete);
+      if (to > from && !(waits && waited)) context.fillRect(from, top, to - from, height);
+      waited ||= waits;
     }
     context.globalAlpha = 1;
   }
@@ -310,7 +314,7 @@ class Chart {
       const job = this.jobAt(row.thread, time);
       if (job !== null) {
         const at = job * JOB;
-        lines.push("job " + jobs[at + NUMBER] + " released " + instant(jobs[at + RELEASE]) + ", response " + span(jobs[at + COMPLETE] - jobs[at + RELEASE]) + (jobs[at + MISSED] ? ", MISSED" : ""));
+        lines.push("job " + jobs[at + NUMBER] + " released " + instant(jobs[at + RELEASE]) + (isNaN(jobs[at + COMPLETE]) ? ", not complete" : ", response " + span(jobs[at + COMPLETE] - jobs[at + RELEASE])) + (jobs[at + MISSED] ? ", MISSED" : ""));
       }
     }
     return lines.join("\n");

@@ -7,7 +7,7 @@ function verdict() {
   const lost = summary.sandboxes.reduce((sum, sandbox) => sum + sandbox.lost, 0);
   const violations = data.conformance.servers.reduce((sum, server) => sum + server.violations.length, 0);
   document.getElementById("about").textContent =
-    "build " + summary.build + ", " + summary.sandboxes.length + " sandboxes, " + records + " records from " +
+    "build " + summary.build + ", " + summary.sandboxes.length + (summary.sandboxes.length === 1 ? " sandbox, " : " sandboxes, ") + records + " records from " +
     instant(summary.from_ns) + " to " + instant(summary.to_ns) + ", " + lost + " lost, " +
     violations + " violations of server rules";
   const remarks = document.getElementById("remarks");
