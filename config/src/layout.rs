@@ -20,6 +20,13 @@ pub const MAX_SERVERS: usize = 64;
 /// The most threads of a sandbox that the sandbox kernel schedules.
 pub const MAX_THREADS: usize = 128;
 
+/// Pages that the donor of a repair may be ahead of the target. The same number as
+/// `tern_vote::SLOTS`.
+pub const REPAIR_SLOTS: u64 = 32;
+/// How often, at most, a replica looks at other replicas' channels between verdict and
+/// release: each wait splits its server's budget once more.
+pub const REPAIR_LOOKS: u64 = 6;
+
 /// Guest-physical address of a channel, the same in every sandbox that may see it;
 /// `None` if there is no such channel.
 ///
@@ -207,7 +214,7 @@ pub fn check_machine(system: &System, machine: &Machine) -> Result<(), MachineEr
 #[must_use]
 pub fn replica_channel_bytes(pages: u64) -> u64 {
     const HEAD: u64 = 8 * 128;
-    const SLOTS: u64 = 32 * (8 * 16 + PAGE_SIZE as u64);
+    const SLOTS: u64 = REPAIR_SLOTS * (8 * 16 + PAGE_SIZE as u64);
     let arrays = pages.saturating_mul(8 + 8 * 10);
     (HEAD + SLOTS)
         .saturating_add(arrays)

@@ -250,6 +250,8 @@ pub struct ReplicaSet {
     pub key: [u64; 4],
     /// How a damaged replica is mended.
     pub recovery: RecoveryPolicy,
+    /// Pages that a fault may damage: so many are to be repaired within an epoch.
+    pub repair_pages: u32,
     /// Time between releases: an epoch.
     pub period: u64,
     /// A ballot later than this after the release counts as missing.

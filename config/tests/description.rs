@@ -135,6 +135,9 @@ fn a_set_implies_its_members_and_channels() {
     );
     assert_eq!((set.heap_pages, set.stack_pages, set.argument), (96, 4, 0));
     assert_eq!((set.period, set.scrub_period), (50 * MS, 2000 * MS));
+    assert_eq!(set.repair_pages, 32);
+    let promise = FULL.replacen("heap_pages = 96", "repair_pages = 7", 1);
+    assert_eq!(read(&promise).replica_sets[0].repair_pages, 7);
     assert_eq!(set.device, Some(0));
 
     // Until its file is at hand, a program is taken to have 256 pages.

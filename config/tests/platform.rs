@@ -4,7 +4,7 @@ use tern_config::description::Costs;
 
 const TABLE: &str = "[costs]\ncontext_switch = \"1us\"\ntimer_interrupt = \"2us\"\n\
     replenishment = \"3ns\"\nsystem_call = \"4ns\"\nhypercall = \"5ns\"\npage_hash = \"6ns\"\n\
-    page_copy = \"7ns\"\ntrace_record = \"8ns\"\nlongest_non_preemptible = \"0ns\"\n";
+    page_copy = \"7ns\"\npage_repair = \"9ns\"\ntrace_record = \"8ns\"\nlongest_non_preemptible = \"0ns\"\n";
 
 fn described(platform: &str) -> String {
     format!(
@@ -22,6 +22,7 @@ fn every_cost_is_read() {
         hypercall: 5,
         page_hash: 6,
         page_copy: 7,
+        page_repair: 9,
         trace_record: 8,
         longest_non_preemptible: 0,
     };

@@ -9,6 +9,7 @@ use crate::{channel, clock, description, say, thread, trace};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use tern_config::layout::REPAIR_LOOKS;
 use tern_config::{LeafAlgorithm, ReplicaSet, ThreadRef, Voting};
 use tern_recovery::{
     Closing, CommitStep, Duty, Opening, PageMemory, RepairEnd, RepairStep, Replica,
@@ -19,10 +20,6 @@ use tern_vote::{
     Key, LeafKind, Page, PageHasher, Reader, Release, ReplicaLayout, Set, VoterLayout, Writer,
     page_of_words, sha256,
 };
-
-/// How often, at most, a replica looks at other replicas' channels between verdict and
-/// release: each wait splits its server's budget once more.
-const LOOKS: u64 = 6;
 
 impl PageMemory for Process {
     fn page(&self, page: PageNumber) -> &Page {
@@ -165,7 +162,7 @@ impl ReplicaThread {
     /// can still be done in time.
     fn open(&mut self, job: &Job) -> Opening {
         let slack = Duration::from_nanos(self.set.ballot_deadline).saturating_sub(self.wcet);
-        let pause = Duration::from_nanos((slack.as_nanos() / LOOKS).max(1));
+        let pause = Duration::from_nanos((slack.as_nanos() / REPAIR_LOOKS).max(1));
         loop {
             let again = clock::now() + pause;
             let last_chance = again > job.release + slack;
@@ -296,7 +293,7 @@ impl ReplicaThread {
     fn after_verdict(&mut self, process: &mut Process, job: &Job) {
         let next = self.next_release(job);
         let verdict = Duration::from_nanos(self.set.verdict_deadline);
-        let pause = next.saturating_since(job.release + verdict).as_nanos() / LOOKS;
+        let pause = next.saturating_since(job.release + verdict).as_nanos() / REPAIR_LOOKS;
         let pause = Duration::from_nanos(pause.max(1));
         thread::sleep_until(job.release + verdict);
         let duty = loop {
@@ -355,7 +352,13 @@ impl ReplicaThread {
         let mut copied = 0;
         // After the last page comes a step that only says how it ended.
         let mut last = false;
-        while clock::now() < next && (last || self.leaves_budget(next)) {
+        loop {
+            // Looks are a pause apart from instant to instant, however long one is held up:
+            // the bound on repairs relies on it.
+            let looks = clock::now();
+            if looks >= next || !(last || self.leaves_budget(next)) {
+                break;
+            }
             let before = self.replica.repaired();
             let step = self.replica.repair_step(
                 process,
@@ -367,7 +370,7 @@ impl ReplicaThread {
             match step {
                 RepairStep::Ended(end) => return (copied, Some(end)),
                 RepairStep::Waiting { .. } => {
-                    let again = clock::now() + pause;
+                    let again = looks + pause;
                     if again >= next {
                         break;
                     }

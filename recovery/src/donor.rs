@@ -10,6 +10,8 @@ use tern_vote::{Plan, Reader, ReplicaLayout, SLOTS, Writer};
 #[derive(Clone, Copy, Debug)]
 pub struct Donor {
     list: List,
+    /// Entries that the target has dealt with, as far as is known.
+    taken: u32,
 }
 
 impl Donor {
@@ -17,7 +19,7 @@ impl Donor {
     #[must_use]
     pub const fn new(epoch: u64, plan: &Plan) -> Self {
         let list = List::new(epoch, plan);
-        Self { list }
+        Self { list, taken: 0 }
     }
 
     /// Gives one page, if a slot is free for it. A page goes out only if it still is what
@@ -40,11 +42,11 @@ impl Donor {
         ) else {
             return RepairStep::Ended(RepairEnd::Incomplete);
         };
-        let taken = match Progress::read(table.set(), &theirs, target) {
-            Some(progress) if progress.epoch == self.list.epoch => progress.next,
-            _ => 0,
-        };
-        if index >= taken.saturating_add(SLOTS as u32) {
+        let progress = Progress::read(table.set(), &theirs, target);
+        if let Some(progress) = progress.filter(|it| it.epoch == self.list.epoch) {
+            self.taken = self.taken.max(progress.next);
+        }
+        if index >= self.taken.saturating_add(SLOTS as u32) {
             return RepairStep::Waiting { left };
         }
         let Listed {

@@ -2,6 +2,9 @@
 //! what the voter shows.
 use tern_vote::{Reader, ReplicaLayout, Set, Writer};
 
+/// How often a record is read before it counts as damaged.
+const READS: usize = 4;
+
 /// A target's record in its channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -34,9 +37,13 @@ impl Progress {
     }
 
     /// Reads it from a target's channel; `None` if there is no whole record.
+    ///
+    /// While the target is at one copy the other is whole; only where it goes on from the first
+    /// to the second under the reader's eyes are both torn, and then the first is whole next.
     #[must_use]
     pub fn read(set: &Set, layout: &ReplicaLayout, target: Reader<'_>) -> Option<Self> {
-        let (words, _) = layout.progress().read(target, &set.key).ok()?;
+        let mut reads = (0..READS).map(|_| layout.progress().read(target, &set.key));
+        let words = reads.find_map(Result::ok)?;
         (words[0] == u64::from(set.number)).then_some(Self {
             epoch: words[1],
             next: (words[2] >> 32) as u32,

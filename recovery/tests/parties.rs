@@ -174,6 +174,24 @@ fn a_donor_stays_within_its_slots_of_the_target() {
     assert_eq!(bench.take(), ENDED);
 }
 
+/// It is said twice, one copy after the other: what a donor finds while the target writes is
+/// what was said before, or after, and no reason to wait.
+#[test]
+fn a_donor_does_not_wait_because_the_target_is_at_its_progress() {
+    let pages = SLOTS + 2;
+    for torn in 0..2 {
+        let mut bench = Bench::new(&vec![1; pages], &vec![0; pages]);
+        while let RepairStep::Page { .. } = bench.give() {}
+        bench.confirm();
+        assert!(matches!(bench.take(), RepairStep::Page { .. }));
+        let layout = ReplicaLayout::new(bench.target.channel.len()).unwrap();
+        let copies = layout.progress().copies();
+        copies[torn].open(Writer::new(&bench.target.channel));
+        assert!(matches!(bench.give(), RepairStep::Page { .. }), "{torn}");
+        assert!(matches!(bench.give(), RepairStep::Waiting { .. }));
+    }
+}
+
 #[test]
 fn a_list_of_another_epoch_is_nobodys_work() {
     let mut bench = Bench::new(&[1, 2, 3], &[1, 0, 3]);

@@ -50,6 +50,13 @@ impl Core<'_> {
         server.budget.as_nanos() + each * u64::from(server.activations)
     }
 
+    /// Activations in a window, one of which late timers may have moved.
+    fn activations(&self, server: &ServerModel, window: u64) -> u64 {
+        let late = self.costs.longest_non_preemptible.as_nanos();
+        let window = window + server.jitter.as_nanos() + 2 * late;
+        window.div_ceil(server.period.as_nanos()) * u64::from(server.activations)
+    }
+
     fn blocking(&self, index: usize) -> u64 {
         let below = match index + 1 < self.servers.len() {
             true => self.costs.longest_non_preemptible.as_nanos(),
@@ -71,7 +78,10 @@ impl Core<'_> {
             let (c, t) = (self.cost(server), server.period.as_nanos());
             let j = server.jitter.as_nanos();
             match server.kind {
-                ServerKind::Sporadic => (window + j).div_ceil(t) * c,
+                ServerKind::Sporadic => {
+                    (window + j).div_ceil(t) * server.budget.as_nanos()
+                        + self.activations(server, window) * self.costs.activation().as_nanos()
+                }
                 ServerKind::Io => {
                     let steady = (window.saturating_sub(c) * c).div_ceil(t);
                     window.min(c) + steady + (j * c).div_ceil(t)
@@ -99,12 +109,10 @@ impl Core<'_> {
 
     fn useful(&self, index: usize) -> u64 {
         let own = &self.servers[index];
-        let activations = |server: &ServerModel| {
-            let window = (own.period + server.jitter).as_nanos();
-            window.div_ceil(server.period.as_nanos()) * u64::from(server.activations)
-        };
-        let above: u64 = self.interferers(index).map(activations).sum();
-        let overhead = self.costs.activation().as_nanos() * (above + activations(own));
+        let t = own.period.as_nanos();
+        let of_own = (own.period + own.jitter).as_nanos().div_ceil(t) * u64::from(own.activations);
+        let of_others = self.interferers(index).map(|it| self.activations(it, t));
+        let overhead = self.costs.activation().as_nanos() * (of_own + of_others.sum::<u64>());
         own.budget.as_nanos().saturating_sub(overhead)
     }
 

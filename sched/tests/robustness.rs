@@ -3,8 +3,9 @@
 mod common;
 use common::{Random, at, span};
 use tern_sched::analysis::{
-    Copying, CostTable, ServerContext, ServerModel, Supply, ThreadModel, ThreadResponse,
-    admissible, recovery_bound, recovery_epochs, server_responses, thread_responses,
+    Copying, CostTable, Repair, RepairPlace, ServerContext, ServerModel, Supply, ThreadModel,
+    ThreadResponse, admissible, in_step_response, recovery_bound, repair_bound, server_responses,
+    thread_responses,
 };
 use tern_sched::{
     AddError, Scheduler, ServerId, ServerKind, ServerParameters, Silent, SporadicServer, ThreadId,
@@ -200,7 +201,33 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
             period: duration(&mut random),
         };
         let _ = recovery_bound(&copying, 20);
-        let _ = recovery_epochs(&copying, duration(&mut random));
+        let repair = Repair {
+            pages: any(&mut random),
+            page: duration(&mut random),
+            look: duration(&mut random),
+            last: duration(&mut random),
+            slots: any(&mut random),
+            window: duration(&mut random),
+            looks: any(&mut random),
+            epoch: duration(&mut random),
+        };
+        let context = ServerContext {
+            servers: &servers,
+            index: random.within(0, 8) as usize,
+            response: None,
+            costs: &costs,
+        };
+        let wcet = duration(&mut random);
+        let _ = repair_bound(&repair, &[RepairPlace { context, wcet }]);
+        let small = Repair {
+            pages: repair.pages % 64,
+            slots: repair.slots % 8,
+            page: span(1),
+            last: span(1),
+            ..repair
+        };
+        let _ = repair_bound(&small, &[RepairPlace { context, wcet }]);
+        let _ = in_step_response(&context, &ThreadModel::periodic(wcet, repair.epoch));
     }
 }
 

@@ -18,6 +18,8 @@ const PAGE_WORDS: usize = PAGE_SIZE / 8;
 const SLOT_WORDS: usize = 16 + PAGE_WORDS;
 /// Words of a page's SHA-256 with its seal.
 const HASH_WORDS: usize = Record::<7>::WORDS;
+/// Payload of a target's progress.
+const PROGRESS_WORDS: usize = 6;
 /// Words of a listed difference.
 const DIFFERENCE_WORDS: usize = 3;
 /// Words before the first array, in both kinds of channel.
@@ -27,6 +29,7 @@ const SECOND: usize = 64;
 
 const _: () = assert!(Record::<{ Ballot::WORDS }>::WORDS <= SECOND);
 const _: () = assert!(Twice::<{ Release::WORDS }>::WORDS <= SECOND);
+const _: () = assert!(SECOND + Twice::<PROGRESS_WORDS>::WORDS <= HEAD_WORDS);
 const _: () = assert!(SECOND + Twice::<{ Verdict::WORDS }>::WORDS <= HEAD_WORDS);
 const _: () = assert!(Record::<4>::WORDS <= SLOT_WORDS - PAGE_WORDS);
 
@@ -86,10 +89,10 @@ impl ReplicaLayout {
         Record::new(0, purpose::BALLOT)
     }
 
-    /// How far the replica is as a target.
+    /// How far the replica is as a target, twice.
     #[must_use]
-    pub const fn progress(&self) -> Record<6> {
-        Record::new(SECOND, purpose::PROGRESS)
+    pub const fn progress(&self) -> Twice<PROGRESS_WORDS> {
+        Twice::new(SECOND, purpose::PROGRESS)
     }
 
     /// The word of a page's leaf.
@@ -178,8 +181,6 @@ mod tests {
             let layout = ReplicaLayout::new(words).unwrap();
             assert!(layout.capacity() >= pages);
             let last = layout.capacity() - 1;
-            assert!(layout.progress().at >= Record::<{ Ballot::WORDS }>::WORDS);
-            assert!(layout.leaf(0) >= layout.progress().at + Record::<6>::WORDS);
             assert!(layout.hash(0).at > layout.leaf(last));
             assert!(layout.slot(0).at >= layout.hash(last).at + Record::<7>::WORDS);
             assert!(layout.slot_page(SLOTS as u32 - 1) + PAGE_WORDS <= words);
@@ -195,6 +196,7 @@ mod tests {
     #[test]
     fn the_description_sizes_channels_by_the_same_formula() {
         use tern_config::layout;
+        assert_eq!(layout::REPAIR_SLOTS, SLOTS as u64);
         for pages in [1_u32, 45, 46, 47, 100, 356, 4096, 1 << 20] {
             let replica = layout::replica_channel_bytes(u64::from(pages));
             assert_eq!(replica, replica_channel_bytes(pages));

@@ -117,6 +117,12 @@ impl<const N: usize> Twice<N> {
         }
     }
 
+    /// The copies, in the order in which they are written.
+    #[must_use]
+    pub const fn copies(&self) -> [Record<N>; 2] {
+        self.copies
+    }
+
     /// Writes the payload into both.
     pub fn write(&self, channel: Writer<'_>, key: &Key, payload: &[u64; N]) {
         for copy in &self.copies {

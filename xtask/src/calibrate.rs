@@ -40,6 +40,7 @@ const COSTS: &[(&str, &[&str])] = &[
         &["page-hash-ahash", "page-hash-sha256", "page-confirm-sha256"],
     ),
     ("page_copy", &["page-copy"]),
+    ("page_repair", &["repair-each-page"]),
     ("trace_record", &["trace-record", "trace-record-wide"]),
     (
         "longest_non_preemptible",

@@ -27,6 +27,8 @@ pub struct Costs {
     pub page_hash: u64,
     /// Copying a page.
     pub page_copy: u64,
+    /// Taking a page in a repair, with the fast hash for its leaf.
+    pub page_repair: u64,
     /// Writing a trace record.
     pub trace_record: u64,
     /// The longest section that runs with interrupts off.
@@ -71,6 +73,7 @@ fn table(reader: &mut Reader, mut keys: Keys<'_>) -> Costs {
         hypercall: cost("hypercall"),
         page_hash: cost("page_hash"),
         page_copy: cost("page_copy"),
+        page_repair: cost("page_repair"),
         trace_record: cost("trace_record"),
         longest_non_preemptible: cost("longest_non_preemptible"),
     };

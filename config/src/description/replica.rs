@@ -8,6 +8,7 @@ use super::problem::Place;
 use super::read::{find, show};
 use super::reader::{Keys, Reader};
 use super::thread::{MOST_HEAP_PAGES, MOST_STACK_PAGES};
+use crate::layout::REPAIR_SLOTS;
 use crate::system::{LeafAlgorithm, RecoveryPolicy, ReplicaSet, System, Voting};
 
 /// Reads a replica set. Devices of `system` are known already; its members are not.
@@ -40,6 +41,9 @@ pub(super) fn replica_set(
     let leaf = reader.choice(&mut keys, "leaf", &leaf);
     let recovery = [("migrate-application", RecoveryPolicy::MigrateApplication)];
     let recovery = reader.choice(&mut keys, "recovery", &recovery);
+    let repair_pages = reader
+        .integer(&mut keys, "repair_pages", 1..=u64::from(u32::MAX))
+        .unwrap_or(REPAIR_SLOTS);
     let key = match reader.string(&mut keys, "key") {
         None => derived_key(&system.name, &name),
         Some(text) => parse_key(text).unwrap_or_else(|| {
@@ -100,6 +104,7 @@ pub(super) fn replica_set(
         leaf,
         key,
         recovery,
+        repair_pages: repair_pages as u32,
         period,
         ballot_deadline,
         verdict_deadline,

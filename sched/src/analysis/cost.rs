@@ -19,6 +19,9 @@ pub struct CostTable {
     pub page_hash: Duration,
     /// Copying a page.
     pub page_copy: Duration,
+    /// Taking a page in a repair: reading it and what is said of it, the SHA-256 that confirms
+    /// it, its leaf twice by the fast hash, putting it in place, a record.
+    pub page_repair: Duration,
     /// Writing a trace record.
     pub trace_record: Duration,
     /// The longest section that runs with interrupts off.
@@ -35,6 +38,7 @@ impl CostTable {
         hypercall: Duration::ZERO,
         page_hash: Duration::ZERO,
         page_copy: Duration::ZERO,
+        page_repair: Duration::ZERO,
         trace_record: Duration::ZERO,
         longest_non_preemptible: Duration::ZERO,
     };

@@ -126,7 +126,7 @@ impl<'a> Level<'a> {
     /// Blocking, and what others run at most in a window of this length: B + Σ I(w).
     pub(super) fn held_up(&self, window: u64) -> u64 {
         interferers(self.servers, self.index).fold(self.blocking, |sum, server| {
-            sum.saturating_add(server.interference(window, self.activation))
+            sum.saturating_add(server.interference(window, self.costs))
         })
     }
 

@@ -10,15 +10,19 @@
 //! | may this set be admitted at once? | [`admissible`] | Liu and Layland 1973; Danish, Li, West 2011 |
 //! | how much service in t, how long for e? | [`Supply`] | Shin and Lee 2003 |
 //! | when does a thread in a server finish? | [`thread_responses`] | Davis and Burns 2005; Shin and Lee 2003; Chen et al. 2019 |
+//! | and where every job finds the budget whole? | [`in_step_response`] | Sprunt, Sha, Lehoczky 1989; Danish, Li, West 2011 |
 //! | how long does a message take? | [`channel_latency`] | supply bounds, composed |
 //! | and across cores, in a circle? | [`fixed_point`] | Tindell and Clark 1994 |
-//! | how long does a repair take, if it ends? | [`recovery_bound`], [`recovery_epochs`] | docs/sched.md |
+//! | how long does a repair take? | [`repair_bound`] | its proof |
+//! | and while the donor runs on, if it ends? | [`recovery_bound`] | Clark et al. 2005 |
 mod across;
 mod admission;
 mod channel;
 mod cost;
+mod in_step;
 mod level;
 mod recovery;
+mod repair;
 mod servers;
 mod supply;
 mod threads;
@@ -27,8 +31,10 @@ pub use across::{Dependency, DependencyKind, Threads, fixed_point};
 pub use admission::{admissible, liu_layland_bound};
 pub use channel::{Endpoint, channel_latency};
 pub use cost::CostTable;
-pub use recovery::{
-    Copying, RecoveryBound, RecoveryObstacle, pages_in, recovery_bound, recovery_epochs,
+pub use in_step::in_step_response;
+pub use recovery::{Copying, RecoveryBound, RecoveryObstacle, recovery_bound};
+pub use repair::{
+    MOST_REPAIR_PAGES, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
 };
 pub use servers::{ServerModel, ServerResponses, server_response, server_responses};
 pub use supply::Supply;

@@ -1,5 +1,5 @@
-//! How long it takes to repair a replica by copying pages, and whether it ends at all
-//! while the donor runs on and dirties pages.
+//! How long it takes to repair a replica by copying pages while the donor runs on and
+//! dirties pages, and whether it ends at all.
 //!
 //! Pre-copy as in Clark et al., "Live migration of virtual machines", NSDI 2005, on the
 //! supply of servers (Shin and Lee 2003). It converges iff w·c·T/C < 1 for w pages
@@ -58,7 +58,7 @@ impl Copying {
 pub struct RecoveryBound {
     /// From its start to the last page in place.
     pub time: Duration,
-    /// Rounds, or epochs.
+    /// Rounds.
     pub rounds: u64,
     /// Pages copied in all, those that were dirtied again included.
     pub copied: u64,
@@ -73,13 +73,6 @@ pub enum RecoveryObstacle {
         dirtied: u64,
         /// Pages copied. More must be: raise the budgets, or shorten their periods.
         copied: u64,
-    },
-    /// Not even one page can be copied in the time there is.
-    NoTime {
-        /// The time there is.
-        window: Duration,
-        /// The time that one page takes.
-        needed: Duration,
     },
     /// It does converge, but not within so many rounds.
     Rounds {
@@ -97,11 +90,6 @@ impl fmt::Display for RecoveryObstacle {
                 out,
                 "{dirtied} pages are dirtied while {copied} are copied: dirty fewer pages a \
                  job, or give donor and target more budget"
-            ),
-            Self::NoTime { window, needed } => write!(
-                out,
-                "one page takes up to {needed} and there are {window}: lengthen the time for \
-                 repair, or give donor and target more budget"
             ),
             Self::Rounds { cap, left } => write!(
                 out,
@@ -155,55 +143,4 @@ pub fn recovery_bound(copying: &Copying, cap: u64) -> Result<RecoveryBound, Reco
         left = dirtied;
     }
     Err(RecoveryObstacle::Rounds { cap, left })
-}
-
-/// How many pages are surely copied in a window of this length.
-#[must_use]
-pub fn pages_in(copying: &Copying, window: Duration) -> u64 {
-    let fits = |pages: u64| copying.round(pages).is_some_and(|time| time <= window);
-    let (mut below, mut above) = (0, copying.total.saturating_add(1));
-    while above - below > 1 {
-        let middle = below + (above - below) / 2;
-        if fits(middle) {
-            below = middle;
-        } else {
-            above = middle;
-        }
-    }
-    below
-}
-
-/// The time to repair in the windows between verdict and next release, one in each
-/// epoch of length `copying.period`; the donor dirties pages in each epoch, and the
-/// verdict says anew what differs. From the first verdict to the release at which the
-/// replica is whole again, at most.
-///
-/// # Errors
-/// If a window is too short for a page, or more is dirtied in an epoch than copied.
-pub fn recovery_epochs(
-    copying: &Copying,
-    window: Duration,
-) -> Result<RecoveryBound, RecoveryObstacle> {
-    let pages = copying.pages.min(copying.total);
-    let each = pages_in(copying, window);
-    if each == 0 && pages > 0 {
-        let needed = copying.round(1).unwrap_or(Duration::MAX);
-        return Err(RecoveryObstacle::NoTime { window, needed });
-    }
-    let rest = pages.saturating_sub(each);
-    let mut rounds = 1_u64;
-    if rest > 0 {
-        let gain = each.checked_sub(copying.dirtied).filter(|gain| *gain > 0);
-        let gain = gain.ok_or(RecoveryObstacle::Dirtied {
-            dirtied: copying.dirtied,
-            copied: each,
-        })?;
-        rounds = rest.div_ceil(gain).saturating_add(1);
-    }
-    let again = copying.dirtied.saturating_mul(rounds - 1);
-    Ok(RecoveryBound {
-        time: copying.period.saturating_mul(rounds),
-        rounds,
-        copied: pages.saturating_add(again),
-    })
 }

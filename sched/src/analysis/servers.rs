@@ -25,7 +25,13 @@ pub struct ServerModel {
     /// Blocking B, in addition to the platform's longest non-preemptible section.
     pub blocking: Duration,
     /// How often it may become active in a period, for overheads: the number of jobs
-    /// that its threads release in one, and one more; at least 1.
+    /// that its threads release in one, and one more, for budget that returns; at least 1.
+    ///
+    /// 1 is enough for a sporadic server with one thread that is released by the clock at
+    /// o + kP, with P a multiple of T, waits for nothing else, and is the server's only one.
+    /// Its budget is activated at releases, or returns T after an activation (rules 3 and 4):
+    /// so at o + jT only, whether its jobs keep to the budget or not, but for the time
+    /// of an overrun, which is taken from the next budget and delays its activation.
     pub activations: u32,
     /// For an I/O server: the position, in order of priority, of the most urgent server
     /// whose threads request its work. It interferes from there on down.
@@ -75,21 +81,37 @@ impl ServerModel {
         self.budget.as_nanos().saturating_add(overhead)
     }
 
+    /// How often it becomes active at most in a window of this length: n·⌈(t + J + 2D)/T⌉,
+    /// with D the longest non-preemptible section: by so much an overrun may delay an
+    /// activation, and as much later it may be noticed; the next may be on time.
+    pub(super) fn activations_in(&self, window: u64, costs: &CostTable) -> u64 {
+        window
+            .saturating_add(self.jitter.as_nanos())
+            .saturating_add(costs.longest_non_preemptible.as_nanos().saturating_mul(2))
+            .div_ceil(self.period.as_nanos().max(1))
+            .saturating_mul(u64::from(self.activations.max(1)))
+    }
+
     /// The most that it runs in a window of this length that starts with its release.
     ///
-    /// Sporadic: ⌈(t + J)/T⌉·C′. I/O: min(t, C′ + U′(t − C′)) + U′·J, which is also
-    /// above the demand with every shorter period it may inherit, since the capacity
-    /// shrinks with the period.
-    pub(super) fn interference(&self, window: u64, activation: u64) -> u64 {
+    /// Sporadic: ⌈(t + J)/T⌉·C, and the overhead of its activations. I/O:
+    /// min(t, C′ + U′(t − C′)) + U′·J, which is also above the demand with every shorter
+    /// period it may inherit, since the capacity shrinks with the period.
+    pub(super) fn interference(&self, window: u64, costs: &CostTable) -> u64 {
         if !self.is_valid() {
             return u64::MAX;
         }
+        let activation = costs.activation().as_nanos();
         let (cost, period) = (self.cost(activation), self.period.as_nanos());
         match self.kind {
             ServerKind::Sporadic => window
                 .saturating_add(self.jitter.as_nanos())
                 .div_ceil(period)
-                .saturating_mul(cost),
+                .saturating_mul(self.budget.as_nanos())
+                .saturating_add(
+                    self.activations_in(window, costs)
+                        .saturating_mul(activation),
+                ),
             ServerKind::Io => {
                 let late = scale_up(self.jitter.as_nanos(), cost, period);
                 let steady = scale_up(window.saturating_sub(cost), cost, period);
@@ -103,7 +125,7 @@ impl ServerModel {
 /// arrival (J before its latest release) to the delivery of its whole budget.
 ///
 /// R = J + max over the jobs q = 0, 1, … of a busy window of w(q) − qT, with w(q) the
-/// least solution of w = B + (q+1)C′ + Σ_hp ⌈(w + J)/T⌉·C′; the window ends with the
+/// least solution of w = B + (q+1)C′ + Σ_hp I(w), I(w) = ⌈(w + J)/T⌉·C and overheads; the window ends with the
 /// first job that is done before the next arrives. Theorem of Lehoczky, "Fixed priority
 /// scheduling of periodic task sets with arbitrary deadlines", RTSS 1990, section 4;
 /// with jitter and blocking as in Tindell, Burns, Wellings, "An extendible approach for

@@ -81,15 +81,15 @@ impl ServerContext<'_> {
         let each = self.costs.activation().as_nanos();
         let mut useful = own.budget;
         if each > 0 {
-            let activations = |server: &ServerModel| {
-                let window = own.period.saturating_add(server.jitter).as_nanos();
-                let periods = window.div_ceil(server.period.as_nanos().max(1));
-                periods.saturating_mul(u64::from(server.activations.max(1)))
-            };
-            let all = interferers(self.servers, self.index)
-                .fold(activations(own), |sum: u64, server| {
-                    sum.saturating_add(activations(server))
-                });
+            let periods = own.period.saturating_add(own.jitter).as_nanos();
+            let periods = periods.div_ceil(own.period.as_nanos());
+            let all = interferers(self.servers, self.index).fold(
+                periods.saturating_mul(u64::from(own.activations.max(1))),
+                |sum: u64, server| {
+                    let window = own.period.as_nanos();
+                    sum.saturating_add(server.activations_in(window, self.costs))
+                },
+            );
             useful = useful.saturating_sub(Duration::from_nanos(each.saturating_mul(all)));
         }
         Some(Supply::new(useful, own.period)?.with_response(self.response?))

@@ -1,8 +1,6 @@
 //! Bounds on repairs.
 use super::span;
-use tern_sched::analysis::{
-    Copying, RecoveryObstacle, Supply, pages_in, recovery_bound, recovery_epochs,
-};
+use tern_sched::analysis::{Copying, RecoveryObstacle, Supply, recovery_bound};
 
 fn copying() -> Copying {
     Copying {
@@ -118,46 +116,6 @@ fn a_donor_that_dirties_faster_than_is_copied_is_refused_by_name() {
 }
 
 #[test]
-fn a_repair_in_windows_takes_as_many_epochs_as_the_pages_need() {
-    // In 74: 5 + 20 a side, and 4 = 54 … 10 + 20: 64 … 11 + 30: 86.
-    assert_eq!(pages_in(&copying(), span(74)), 10);
-    assert_eq!(pages_in(&copying(), span(45)), 0);
-    assert_eq!(pages_in(&copying(), span(46)), 1);
-    let bound = recovery_epochs(&copying(), span(74)).unwrap();
-    assert_eq!((bound.time, bound.rounds, bound.copied), (span(200), 2, 20));
-    // Of each 10 copied, 8 come back: 10 left after the first, 2 fewer in each.
-    let dirty = Copying {
-        dirtied: 8,
-        ..copying()
-    };
-    let bound = recovery_epochs(&dirty, span(74)).unwrap();
-    assert_eq!((bound.rounds, bound.copied), (6, 20 + 8 * 5));
-    let error = recovery_epochs(
-        &Copying {
-            dirtied: 10,
-            ..dirty
-        },
-        span(74),
-    )
-    .unwrap_err();
-    assert_eq!(
-        error,
-        RecoveryObstacle::Dirtied {
-            dirtied: 10,
-            copied: 10
-        }
-    );
-    let error = recovery_epochs(&copying(), span(40)).unwrap_err();
-    assert_eq!(
-        error,
-        RecoveryObstacle::NoTime {
-            window: span(40),
-            needed: span(46)
-        }
-    );
-}
-
-#[test]
 fn the_rest_must_fit_in_one_budget_on_both_sides() {
     // Of the donor's budget of 10 a page takes 1, of the target's 50 or 8 it takes 2.
     let roomy = Supply::new(span(50), span(100)).unwrap();
@@ -188,23 +146,4 @@ fn the_rest_must_fit_in_one_budget_on_both_sides() {
             copied: 6
         })
     );
-}
-
-#[test]
-fn what_fits_in_the_first_window_is_repaired_however_much_is_dirtied() {
-    for (pages, dirtied) in [(10, 50), (10, 10), (3, 10), (0, 50)] {
-        let copying = Copying {
-            pages,
-            dirtied,
-            ..copying()
-        };
-        let bound = recovery_epochs(&copying, span(74)).unwrap();
-        assert_eq!((bound.rounds, bound.copied), (1, pages));
-    }
-    // Nothing differs, and there is no time either.
-    let idle = Copying {
-        pages: 0,
-        ..copying()
-    };
-    assert_eq!(recovery_epochs(&idle, span(1)).unwrap().copied, 0);
 }

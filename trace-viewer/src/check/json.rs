@@ -39,8 +39,9 @@ struct Recovery {
     replica_set: String,
     pages: u64,
     bound_ns: Option<u64>,
-    epochs: Option<u64>,
+    epochs_apart: Option<u64>,
     obstacle: Option<String>,
+    all_pages_bound_ns: Option<u64>,
 }
 
 impl From<&Report> for CheckJson {
@@ -71,8 +72,9 @@ impl From<&Report> for CheckJson {
             replica_set: it.set.clone(),
             pages: it.pages,
             bound_ns: it.bound.as_ref().ok().map(|bound| bound.time.as_nanos()),
-            epochs: it.bound.as_ref().ok().map(|bound| bound.rounds),
+            epochs_apart: it.bound.as_ref().ok().map(|bound| bound.apart),
             obstacle: it.bound.as_ref().err().cloned(),
+            all_pages_bound_ns: it.all.map(|(_, bound)| bound.time.as_nanos()),
         });
         let schedulable = report.schedulable();
         Self {

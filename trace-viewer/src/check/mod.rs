@@ -1,9 +1,9 @@
 //! Whether every deadline of a system holds, by analysis of the servers and threads
 //! that its description gives to the kernel.
-use tern_config::{Server, ServerKind, System};
+use tern_config::{Runs, Server, ServerKind, System};
 use tern_sched::analysis::{
-    Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_response,
-    server_responses, thread_responses,
+    Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, in_step_response,
+    server_response, server_responses, thread_responses,
 };
 use tern_units::Duration;
 
@@ -161,6 +161,7 @@ pub fn cost_table(costs: &tern_config::description::Costs) -> CostTable {
         hypercall: nanos(costs.hypercall),
         page_hash: nanos(costs.page_hash),
         page_copy: nanos(costs.page_copy),
+        page_repair: nanos(costs.page_repair),
         trace_record: nanos(costs.trace_record),
         longest_non_preemptible: nanos(costs.longest_non_preemptible),
     }
@@ -228,40 +229,17 @@ impl<'a> Core<'a> {
         results
     }
 
-    /// The response of a server's only thread, where each of its jobs finds the server's
-    /// budget whole.
-    ///
-    /// Budget that a job uses returns one period of the server after the job's release, or
-    /// after the use of what was before it in the same job (rules 3 and 4 of sporadic
-    /// servers). So if jobs come no closer than that and fit the budget, every job runs
-    /// as one of a periodic task with the server's priority (Sprunt, Sha, Lehoczky 1989,
-    /// theorem 2), and its response is that of a server whose budget is the job.
+    /// The response of a server's only thread, where each of its jobs finds the budget whole.
     fn in_step(&self, server: usize, response: Option<Duration>) -> Option<Duration> {
-        let own = &self.servers[server];
-        let [thread] = self.threads[server].as_slice() else {
-            return None;
-        };
-        let useful = self.context(server, response).supply()?.budget();
-        let applies = own.kind == tern_sched::ServerKind::Sporadic
-            && thread.period >= own.period
-            && thread.wcet <= useful;
-        if !applies {
-            return None;
+        match self.threads[server].as_slice() {
+            [thread] => in_step_response(&self.context(server, response), thread),
+            _ => None,
         }
-        let job = ServerModel {
-            budget: thread.wcet,
-            jitter: thread.jitter,
-            ..*own
-        };
-        server_response(&self.servers, server, &job, self.costs)
     }
 }
 
 fn server_model(server: &Server) -> ServerModel {
     let nanos = Duration::from_nanos;
-    let releases = server.threads.iter();
-    let releases = releases.map(|thread| server.period.div_ceil(thread.period.max(1)));
-    let activations = releases.fold(1, u64::saturating_add);
     ServerModel {
         kind: match server.kind {
             ServerKind::Sporadic => tern_sched::ServerKind::Sporadic,
@@ -272,9 +250,28 @@ fn server_model(server: &Server) -> ServerModel {
         deadline: nanos(server.deadline),
         jitter: nanos(server.jitter),
         blocking: nanos(server.blocking),
-        activations: u32::try_from(activations).unwrap_or(u32::MAX),
+        activations: u32::try_from(activations(server)).unwrap_or(u32::MAX),
         raised_to: None,
     }
+}
+
+/// How often a server becomes active in a period: see [`ServerModel::activations`].
+fn activations(server: &Server) -> u64 {
+    if let [thread] = server.threads.as_slice() {
+        let by_the_clock = match thread.runs {
+            Runs::Nothing => thread.jobs.is_empty(),
+            Runs::Program { .. } => true,
+            // These wait for more than their releases.
+            Runs::Replica(_) | Runs::Voter(_) | Runs::Driver(_) => false,
+        };
+        let multiple = thread.period.is_multiple_of(server.period);
+        if by_the_clock && multiple && server.kind == ServerKind::Sporadic && server.jitter == 0 {
+            return 1;
+        }
+    }
+    let releases = server.threads.iter();
+    let releases = releases.map(|thread| server.period.div_ceil(thread.period.max(1)));
+    releases.fold(1, u64::saturating_add)
 }
 
 fn thread_model(thread: &tern_config::Thread) -> ThreadModel {

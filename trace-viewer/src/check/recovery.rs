@@ -1,88 +1,109 @@
 //! How long the repair of a replica may take, before it is ever needed.
-use tern_config::{ReplicaSet, System, ThreadRef, Voting};
-use tern_sched::analysis::{Copying, CostTable, RecoveryBound, Supply, recovery_epochs};
+use tern_config::layout::{REPAIR_LOOKS, REPAIR_SLOTS};
+use tern_config::{LeafAlgorithm, ReplicaSet, System, Voting};
+use tern_sched::analysis::{
+    CostTable, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
+};
 use tern_units::Duration;
 
-/// The bound on repairs of a replica set.
+use super::Core;
+
+/// A page hash is more than what so many leaves add to a summary: two words each, mixed.
+const LEAVES_IN_A_HASH: u64 = 256;
+
+/// The bounds on repairs of a replica set.
 #[derive(Clone, Debug)]
 pub struct RecoveryReport {
     /// Its name.
     pub set: String,
-    /// Pages assumed to differ: all of the program's.
+    /// Pages that a fault may damage, by the description.
     pub pages: u64,
-    /// From the verdict to the release at which the replica is whole again; or why there
-    /// is no bound.
-    pub bound: Result<RecoveryBound, String>,
+    /// From the verdict's deadline to the last page in place; or why there is no bound.
+    pub bound: Result<RepairBound, String>,
+    /// The program's pages, and the bound if all of them differ, where there is one.
+    pub all: Option<(u64, RepairBound)>,
 }
 
-/// The bound of every voted set.
+/// The bounds of every voted set.
 pub(super) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> {
     let sets = system.replica_sets.iter();
     sets.filter(|set| set.voting == Voting::Arbitrator)
         .map(|set| {
-            let pages = set.assumed_pages();
+            let all = set.assumed_pages();
+            let pages = u64::from(set.repair_pages).min(all);
+            let of_all = bound(system, set, all, costs).ok();
             RecoveryReport {
                 set: set.name.clone(),
                 pages,
                 bound: bound(system, set, pages, costs),
+                all: of_all.map(|bound| (all, bound)),
             }
         })
         .collect()
 }
 
-/// Repairs run between the verdict and the next release, on what is left of the
-/// replicas' budgets by then. Any replica may be donor or target: the least supply of
-/// all counts. Every page may differ, and every job may write every page.
+/// Any replica may be donor, witness or target.
 fn bound(
     system: &System,
     set: &ReplicaSet,
     pages: u64,
     costs: &CostTable,
-) -> Result<RecoveryBound, String> {
-    let window = Duration::from_nanos(set.period.saturating_sub(set.verdict_deadline));
-    let mut least: Option<Supply> = None;
-    for place in &set.replicas {
-        let Some(supply) = left_over(system, place) else {
-            let sandbox = &system.sandboxes[place.sandbox as usize];
-            return Err(format!(
-                "server \"{}\" of sandbox \"{}\" needs its whole budget for its job: give it more",
-                sandbox.servers[place.server as usize].name, sandbox.name
-            ));
-        };
-        // The one with the least budget; the period is the set's, or about that.
-        least = match least {
-            Some(other) if other.budget() <= supply.budget() => Some(other),
-            _ => Some(supply),
-        };
-    }
-    let supply = least.ok_or("it has no replicas")?;
-    let cost = costs
-        .page_copy
-        .saturating_add(costs.page_hash.saturating_mul(2));
-    let copying = Copying {
-        pages,
-        total: pages,
-        donor: supply,
-        target: supply,
-        donor_cost: cost,
-        target_cost: cost,
-        latency: Duration::ZERO,
-        dirtied: pages,
-        period: Duration::from_nanos(set.period),
+) -> Result<RepairBound, String> {
+    let nanos = Duration::from_nanos;
+    let leaves = match set.leaf {
+        LeafAlgorithm::Ahash => 0,
+        // The target hashes what came, and what it has put in place.
+        LeafAlgorithm::Sha256 => 2,
     };
-    recovery_epochs(&copying, window).map_err(|obstacle| obstacle.to_string())
-}
-
-/// What a replica's server has left in each period when the job is done.
-fn left_over(system: &System, place: &ThreadRef) -> Option<Supply> {
-    let server = &system.sandboxes[place.sandbox as usize].servers[place.server as usize];
-    let used = server.threads.iter().fold(0, |sum: u64, thread| {
-        let jobs = server.period.div_ceil(thread.period.max(1));
-        sum.saturating_add(jobs.saturating_mul(thread.wcet))
-    });
-    let left = server.budget.saturating_sub(used);
-    Supply::new(
-        Duration::from_nanos(left),
-        Duration::from_nanos(server.period),
-    )
+    let repair = Repair {
+        pages,
+        page: costs
+            .page_repair
+            .saturating_add(costs.page_hash.saturating_mul(leaves)),
+        // Some twenty words are read and hashed: fewer than a page has.
+        look: costs.page_hash,
+        last: costs
+            .page_hash
+            .saturating_mul(set.assumed_pages().div_ceil(LEAVES_IN_A_HASH)),
+        slots: REPAIR_SLOTS,
+        window: nanos(set.period.saturating_sub(set.verdict_deadline)),
+        looks: REPAIR_LOOKS,
+        epoch: nanos(set.period),
+    };
+    let cores: Vec<_> = set
+        .replicas
+        .iter()
+        .map(|place| {
+            let (core, positions) = Core::new(system, place.sandbox as usize, costs);
+            (core, positions[place.server as usize])
+        })
+        .collect();
+    let named = |index: usize, obstacle: &dyn std::fmt::Display| {
+        let place = &set.replicas[index];
+        let sandbox = &system.sandboxes[place.sandbox as usize];
+        let server = &sandbox.servers[place.server as usize];
+        format!(
+            "server \"{}\" of sandbox \"{}\": {obstacle}",
+            server.name, sandbox.name
+        )
+    };
+    if let Some(shared) = cores
+        .iter()
+        .position(|(core, at)| core.threads[*at].len() > 1)
+    {
+        return Err(named(shared, &RepairObstacle::Server(shared)));
+    }
+    let places: Vec<_> = cores
+        .iter()
+        .map(|(core, at)| RepairPlace {
+            context: core.context(*at, None),
+            wcet: core.threads[*at][0].wcet,
+        })
+        .collect();
+    repair_bound(&repair, &places).map_err(|obstacle| match obstacle {
+        RepairObstacle::Server(place) | RepairObstacle::Budget { place, .. } => {
+            named(place, &obstacle)
+        }
+        RepairObstacle::Window { .. } | RepairObstacle::Pages => obstacle.to_string(),
+    })
 }

@@ -1,11 +1,11 @@
 //! The report of a check for people.
 use std::fmt;
 
-use tern_sched::analysis::Bound;
+use tern_sched::analysis::{Bound, RepairBound};
 use tern_units::Duration;
 
 use super::json::bound_name;
-use super::{Report, SandboxReport};
+use super::{RecoveryReport, Report, SandboxReport};
 use crate::table::Table;
 
 impl fmt::Display for Report {
@@ -38,22 +38,31 @@ impl fmt::Display for Report {
             }
         }
         for set in &self.recovery {
-            match &set.bound {
-                Ok(bound) => writeln!(
-                    out,
-                    "\nreplica set {}: repaired within {} ({} of its epochs) of the verdict, even \
-                     if all {} pages differ",
-                    set.set, bound.time, bound.rounds, set.pages
-                )?,
+            let RecoveryReport { bound, all, .. } = set;
+            let RecoveryReport { set, pages, .. } = set;
+            write!(out, "\nreplica set {set}: ")?;
+            match bound {
+                Ok(bound) => writeln!(out, "{}", repaired(bound, *pages))?,
                 Err(obstacle) => writeln!(
                     out,
-                    "\nreplica set {}: no bound on repairs if all {} pages differ: {obstacle}",
-                    set.set, set.pages
+                    "no bound on repairs if {pages} pages differ: {obstacle}"
                 )?,
+            }
+            if let Some((all, bound)) = all.filter(|(all, _)| all > pages) {
+                writeln!(out, "replica set {set}: {}", repaired(&bound, all))?;
             }
         }
         Ok(())
     }
+}
+
+fn repaired(bound: &RepairBound, pages: u64) -> String {
+    let apart = match bound.apart {
+        1 => "in every epoch",
+        _ => "in every other epoch",
+    };
+    let time = bound.time;
+    format!("repaired within {time} of the verdict's deadline if {pages} pages differ, {apart}")
 }
 
 fn table(sandbox: &SandboxReport) -> Table {

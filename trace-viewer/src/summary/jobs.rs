@@ -2,11 +2,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tern_config::Runs;
 use tern_trace::Event;
 
 use super::judged::{Job, JudgedJob, judge, missed, nominal_releases};
 use crate::layout::{CoreLayout, ThreadLayout};
 use crate::ranges::Ranges;
+use crate::table::span;
 
 /// One thread's jobs. Times are nanoseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -39,6 +41,11 @@ pub struct ThreadSummary {
     pub missed_jobs: Ranges,
     /// Whether responses count from the nominal release; else from the release's record.
     pub nominal: bool,
+    /// Of a driver: the shortest time from one job's beginning to the next.
+    pub closest_ns: Option<u64>,
+    /// Of a driver: jobs that began sooner after the one before than its period promises. Its
+    /// bound, and those of other threads of its core, do not count on these.
+    pub too_close: u64,
 }
 
 /// Response times in nanoseconds.
@@ -122,6 +129,19 @@ impl JobLog {
                         layout.sandbox
                     ));
                 }
+                if summary.too_close > 0
+                    && let (Some(known), Some(closest)) = (known, summary.closest_ns)
+                {
+                    warnings.push(format!(
+                        "sandbox {}, thread {name}: {} of {} jobs began closer together than its \
+                         period, {}, the closest after {}: bounds do not hold for that",
+                        layout.sandbox,
+                        summary.too_close,
+                        summary.released,
+                        span(known.period),
+                        span(closest)
+                    ));
+                }
                 ThreadSummary {
                     thread: name,
                     server: known
@@ -171,7 +191,24 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
         recorded_misses: jobs.values().filter(|job| job.missed).count() as u64,
         missed_jobs,
         nominal: nominal.is_some(),
+        closest_ns: distances(jobs, known).min(),
+        too_close: distances(jobs, known)
+            .filter(|distance| known.is_some_and(|known| *distance < known.period))
+            .count() as u64,
     }
+}
+
+/// The times from one job's beginning to the next of a driver, whose jobs come when its device
+/// or a requester has something for it.
+fn distances<'a>(
+    jobs: &'a BTreeMap<u32, Job>,
+    known: Option<&ThreadLayout>,
+) -> impl Iterator<Item = u64> + 'a {
+    let driver = known.is_some_and(|known| matches!(known.runs, Runs::Driver(_)));
+    let begun = jobs.values().filter_map(|job| job.released);
+    let begun = begun.filter(move |_| driver);
+    let next = begun.clone().skip(1);
+    begun.zip(next).map(|(one, next)| one.abs_diff(next))
 }
 
 fn distribution(mut responses: Vec<(i64, u32)>) -> Option<Responses> {
@@ -193,7 +230,6 @@ fn distribution(mut responses: Vec<(i64, u32)>) -> Option<Responses> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tern_config::Runs;
 
     fn thread(offset: u64, period: u64, deadline: u64) -> ThreadLayout {
         ThreadLayout {
@@ -245,6 +281,24 @@ mod tests {
             (summary.misses, summary.missed_jobs.to_string()),
             (1, "1".into())
         );
+    }
+
+    #[test]
+    fn a_drivers_jobs_that_come_closer_than_its_period_are_counted() {
+        let log = jobs(&[
+            (0, Some(0), Some(10)),
+            (1, Some(100), Some(110)),
+            (2, Some(199), Some(210)),
+            (3, Some(400), None),
+        ]);
+        let driver = ThreadLayout {
+            runs: Runs::Driver(0),
+            ..thread(0, 100, 60)
+        };
+        let summary = summarize(&log, Some(&driver), 500);
+        assert_eq!((summary.closest_ns, summary.too_close), (Some(99), 1));
+        let other = summarize(&log, Some(&thread(0, 100, 60)), 500);
+        assert_eq!((other.closest_ns, other.too_close), (None, 0));
     }
 
     #[test]

@@ -124,37 +124,91 @@ fn the_systems_that_come_with_tern_are_schedulable() {
     assert!(seen > 0);
 }
 
-#[test]
-fn a_replica_set_has_a_bound_on_its_repair() {
-    let system = system(include_str!("../../../config/tests/full.toml"));
-    let costs = |page: u64| CostTable {
-        page_copy: Duration::from_nanos(page),
+/// A set in which a page of a repair takes this long: jobs of 8 ms in budgets of 10 ms every
+/// 50 ms, 24 ms from verdict to release.
+fn repairs(text: &str, page_repair: u64) -> trace_viewer::check::Report {
+    let costs = CostTable {
+        page_repair: Duration::from_nanos(page_repair),
         ..CostTable::NONE
     };
-    let report = check(&system, &costs(0));
-    let bound = report.recovery[0].bound.clone().unwrap();
+    check(&system(text), &costs)
+}
+
+const SET: &str = include_str!("../../../config/tests/full.toml");
+
+#[test]
+fn a_replica_set_has_a_bound_on_its_repair() {
+    let report = repairs(SET, 0);
+    let set = &report.recovery[0];
+    assert_eq!((set.set.as_str(), set.pages), ("controller", 32));
+    let bound = set.bound.clone().unwrap();
+    // Work without costs takes no time: what is left is one pause, a sixth of the window.
+    assert_eq!((bound.time, bound.apart), (Duration::from_millis(4), 1));
+    // With all 358 pages, donor and target might wait for each other too often.
+    assert!(set.all.is_none());
+
+    // Half of the 2 ms that a job leaves, and a bit more.
+    let apart = |page: u64| {
+        let bound = repairs(SET, page).recovery[0].bound.clone();
+        bound.map(|bound| bound.apart)
+    };
+    assert_eq!(apart(MS / 33), Ok(1));
+    assert_eq!(apart(MS / 33 + 1), Ok(2));
+    let report = repairs(SET, 2 * MS / 33 + 1);
     assert_eq!(
-        (report.recovery[0].set.as_str(), report.recovery[0].pages),
-        ("controller", 358)
+        report.recovery[0].bound.as_ref().unwrap_err(),
+        "server \"control\" of sandbox \"alpha\": job and repair take up to 10ms: give it that \
+         budget, or promise fewer pages"
     );
-    assert_eq!((bound.rounds, bound.time), (1, Duration::from_millis(50)));
-    // A page that takes longer than the budget that the job leaves can never be copied.
-    let report = check(&system, &costs(60 * MS));
-    assert!(report.recovery[0].bound.is_err());
     assert!(!report.schedulable());
     assert!(
         report.to_string().contains("no bound on repairs"),
         "{report}"
     );
-    // Nor can a repair take place where jobs need the whole budget.
-    let mut full = system;
-    let server = &mut full.sandboxes[1].servers[0];
-    server.threads[0].wcet = server.budget;
-    let report = check(&full, &costs(0));
-    assert_eq!(
-        report.recovery[0].bound.as_ref().unwrap_err(),
-        "server \"control\" of sandbox \"beta\" needs its whole budget for its job: give it more"
+}
+
+#[test]
+fn a_description_promises_how_many_pages_a_fault_damages() {
+    let promise = |pages: u64| {
+        let key = format!("heap_pages = 96\nrepair_pages = {pages}");
+        SET.replacen("heap_pages = 96", &key, 1)
+    };
+    let bound = |pages| {
+        let set = repairs(&promise(pages), 10_000).recovery.remove(0);
+        (
+            set.pages,
+            set.bound.map(|bound| bound.time.as_nanos() / 10_000),
+        )
+    };
+    // A pause, and a stretch of work before and after it, each held up for 2 ms: 20 pages, one
+    // that is waited for, and the last step.
+    assert_eq!(bound(20), (20, Ok(400 + 2 * 200 + 22)));
+    // Of more than the donor may be ahead, 30 less, two pauses and two stretches more.
+    assert_eq!(bound(33), (33, Ok(3 * 400 + 4 * 200 + 5)));
+    assert_eq!(bound(1000).0, 358, "the program has no more");
+    // The slower hash is made twice for each page.
+    let slow = promise(20).replacen("heap_pages", "leaf = \"sha256\"\nheap_pages", 1);
+    let costs = CostTable {
+        page_hash: Duration::from_nanos(5_000),
+        ..CostTable::NONE
+    };
+    let report = check(&system(&slow), &costs);
+    let time = report.recovery[0].bound.as_ref().unwrap().time;
+    // The last step is two hashes of 256 leaves each; there is a look in each stretch.
+    assert_eq!(time.as_nanos() / 5_000, 800 + 2 * 400 + 2 * 22 + 2);
+}
+
+#[test]
+fn a_replica_that_shares_its_server_has_no_bound_on_repairs() {
+    let other = thread("other", "wcet = \"1us\"\nperiod = \"50ms\"");
+    let shared = SET.replacen(
+        "    replica = \"controller\"\n",
+        &format!("    replica = \"controller\"\n{other}"),
+        1,
     );
+    let report = repairs(&shared, 0);
+    let obstacle = report.recovery[0].bound.as_ref().unwrap_err();
+    assert!(obstacle.contains("of one thread"), "{obstacle}");
 }
 
 /// A voter below a third server sends through the driver at the bottom, so the driver's

@@ -190,7 +190,9 @@ proptest! {
         prop_assert_eq!(conformance.violations(), 0, "{:#?}", conformance.servers);
         let summary = Summary::from_trace(&trace);
         prop_assert_eq!(&summary.unsound, &[""; 0]);
-        prop_assert_eq!(&summary.warnings, &[""; 0]);
+        // Requests come beside the releases of a driver here, so its promise may be broken.
+        let promises = |warning: &&String| warning.contains("closer together");
+        prop_assert_eq!(summary.warnings.iter().find(|it| !promises(it)), None);
         prop_assert_eq!(summary.to_ns, 600_000_000);
         for (index, server) in summary.sandboxes[0].servers.iter().enumerate() {
             let runs = simulation.servers[index].runs.iter();

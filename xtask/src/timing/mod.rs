@@ -6,6 +6,7 @@ pub mod figures;
 pub mod longest;
 pub mod measure;
 pub mod paths;
+pub mod repairs;
 pub mod replicas;
 pub mod scenarios;
 pub mod sections;
@@ -170,13 +171,14 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
 }
 
 /// Lays measured responses beside the bounds of the analysis with the machine's cost
-/// table; returns the threads whose bound does not hold.
+/// table; returns the threads and repairs whose bound does not hold.
 fn bounds_exceeded(machine: &str, boots: &[Measured]) -> Result<Vec<String>> {
     let costs = costs(machine)?;
     let mut all = Vec::new();
     for boot in boots {
         let system = &boot.system;
-        let responses = bounds::responses(system, &boot.trace, &costs)?;
+        let mut responses = bounds::responses(system, &boot.trace, &costs)?;
+        responses.extend(repairs::responses(system, &boot.trace, &costs)?);
         all.extend(responses.into_iter().map(|response| bounds::Response {
             name: format!("{}.{}", system.name, response.name),
             ..response

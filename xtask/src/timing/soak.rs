@@ -2,6 +2,7 @@
 use super::bounds::{self, Response};
 use super::measure::{Flip, Plan, measure};
 use super::paths::events;
+use super::repairs;
 use crate::emulator::bochs::Model;
 use crate::error::Result;
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tern_config::description::Costs;
 use tern_trace::{Event, RepairResult, VoteOutcome};
 use trace_viewer::conformance::Conformance;
+use trace_viewer::summary::Summary;
 
 /// The replica set's period, in `systems/timing/soak.toml`.
 const PERIOD: Duration = Duration::from_millis(30);
@@ -23,7 +25,7 @@ const REPLICAS: usize = 3;
 /// What a run of the load came to.
 #[derive(Clone, Debug)]
 pub struct Soak {
-    /// The worst response of each thread.
+    /// The worst response of each thread, and the longest repair of each replica.
     pub responses: Vec<Response>,
     /// Faults: flips of bytes in many pages at once.
     pub flips: usize,
@@ -35,6 +37,8 @@ pub struct Soak {
     pub counts: BTreeMap<&'static str, u64>,
     /// Server rules that were not kept.
     pub violations: usize,
+    /// Jobs of drivers that began sooner after the one before than their periods promise.
+    pub early: u64,
     /// Sets that stopped, and votes without a majority.
     pub stops: u64,
     /// How long the load ran.
@@ -53,13 +57,17 @@ impl Soak {
         };
         let measured = measure(&plan, model)?;
         let trace = &measured.trace;
+        let mut responses = bounds::responses(&measured.system, trace, costs)?;
+        responses.extend(repairs::responses(&measured.system, trace, costs)?);
+        let summary = Summary::from_trace(trace);
         let mut soak = Self {
-            responses: bounds::responses(&measured.system, trace, costs)?,
+            responses,
             flips: plan.flips.len(),
             repairs: 0,
             repairing: Duration::ZERO,
             counts: BTreeMap::new(),
             violations: Conformance::of(trace).violations(),
+            early: summary.threads().map(|(_, thread)| thread.too_close).sum(),
             stops: 0,
             time,
         };
@@ -103,6 +111,9 @@ impl Soak {
             .collect();
         if self.violations > 0 {
             failures.push(format!("{} server rules were not kept", self.violations));
+        }
+        if self.early > 0 {
+            failures.push(format!("{} jobs of drivers came too early", self.early));
         }
         if self.stops > 0 {
             failures.push("the replica set stopped".into());

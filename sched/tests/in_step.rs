@@ -1,0 +1,304 @@
+//! Threads that find their server's budget whole: the bound that this gives against
+//! simulation, and how often a server becomes active whose only thread goes by the clock.
+mod common;
+use common::{Jobs, Random, at, simulate, span};
+use tern_sched::analysis::{
+    CostTable, ServerContext, ServerModel, ThreadModel, in_step_response, server_responses,
+    thread_responses,
+};
+use tern_sched::{Observer, Posted, Scheduler, ServerId, ServerKind, ServerParameters, Silent};
+
+const SYSTEMS: u64 = if cfg!(debug_assertions) {
+    3_000
+} else {
+    60_000
+};
+
+fn context(servers: &[ServerModel], index: usize) -> ServerContext<'_> {
+    ServerContext {
+        servers,
+        index,
+        response: server_responses(servers, &CostTable::NONE)
+            .nth(index)
+            .flatten(),
+        costs: &CostTable::NONE,
+    }
+}
+
+/// Jobs of any size up to `wcet` that come no closer than `period`, mostly just so.
+fn arrivals(random: &mut Random, wcet: u64, period: u64) -> Vec<(u64, u64)> {
+    let (mut now, mut jobs) = (random.within(0, period), Vec::new());
+    while now < 400 {
+        let work = match random.within(0, 3) {
+            0 => random.within(1, wcet),
+            _ => wcet,
+        };
+        jobs.push((now, work));
+        now += period + random.within(0, 1) * random.within(0, period);
+    }
+    jobs
+}
+
+/// Servers of both kinds, each with one thread whose jobs are smaller than the budget,
+/// and others that take what they can get.
+#[test]
+fn no_thread_in_step_with_its_server_responds_later_than_its_bound() {
+    let (mut sporadic, mut io, mut tighter, mut met) = (0, 0, 0, 0);
+    for seed in 0..SYSTEMS {
+        let mut random = Random(seed);
+        let count = random.within(1, 4);
+        let servers: Vec<_> = (0..count)
+            .map(|_| {
+                let period = random.within(2, 30);
+                let budget = random.within(1, (period * 3 / (2 * count)).clamp(1, period));
+                match random.within(0, 1) {
+                    0 => ServerModel::sporadic(span(budget), span(period)),
+                    _ => ServerModel::io(span(budget), span(period)),
+                }
+            })
+            .collect();
+        let index = random.within(0, count - 1) as usize;
+        let own = &servers[index];
+        let (c, t) = (own.budget.as_nanos(), own.period.as_nanos());
+        let wcet = random.within(1, c);
+        // An I/O server has its budget back after wcet·T/C.
+        let least = match own.kind {
+            ServerKind::Sporadic => t,
+            ServerKind::Io => (wcet * t).div_ceil(c),
+        };
+        let thread = ThreadModel::periodic(span(wcet), span(least + random.within(0, 20)));
+        let context = context(&servers, index);
+        let Some(bound) = in_step_response(&context, &thread) else {
+            continue;
+        };
+        let parameters = (0..).zip(&servers).map(|(priority, it)| ServerParameters {
+            kind: it.kind,
+            ..ServerParameters::sporadic(it.budget, it.period, priority)
+        });
+        let parameters: Vec<_> = parameters.collect();
+        let threads: Vec<_> = (0..servers.len())
+            .map(|server| {
+                let (most, apart) = match server == index {
+                    true => (wcet, thread.period.as_nanos()),
+                    // Others come when they like, and ask for any amount.
+                    false => (2 * t, random.within(1, 3 * t)),
+                };
+                let jobs = arrivals(&mut random, most, apart);
+                Jobs { server, jobs }
+            })
+            .collect();
+        let outcome = simulate(&parameters, &threads, 4_000);
+        let own_jobs = threads[index].jobs.iter().zip(&outcome.finished[index]);
+        let worst = own_jobs.map(|(job, end)| end - job.0).max().unwrap_or(0);
+        assert!(
+            worst <= bound.as_nanos(),
+            "seed {seed}: {worst} > {bound}: {thread:?} in {index} of {servers:?}"
+        );
+        match own.kind {
+            ServerKind::Sporadic => sporadic += 1,
+            ServerKind::Io => io += 1,
+        }
+        met += u64::from(worst == bound.as_nanos());
+        let mut general = [tern_sched::analysis::ThreadResponse::default()];
+        thread_responses(&context, &[thread], &mut general);
+        tighter += u64::from(general[0].response.is_none_or(|general| bound < general));
+    }
+    let least = SYSTEMS / 10;
+    assert!(
+        sporadic > least && io > least && tighter > least && met > least,
+        "{sporadic} in sporadic servers, {io} in I/O servers, {tighter} tighter, {met} met"
+    );
+}
+
+/// Each of the conditions matters: without it a job waits for budget.
+#[test]
+fn a_thread_that_asks_for_more_than_comes_back_in_time_has_no_bound() {
+    let bound = |own: ServerModel, wcet, period| {
+        let thread = ThreadModel::periodic(span(wcet), span(period));
+        in_step_response(&context(&[own], 0), &thread)
+    };
+    let sporadic = ServerModel::sporadic(span(4), span(10));
+    assert_eq!(bound(sporadic, 4, 10), Some(span(4)));
+    assert_eq!(bound(sporadic, 5, 20), None);
+    assert_eq!(bound(sporadic, 4, 9), None);
+    // Half of the budget is back after half of the period.
+    let io = ServerModel::io(span(4), span(10));
+    assert_eq!(bound(io, 2, 5), Some(span(2)));
+    assert_eq!(bound(io, 2, 4), None);
+    assert_eq!(bound(io, 5, 50), None);
+}
+
+/// Of the kernel's own work a server is charged for what comes while its job is there, not
+/// for what comes in its whole period.
+#[test]
+fn interrupts_for_others_count_as_long_as_the_job_takes() {
+    let costs = CostTable {
+        context_switch: span(1),
+        ..CostTable::NONE
+    };
+    let fast = ServerModel::sporadic(span(2), span(10));
+    let response = |budget| {
+        let servers = [fast, ServerModel::sporadic(span(budget), span(1000))];
+        let context = ServerContext {
+            servers: &servers,
+            index: 1,
+            response: None,
+            costs: &costs,
+        };
+        in_step_response(&context, &ThreadModel::periodic(span(7), span(1000)))
+    };
+    // An activation costs 2: R = 7 + 2 + 4·⌈R/10⌉ = 17, in which come two of the fast one's.
+    assert_eq!(response(7 + 2 + 2 * 2), Some(span(17)));
+    assert_eq!(response(7 + 2 + 2 * 2 - 1), None);
+}
+
+/// Tells when a server with work runs out of budget.
+struct Exhausted(ServerId, u64);
+
+impl Observer for Exhausted {
+    fn exhausted(&mut self, server: ServerId, _: Posted) {
+        self.1 += u64::from(server == self.0);
+    }
+}
+
+/// The lowest of some servers has just the budget that the analysis asks for, and every
+/// activation of another that finds it running costs it as much as the analysis says.
+#[test]
+fn no_job_waits_for_budget_however_many_interrupts_find_it_running() {
+    let (mut jobs, mut close) = (0, 0);
+    for seed in 0..SYSTEMS / 10 {
+        let mut random = Random(seed);
+        let each = 2 * random.within(1, 2);
+        let costs = CostTable {
+            context_switch: span(each / 2),
+            ..CostTable::NONE
+        };
+        let count = random.within(1, 3);
+        let mut servers: Vec<_> = (0..count)
+            .map(|_| {
+                let period = random.within(12, 60);
+                ServerModel::sporadic(span(random.within(1, period / 3)), span(period))
+            })
+            .collect();
+        let thread = ThreadModel::periodic(span(random.within(1, 40)), span(2_000));
+        let mut bound = |budget| {
+            servers.truncate(count as usize);
+            servers.push(ServerModel::sporadic(span(budget), span(2_000)));
+            let context = ServerContext {
+                servers: &servers,
+                index: count as usize,
+                response: None,
+                costs: &costs,
+            };
+            in_step_response(&context, &thread)
+        };
+        let Some(budget) = (1..1_000).find(|budget| bound(*budget).is_some()) else {
+            continue;
+        };
+        let bound = bound(budget).unwrap().as_nanos();
+        let thread_work = thread.wcet.as_nanos();
+        let mut scheduler = Box::new(Scheduler::<8, 8, 32>::new());
+        let mut threads = Vec::new();
+        let mut observer = Exhausted(ServerId::new(count as u16), 0);
+        for (priority, it) in (0..).zip(&servers) {
+            let parameters = ServerParameters::sporadic(it.budget, it.period, priority);
+            let server = scheduler.add_server(parameters).unwrap();
+            let first = match priority as u64 == count {
+                true => random.within(0, 200),
+                false => random.within(0, it.period.as_nanos()),
+            };
+            let thread = scheduler.add_thread(server).unwrap();
+            scheduler.sleep_until(thread, at(first), &mut observer);
+            threads.push((thread, it.period.as_nanos(), first, 0));
+        }
+        let (mut now, mut before) = (0, None);
+        while now < 9_000 {
+            let decision = scheduler.dispatch(at(now), &mut observer);
+            let runs = decision.thread.map(|thread| thread.index());
+            let own = count as usize;
+            if before == Some(own) && runs != Some(own) && threads[own].3 > 0 {
+                threads[own].3 += each;
+            }
+            before = runs;
+            let Some(running) = runs else {
+                now = decision.timer.as_nanos();
+                continue;
+            };
+            let (thread, period, release, left) = &mut threads[running];
+            if *left == 0 {
+                *left = match running == own {
+                    // Its work, and its own activation.
+                    true => thread_work + each,
+                    false => random.within(1, servers[running].budget.as_nanos() * 3 / 2),
+                };
+            }
+            let ran = (*left).min(decision.timer.as_nanos() - now);
+            (now, *left) = (now + ran, *left - ran);
+            if *left == 0 {
+                if running == own {
+                    let took = now - *release;
+                    assert!(took <= bound, "seed {seed}: {took} > {bound}");
+                    (jobs, close) = (jobs + 1, close + u64::from(4 * took > 3 * bound));
+                }
+                *release += *period;
+                scheduler.sleep_until(*thread, at(*release), &mut observer);
+            }
+        }
+        assert_eq!(observer.1, 0, "seed {seed}: {thread:?} in {servers:?}");
+    }
+    assert!(
+        jobs > SYSTEMS / 10 && close > 0,
+        "{jobs} jobs, {close} close"
+    );
+}
+
+/// A server with a thread that is released every period of the server, or every few: its
+/// jobs take any time, more than the budget too, and every timer is late.
+#[test]
+fn a_server_by_the_clock_becomes_active_once_in_a_period_even_when_jobs_overrun() {
+    let (mut activations, mut overruns) = (0, 0);
+    for seed in 0..SYSTEMS / 10 {
+        let mut random = Random(seed);
+        let (late, period) = (random.within(0, 3), random.within(8, 30));
+        let budget = random.within(1, period / 2);
+        let apart = period * random.within(1, 3);
+        let mut scheduler = Box::new(Scheduler::<4, 4, 16>::new());
+        let parameters = ServerParameters::sporadic(span(budget), span(period), 0);
+        let server = scheduler.add_server(parameters).unwrap();
+        let thread = scheduler.add_thread(server).unwrap();
+        let (mut release, mut left) = (random.within(0, period), 0);
+        scheduler.sleep_until(thread, at(release), &mut Silent);
+        let (mut starts, mut running, mut now): (Vec<u64>, _, _) = (Vec::new(), false, 0);
+        while now < 2_000 {
+            let decision = scheduler.dispatch(at(now), &mut Silent);
+            let timer = decision.timer.as_nanos() + random.within(0, late);
+            if decision.thread.is_none() {
+                (running, now) = (false, timer);
+                continue;
+            }
+            if left == 0 {
+                left = random.within(1, 2 * budget);
+            }
+            if !running {
+                starts.push(now);
+            }
+            running = true;
+            let ran = left.min(timer - now);
+            (now, left) = (now + ran, left - ran);
+            if left == 0 {
+                release += apart;
+                scheduler.sleep_until(thread, at(release), &mut Silent);
+            } else {
+                overruns += 1;
+            }
+        }
+        for (first, from) in starts.iter().enumerate() {
+            for (count, to) in (1..).zip(&starts[first..]) {
+                let most = (to - from + 1 + 2 * late).div_ceil(period);
+                assert!(count <= most, "seed {seed}: {count} from {from} to {to}");
+            }
+        }
+        activations += starts.len();
+    }
+    assert!(activations > 0 && overruns > SYSTEMS, "{overruns} overruns");
+}
