@@ -67,6 +67,22 @@ fn of_servers_of_a_level_that_are_due_together_the_one_added_last_goes_first() {
     }
 }
 
+/// Of what becomes due below the running server nothing is noticed; at its own level all is,
+/// so that the next of them are in the order of their instants.
+#[test]
+fn what_is_due_at_the_level_of_the_running_server_is_next_in_line_from_its_instant_on() {
+    let mut scheduler = Wide::new();
+    let [running, late, due] = [70; 3].map(|priority| thread(&mut scheduler, priority).1);
+    scheduler.wake(running, at(0));
+    scheduler.sleep_until(due, at(4), &mut Silent);
+    assert_eq!(dispatch(&mut scheduler, 0), (Some(running), 10));
+    assert_eq!(dispatch(&mut scheduler, 4), (Some(running), 10));
+    scheduler.wake(late, at(5));
+    assert_eq!(dispatch(&mut scheduler, 5), (Some(running), 10));
+    assert_eq!(dispatch(&mut scheduler, 10), (Some(due), 20));
+    assert_eq!(dispatch(&mut scheduler, 20), (Some(late), 30));
+}
+
 /// In whatever order they are told, and wherever they stand in the level's list.
 #[test]
 fn the_timer_is_for_the_earliest_of_the_servers_of_a_level() {
