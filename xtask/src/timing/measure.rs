@@ -211,6 +211,14 @@ fn describe(plan: &Plan) -> Result<System> {
     Ok(description.system)
 }
 
+/// Whether the machine's run is over: nothing in it moves any more, its time included.
+fn has_ended(machine: &mut Machine) -> bool {
+    let lines = machine.console.lines();
+    lines
+        .iter()
+        .any(|line| line.contains("shut down with status"))
+}
+
 /// A machine on its way.
 struct Run {
     directory: Directory,
@@ -232,7 +240,7 @@ impl Run {
                 return Ok(Self {
                     directory,
                     now,
-                    ended: false,
+                    ended: has_ended(machine),
                     says: false,
                     searched: None,
                 });
@@ -270,10 +278,7 @@ impl Run {
             if self.says && self.second() > second {
                 eprintln!("  {} s of the machine's time", self.second());
             }
-            let lines = machine.console.lines();
-            self.ended = lines
-                .iter()
-                .any(|line| line.contains("shut down with status"));
+            self.ended = has_ended(machine);
             machine.check()?;
         }
         Ok(())
