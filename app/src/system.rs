@@ -26,13 +26,13 @@ pub fn job_done() -> u64 {
     call(SystemCall::JobDone, 0, 0) as u64
 }
 
-/// Writes `text`, at most [`LOG_MAX`] bytes of it, to the console.
+/// Writes `text`, or what of it whole characters fit into [`LOG_MAX`] bytes, to the console.
 ///
 /// # Errors
 /// [`SystemCallError::NotPermitted`] to replicas of a voted program.
 pub fn log(text: &str) -> Result<(), SystemCallError> {
-    let bytes = (text.len() as u64).min(LOG_MAX);
-    match call(SystemCall::Log, text.as_ptr() as u64, bytes) {
+    let text = beginning(text, LOG_MAX as usize);
+    match call(SystemCall::Log, text.as_ptr() as u64, text.len() as u64) {
         0 => Ok(()),
         value if value == SystemCallError::NotPermitted as i64 => {
             Err(SystemCallError::NotPermitted)
@@ -42,6 +42,14 @@ pub fn log(text: &str) -> Result<(), SystemCallError> {
         }
         _ => Err(SystemCallError::BadArgument),
     }
+}
+
+/// The longest beginning of `text` of whole characters in at most `bytes` bytes: the kernel
+/// refuses part of one.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let mut ends = (0..=text.len().min(bytes)).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// Ends the program for good.
@@ -96,13 +104,11 @@ impl Default for Text {
 impl fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = LOG_MAX as usize - self.length;
-        let end = (0..=text.len().min(room))
-            .rev()
-            .find(|end| text.is_char_boundary(*end))
-            .unwrap_or(0);
-        self.bytes[self.length..self.length + end].copy_from_slice(&text.as_bytes()[..end]);
-        self.length += end;
-        if end == text.len() {
+        let fitting = beginning(text, room);
+        let end = self.length + fitting.len();
+        self.bytes[self.length..end].copy_from_slice(fitting.as_bytes());
+        self.length = end;
+        if fitting.len() == text.len() {
             Ok(())
         } else {
             Err(fmt::Error)
