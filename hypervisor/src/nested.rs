@@ -37,6 +37,7 @@ const ENTRIES: usize = 512;
 #[derive(Debug)]
 pub struct Tables<F> {
     root: HostPhysical,
+    small_code: bool,
     format: PhantomData<F>,
 }
 
@@ -48,8 +49,18 @@ impl<F: Format> Tables<F> {
     pub fn new(frames: &mut Frames) -> Result<Self, OutOfMemory> {
         Ok(Self {
             root: frames.page()?,
+            small_code: false,
             format: PhantomData,
         })
+    }
+
+    /// The same, that map with small pages alone what may be executed, if `small`.
+    #[must_use]
+    pub fn with_small_code(self, small: bool) -> Self {
+        Self {
+            small_code: small,
+            ..self
+        }
     }
 
     /// Address of the top table.
@@ -58,8 +69,8 @@ impl<F: Format> Tables<F> {
         self.root
     }
 
-    /// Maps a range: large pages wherever guest and host are both at multiples of
-    /// 2 MiB, small ones elsewhere.
+    /// Maps a range: large pages wherever they may be and guest and host are both at
+    /// multiples of 2 MiB, small ones elsewhere.
     ///
     /// # Errors
     /// If there is no memory left for tables.
@@ -79,10 +90,13 @@ impl<F: Format> Tables<F> {
             guest.is_aligned(small) && host.is_aligned(small) && bytes.is_multiple_of(small),
             "nested mapping of {bytes:#x} bytes at {guest} to {host} is not in whole pages"
         );
+        let may_be_large = !(self.small_code && access == Access::Full);
         let mut done = 0;
         while done < bytes {
             let (from, to) = (guest.as_u64() + done, host.as_u64() + done);
-            let large = (from | to).is_multiple_of(LARGE_PAGE) && bytes - done >= LARGE_PAGE;
+            let large = may_be_large
+                && (from | to).is_multiple_of(LARGE_PAGE)
+                && bytes - done >= LARGE_PAGE;
             let entry = self.entry(frames, from, u32::from(large))?;
             assert!(
                 !F::is_present(*entry),
@@ -168,14 +182,16 @@ mod tests {
     }
 
     /// A sandbox's memory of 4 MiB, a channel of two pages that it writes, and one that it reads,
-    /// of 2 MiB at a host address that no large page can have.
-    fn sandbox<F: Format>() -> (Tables<F>, Vec<Mapping>) {
+    /// of 2 MiB at a host address that no large page can have and at one that it can.
+    fn sandbox<F: Format>(small_code: bool) -> (Tables<F>, Vec<Mapping>) {
         let mut frames = of_host(4 * MIB);
-        let mut tables = Tables::<F>::new(&mut frames).unwrap();
+        let tables = Tables::<F>::new(&mut frames).unwrap();
+        let mut tables = tables.with_small_code(small_code);
         let mappings = Vec::from([
             mapping(0, 64 * MIB, 4 * MIB, Access::Full),
             mapping(0x10_0000_0000, 128 * MIB, 0x2000, Access::ReadWrite),
             mapping(0x10_0020_0000, 129 * MIB, 2 * MIB, Access::ReadOnly),
+            mapping(0x10_0040_0000, 132 * MIB, 2 * MIB, Access::ReadOnly),
         ]);
         for mapping in &mappings {
             tables.map(&mut frames, mapping).unwrap();
@@ -184,8 +200,11 @@ mod tests {
     }
 
     /// `permits` says of an entry whether it may be read, written, executed.
-    fn maps_what_it_was_given_and_nothing_else<F: Format>(permits: impl Fn(u64) -> [bool; 3]) {
-        let (tables, mappings) = sandbox::<F>();
+    fn maps_what_it_was_given_and_nothing_else<F: Format>(
+        small_code: bool,
+        permits: impl Fn(u64) -> [bool; 3],
+    ) {
+        let (tables, mappings) = sandbox::<F>(small_code);
         for it in &mappings {
             let wanted = match it.access {
                 Access::Full => [true, true, true],
@@ -205,15 +224,16 @@ mod tests {
             4 * MIB,
             0x10_0000_2000,
             0x10_001f_f000,
-            0x10_0040_0000,
+            0x10_0060_0000,
             0xfee0_0000,
         ] {
             assert_eq!(walk(&tables, outside), None, "{outside:#x}");
         }
-        assert_ne!(
-            walk(&tables, 0).unwrap().0 & LARGE,
-            0,
-            "large where it can be"
+        let is_large = |address| walk(&tables, address).unwrap().0 & LARGE != 0;
+        assert_eq!(is_large(0), !small_code);
+        assert!(
+            is_large(0x10_0040_0000),
+            "what is not executed always is, where it can be"
         );
     }
 
@@ -221,13 +241,14 @@ mod tests {
     fn nested_tables_of_either_vendor_map_what_they_were_given_and_nothing_else() {
         // AMD APM vol. 2 §15.25.5: guests' accesses are user accesses (bit 2).
         let amd = |entry: u64| [entry & 5 == 5, entry & 2 != 0, entry >> 63 == 0];
-        maps_what_it_was_given_and_nothing_else::<NestedFormat>(amd);
+        maps_what_it_was_given_and_nothing_else::<NestedFormat>(false, amd);
         // Intel SDM vol. 3 §29.3.2: and the memory type in bits 5:3 is write-back, 6.
         let intel = |entry: u64| {
             assert_eq!(entry >> 3 & 7, 6);
             [entry & 1 != 0, entry & 2 != 0, entry & 4 != 0]
         };
-        maps_what_it_was_given_and_nothing_else::<ExtendedFormat>(intel);
+        maps_what_it_was_given_and_nothing_else::<ExtendedFormat>(false, intel);
+        maps_what_it_was_given_and_nothing_else::<ExtendedFormat>(true, intel);
     }
 
     #[test]
@@ -239,7 +260,7 @@ mod tests {
             mapping(0x10_0000_1000, 256 * MIB, 0x1000, Access::Full),
         ] {
             let refused = std::panic::catch_unwind(|| {
-                let (mut tables, _) = sandbox::<NestedFormat>();
+                let (mut tables, _) = sandbox::<NestedFormat>(false);
                 tables.map(&mut of_host(2 * MIB), &again)
             });
             assert!(refused.is_err(), "{again:x?}");

@@ -129,7 +129,10 @@ impl VmxGuest {
     /// # Errors
     /// If there is no memory left.
     pub fn build(frames: &mut Frames, reach: &Reach, start: Start) -> Result<Self, OutOfMemory> {
-        let mut memory = Tables::<ExtendedFormat>::new(frames)?;
+        // A guest that changes its page sizes could else put a page into the instruction TLB as
+        // a large and as a small one, at which some processors stop with a machine check.
+        let memory = Tables::<ExtendedFormat>::new(frames)?;
+        let mut memory = memory.with_small_code(!capabilities::takes_large_code());
         for mapping in &reach.memory {
             memory.map(frames, mapping)?;
         }
