@@ -138,6 +138,11 @@ impl Descent {
         ) else {
             return DescentStep::Done(DescentEnd::TargetTable);
         };
+        let room = majority_layout.capacity().min(target_layout.capacity());
+        if self.pages > room.min(layout.capacity()) {
+            // A majority that agrees on more pages than a replica can have is faulty.
+            return DescentStep::Done(DescentEnd::MajorityTable);
+        }
         let end = self.pages.min(self.next + PAGES_PER_STEP);
         for page in self.next..end {
             let number = PageNumber(page);
@@ -286,6 +291,21 @@ mod tests {
             *bench.majority[word].get_mut() ^= 1 << bit;
             *bench.target[word].get_mut() ^= 1 << bit;
             prop_assert_eq!(bench.run(), DescentEnd::TargetTable);
+        }
+    }
+
+    #[test]
+    fn more_pages_than_there_is_room_for_are_not_those_of_the_majority() {
+        let mut bench = Bench::new(&[1, 2, 3], &[1, 2, 3]);
+        let layouts = ReplicaLayout::new(bench.majority.len()).unwrap();
+        let list = VoterLayout::new(bench.voter.len()).unwrap();
+        for pages in [
+            layouts.capacity().min(list.capacity()) + 1,
+            1_000_000,
+            u32::MAX,
+        ] {
+            bench.pages = pages;
+            assert_eq!(bench.run(), DescentEnd::MajorityTable);
         }
     }
 
