@@ -139,7 +139,7 @@ impl Descent {
             return DescentStep::Done(DescentEnd::TargetTable);
         };
         let room = majority_layout.capacity().min(target_layout.capacity());
-        if self.pages > room.min(layout.capacity()) {
+        if self.next == 0 && self.pages > room.min(layout.capacity()) {
             // A majority that agrees on more pages than a replica can have is faulty.
             return DescentStep::Done(DescentEnd::MajorityTable);
         }
