@@ -152,6 +152,110 @@ fn interrupts_for_others_count_as_long_as_the_job_takes() {
     assert_eq!(response(7 + 2 + 2 * 2 - 1), None);
 }
 
+/// The least budget with which the lowest server, below these, has a bound, and the bound:
+/// for a job of 30 where an activation costs 2.
+fn least_budget_below(above: &[ServerModel], section: u64) -> Option<(u64, u64)> {
+    let costs = CostTable {
+        context_switch: span(1),
+        longest_non_preemptible: span(section),
+        ..CostTable::NONE
+    };
+    (1..1_000).find_map(|budget| {
+        let mut servers = above.to_vec();
+        servers.push(ServerModel::sporadic(span(budget), span(1000)));
+        let context = ServerContext {
+            servers: &servers,
+            index: above.len(),
+            response: None,
+            costs: &costs,
+        };
+        let thread = ThreadModel::periodic(span(30), span(1000));
+        let bound = in_step_response(&context, &thread)?;
+        Some((budget, bound.as_nanos()))
+    })
+}
+
+/// Most of a fast server's activations find the slow ones running, which are charged then.
+#[test]
+fn an_interrupt_is_charged_to_one_server_only() {
+    let slow = ServerModel::sporadic(span(25), span(1000));
+    let below_fast = |fast| least_budget_below(&[fast, slow, slow], 0);
+    let fast = ServerModel::sporadic(span(2), span(10));
+    // R = 32 + 2·27 + 4·⌈R/10⌉ = 146, in which come 15 of the fast one and one of each of the
+    // others. From one that finds it running to the next the job has 10 − 2 to itself, or
+    // another is activated: x = 32 + 2·(1 + 1 + 1 + 2 + ⌊x/8⌋) = 54.
+    assert_eq!(below_fast(fast), Some((54, 146)));
+    // Released 2 later at most: R = 32 + 2·27 + 4·⌈(R + 2)/10⌉ = 146, in which come 15 as
+    // well, 6 apart: x = 32 + 2·(5 + ⌊x/6⌋) = 62.
+    let late = ServerModel {
+        jitter: span(2),
+        ..fast
+    };
+    assert_eq!(below_fast(late), Some((62, 146)));
+    // Where nothing is known of what it leaves between two, all count: 15 + 1 + 1 of them.
+    // R = 32 + 2·27 + 4 + ⌈(R − 4)·4/10⌉ = 148, x = 32 + 2·17.
+    assert_eq!(
+        below_fast(ServerModel::io(span(2), span(10))),
+        Some((66, 148))
+    );
+    // R = 32 + 2·27 + 6·⌈R/10⌉ = 218, and two come in a period: x = 32 + 2·(44 + 2).
+    let twice = ServerModel {
+        activations: 2,
+        ..fast
+    };
+    assert_eq!(below_fast(twice), Some((124, 218)));
+}
+
+/// By three sections it may leave less than its period without its budget: that is nothing
+/// of 8 − 2 where each takes 2.
+#[test]
+fn a_server_that_leaves_nothing_between_two_activations_may_always_find_the_job_running() {
+    let fast = ServerModel::sporadic(span(2), span(8));
+    let slow = ServerModel::sporadic(span(25), span(1000));
+    // R = 32 + 2·27 + 2·⌈R/8⌉ + 2·⌈(R + 4)/8⌉ = 176, x = 32 + 2·(23 + 1 + 1).
+    assert_eq!(least_budget_below(&[fast, slow, slow], 2), Some((82, 176)));
+}
+
+/// What the server is promised for its period, and how often it is activated in it, say
+/// nothing about a job that comes more seldom.
+#[test]
+fn a_job_counts_as_often_as_it_comes() {
+    let costs = CostTable {
+        context_switch: span(1),
+        ..CostTable::NONE
+    };
+    let bound = |above: ServerModel, own: ServerModel, costs, thread| {
+        let context = ServerContext {
+            servers: &[above, own],
+            index: 1,
+            response: None,
+            costs,
+        };
+        in_step_response(&context, &thread)
+    };
+    let half = ServerModel::sporadic(span(50), span(100));
+    let own = ServerModel::sporadic(span(60), span(100));
+    // 60 of 100 are more than the half that is left, 60 of 1000 are not: R = 60 + 50·⌈R/100⌉.
+    let seldom = ThreadModel::periodic(span(60), span(1000));
+    assert_eq!(
+        bound(half, own, &CostTable::NONE, seldom),
+        Some(span(60 + 2 * 50))
+    );
+    // It is activated once, for 2, whatever other jobs the server is made for.
+    let twice = ServerModel {
+        activations: 2,
+        ..own
+    };
+    let short = ThreadModel::periodic(span(5), span(1000));
+    assert_eq!(bound(half, twice, &costs, short), Some(span(5 + 2 + 52)));
+    // Who suspends itself gives the rest of its time to others: that is no periodic task.
+    let suspended = ThreadModel {
+        suspension: span(1),
+        ..short
+    };
+    assert_eq!(bound(half, twice, &costs, suspended), None);
+}
+
 /// Tells when a server with work runs out of budget.
 struct Exhausted(ServerId, u64);
 
