@@ -389,6 +389,99 @@ fn waits_and_stretches_of_work_add_up() {
     assert_eq!(time(&with(500)), Err(RepairObstacle::Pages));
 }
 
+/// With 31 pages and 2 slots the donor may wait 15 times, with 33 once more.
+#[test]
+fn more_than_32_stretches_in_a_row_have_no_bound() {
+    let time = |pages| {
+        let repair = Repair {
+            pages,
+            page: span(1),
+            last: span(1),
+            slots: 2,
+            window: span(400),
+            looks: 40,
+            epoch: span(500),
+            ..plan().repair
+        };
+        bound(&Plan { repair, ..plan() }, &alone(200)).map(|bound| bound.time.as_nanos())
+    };
+    // 31 pauses of 10, 32 looks, 31 + 2 pages, of which no wait takes any.
+    assert_eq!(time(31), Ok(31 * 10 + 32 + 33));
+    // It would be 33 · 10 + 34 + 35, just within the window.
+    assert_eq!(time(33), Err(RepairObstacle::Pages));
+}
+
+/// 498 pages, one that is waited for and the last step are 500; none is beyond the slots.
+#[test]
+fn up_to_500_pages_have_a_bound() {
+    let time = |pages| {
+        let repair = Repair {
+            pages,
+            page: span(1),
+            last: span(1),
+            slots: 500,
+            window: span(6_000),
+            epoch: span(6_000),
+            ..plan().repair
+        };
+        let own = ServerModel::sporadic(span(1_500), span(6_000));
+        bound(&Plan { repair, ..plan() }, &[vec![own]]).map(|bound| bound.time.as_nanos())
+    };
+    // A pause of 1000, and two looks.
+    assert_eq!(time(498), Ok(1_000 + 2 + 500));
+    assert_eq!(time(499), Err(RepairObstacle::Pages));
+}
+
+/// A page of 4, a look of 1, below 10 every 22: one page ends at 15, two at 19. With the last
+/// step they would end at 23, but at 22 the next 10 come: 33. None, a look in vain, ends at 11.
+#[test]
+fn the_longest_stretch_may_have_all_the_pages() {
+    let servers = vec![
+        ServerModel::sporadic(span(10), span(22)),
+        ServerModel::sporadic(span(100), span(240)),
+    ];
+    let repair = Repair {
+        pages: 1,
+        ..plan().repair
+    };
+    let time = bound(&Plan { repair, ..plan() }, &[servers]).map(|bound| bound.time);
+    // A pause of 30. One page before it and two after it, or the reverse, would be 15 + 19.
+    assert_eq!(time, Ok(span(30 + 33 + 11)));
+}
+
+#[test]
+fn an_obstacle_says_what_to_change() {
+    let cases = [
+        (
+            RepairObstacle::Server(0),
+            "it needs a sporadic server with a response time, of one thread, and a period up to \
+             the set's",
+        ),
+        (
+            RepairObstacle::Budget {
+                place: 1,
+                needed: span(71_000),
+            },
+            "job and repair take up to 71us: give it that budget, or promise fewer pages",
+        ),
+        (
+            RepairObstacle::Window {
+                window: span(24_000_000),
+                needed: span(25_000_000),
+            },
+            "it takes up to 25ms, and from verdict to release there are 24ms: lengthen that time, \
+             or promise fewer pages",
+        ),
+        (
+            RepairObstacle::Pages,
+            "donor and target may wait for each other too often: promise fewer pages",
+        ),
+    ];
+    for (obstacle, text) in cases {
+        assert_eq!(obstacle.to_string(), text);
+    }
+}
+
 #[test]
 fn only_a_sporadic_server_with_a_period_up_to_the_epoch_is_analysed() {
     let of = |own: ServerModel| bound(&plan(), &[vec![own]]).map(|bound| bound.apart);
