@@ -449,6 +449,47 @@ fn the_longest_stretch_may_have_all_the_pages() {
     assert_eq!(time, Ok(span(30 + 33 + 11)));
 }
 
+/// An activation costs 2; above is a server with 5 every 60, which is activated three times from
+/// verdict to release and once before.
+#[test]
+fn activations_cost_time_and_budget() {
+    let costs = CostTable {
+        replenishment: span(2),
+        ..CostTable::NONE
+    };
+    let with = |budget| {
+        let servers = [
+            ServerModel::sporadic(span(5), span(60)),
+            ServerModel::sporadic(span(budget), span(240)),
+        ];
+        let context = ServerContext {
+            servers: &servers,
+            index: 1,
+            response: None,
+            costs: &costs,
+        };
+        let repair = Repair {
+            pages: 8,
+            ..plan().repair
+        };
+        let wcet = span(20);
+        repair_bound(&repair, &[RepairPlace { context, wcet }])
+            .map(|bound| (bound.time.as_nanos(), bound.apart))
+    };
+    // A pause; in each of two stretches a look, an activation, and 5 + 2 above; 8 + 2 pages.
+    let time = 30 + 2 * (1 + 2 + 5 + 2) + 4 * 10;
+    // The job with two activations; 8 pages, the last step and 7 looks, with 3 + 7 activations.
+    let (job, repair) = (20 + 2 * 2, 4 * 9 + 7 + 2 * 10);
+    assert_eq!(with(job + 2 * repair), Ok((time, 1)));
+    assert_eq!(with(job + 2 * repair - 1), Ok((time, 2)));
+    assert_eq!(with(job + repair), Ok((time, 2)));
+    let obstacle = RepairObstacle::Budget {
+        place: 0,
+        needed: span(job + repair),
+    };
+    assert_eq!(with(job + repair - 1), Err(obstacle));
+}
+
 #[test]
 fn an_obstacle_says_what_to_change() {
     let cases = [

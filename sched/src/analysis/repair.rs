@@ -127,7 +127,9 @@ impl core::error::Error for RepairObstacle {}
 ///
 /// *Assumed:* the verdict stands at its deadline, 0 here. All pages of the target are hashed:
 /// its job was not cancelled, and its leaves add up to its ballot. No job takes more than its
-/// `wcet`. Repairs of earlier epochs had no more pages, and were `apart`.
+/// `wcet`. Repairs of earlier epochs had no more pages, and were `apart`; nobody hashed all of
+/// its pages meanwhile. A server has no minimum budget and room for `looks` + 3
+/// replenishments. The donor's look finds the target's record whole.
 ///
 /// *Budget.* Let D be what a thread takes from the verdict on: pages, looks, its activations,
 /// and the kernel's work for others that come meanwhile; J the same from the release to the
