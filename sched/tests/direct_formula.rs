@@ -77,16 +77,18 @@ impl Core<'_> {
         let of = |server: &ServerModel| {
             let (c, t) = (self.cost(server), server.period.as_nanos());
             let j = server.jitter.as_nanos();
-            match server.kind {
-                ServerKind::Sporadic => {
-                    (window + j).div_ceil(t) * server.budget.as_nanos()
-                        + self.activations(server, window) * self.costs.activation().as_nanos()
+            let overrun = self.costs.longest_non_preemptible.as_nanos();
+            overrun
+                + match server.kind {
+                    ServerKind::Sporadic => {
+                        (window + j).div_ceil(t) * server.budget.as_nanos()
+                            + self.activations(server, window) * self.costs.activation().as_nanos()
+                    }
+                    ServerKind::Io => {
+                        let steady = (window.saturating_sub(c) * c).div_ceil(t);
+                        window.min(c) + steady + (j * c).div_ceil(t)
+                    }
                 }
-                ServerKind::Io => {
-                    let steady = (window.saturating_sub(c) * c).div_ceil(t);
-                    window.min(c) + steady + (j * c).div_ceil(t)
-                }
-            }
         };
         self.interferers(index).map(of).sum()
     }

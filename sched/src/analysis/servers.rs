@@ -96,14 +96,15 @@ impl ServerModel {
     ///
     /// Sporadic: ⌈(t + J)/T⌉·C, and the overhead of its activations. I/O:
     /// min(t, C′ + U′(t − C′)) + U′·J, which is also above the demand with every shorter
-    /// period it may inherit, since the capacity shrinks with the period.
+    /// period it may inherit, since the capacity shrinks with the period. Either may have
+    /// overrun by a non-preemptible section that is still to be taken from later budget.
     pub(super) fn interference(&self, window: u64, costs: &CostTable) -> u64 {
         if !self.is_valid() {
             return u64::MAX;
         }
         let activation = costs.activation().as_nanos();
         let (cost, period) = (self.cost(activation), self.period.as_nanos());
-        match self.kind {
+        let regular = match self.kind {
             ServerKind::Sporadic => window
                 .saturating_add(self.jitter.as_nanos())
                 .div_ceil(period)
@@ -117,7 +118,8 @@ impl ServerModel {
                 let steady = scale_up(window.saturating_sub(cost), cost, period);
                 window.min(cost).saturating_add(steady).saturating_add(late)
             }
-        }
+        };
+        regular.saturating_add(costs.longest_non_preemptible.as_nanos())
     }
 }
 
@@ -125,9 +127,10 @@ impl ServerModel {
 /// arrival (J before its latest release) to the delivery of its whole budget.
 ///
 /// R = J + max over the jobs q = 0, 1, … of a busy window of w(q) − qT, with w(q) the
-/// least solution of w = B + (q+1)C′ + Σ_hp I(w), I(w) = ⌈(w + J)/T⌉·C and overheads; the window ends with the
-/// first job that is done before the next arrives. Theorem of Lehoczky, "Fixed priority
-/// scheduling of periodic task sets with arbitrary deadlines", RTSS 1990, section 4;
+/// least solution of w = B + (q+1)C′ + Σ_hp I(w), I(w) = ⌈(w + J)/T⌉·C + D and overheads, D
+/// an overrun; the window ends with the first job that is done before the next arrives.
+/// Theorem of Lehoczky, "Fixed priority scheduling of periodic task sets with arbitrary
+/// deadlines", RTSS 1990, section 4;
 /// with jitter and blocking as in Tindell, Burns, Wellings, "An extendible approach for
 /// analyzing fixed priority hard real-time tasks", 1994. Where R ≤ T it is the equation
 /// of Joseph and Pandya 1986 and Audsley et al. 1993, equation 4.

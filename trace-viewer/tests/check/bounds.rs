@@ -100,8 +100,9 @@ fn the_costs_of_a_platform_count() {
         .iter()
         .map(|it| it.response.unwrap().as_nanos() / 1000)
         .collect();
-    // Two switches an activation; the lowest server is blocked by nobody.
-    assert_eq!(responses, [1000 + 20 + 50, 1000 + 20 + 2000 + 20]);
+    // Two switches an activation; the lowest server is blocked by nobody, but who is above it
+    // may overrun.
+    assert_eq!(responses, [1000 + 20 + 50, 1000 + 20 + 50 + 2000 + 20]);
 }
 
 #[test]
