@@ -1,6 +1,7 @@
 //! Whether every deadline of a system holds, by analysis of the servers and threads
 //! that its description gives to the kernel.
-use tern_config::{Runs, Server, ServerKind, System};
+use tern_config::layout::REPAIR_LOOKS;
+use tern_config::{Runs, Server, ServerKind, System, Thread};
 use tern_sched::analysis::{
     Bound, CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, in_step_response,
     server_response, server_responses, thread_responses,
@@ -269,12 +270,23 @@ fn activations(server: &Server) -> u64 {
             return 1;
         }
     }
-    let releases = server.threads.iter();
-    let releases = releases.map(|thread| server.period.div_ceil(thread.period.max(1)));
-    releases.fold(1, u64::saturating_add)
+    let wakes = |thread: &Thread| {
+        let each = match thread.runs {
+            // At the release and the verdict, and after each look in a repair.
+            Runs::Replica(_) => 2 + REPAIR_LOOKS,
+            _ => 1,
+        };
+        let releases = server.period.div_ceil(thread.period.max(1));
+        releases.saturating_mul(each)
+    };
+    server
+        .threads
+        .iter()
+        .map(wakes)
+        .fold(1, u64::saturating_add)
 }
 
-fn thread_model(thread: &tern_config::Thread) -> ThreadModel {
+fn thread_model(thread: &Thread) -> ThreadModel {
     let nanos = Duration::from_nanos;
     ThreadModel::periodic(nanos(thread.wcet), nanos(thread.period))
 }
@@ -337,5 +349,31 @@ fn sandbox_report(system: &System, index: usize, costs: &CostTable, advise: bool
         name: sandbox.name.clone(),
         core: sandbox.core,
         servers: servers.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(runs: Runs) -> Server {
+        let thread = Thread {
+            period: 10,
+            runs,
+            ..Thread::default()
+        };
+        Server {
+            period: 10,
+            threads: vec![thread],
+            ..Server::default()
+        }
+    }
+
+    #[test]
+    fn a_replica_activates_its_server_at_release_and_verdict_and_after_each_look_of_a_repair() {
+        // And once for what is left of the period before.
+        let replica = server(Runs::Replica(0));
+        assert_eq!(activations(&replica), 1 + 2 + REPAIR_LOOKS);
+        assert_eq!(activations(&server(Runs::Nothing)), 1);
     }
 }
