@@ -191,7 +191,8 @@ impl Core<'_> {
         let (mut worst, mut w) = (0, 0);
         for q in 0..LIMIT {
             let equation = |w: u64| {
-                let load = blocked + (q + 1) * e + load_above(w);
+                let overrun = self.costs.longest_non_preemptible.as_nanos();
+                let load = blocked + overrun + (q + 1) * e + load_above(w);
                 let periods = load.div_ceil(c);
                 match bound {
                     Bound::Supply => {

@@ -134,6 +134,7 @@ pub fn thread_responses(
         let mut analysis = Analysis {
             server,
             in_time: context.response.is_some_and(|it| it <= server.period),
+            overrun: context.costs.longest_non_preemptible.as_nanos(),
             supply,
             level: &mut level,
             threads,
@@ -178,6 +179,10 @@ struct Analysis<'a, 'b> {
     server: &'a ServerModel,
     /// Whether the server's response time is at most its period.
     in_time: bool,
+    /// What the server may have taken of its next budget when the window begins, or a thread
+    /// of lower precedence takes while it cannot be preempted: one section, as a debt is paid
+    /// before the next is made.
+    overrun: u64,
     supply: Supply,
     level: &'a mut Level<'b>,
     threads: &'a [ThreadModel],
@@ -206,7 +211,8 @@ impl Analysis<'_, '_> {
         }
         let late = own.jitter.saturating_add(self.absence(bound)).as_nanos();
         let each = own.wcet.saturating_add(own.suspension).as_nanos();
-        let mut demand = self.blocked_by_suspension(index, form).saturating_add(each);
+        let blocked = self.blocked_by_suspension(index, form);
+        let mut demand = blocked.saturating_add(self.overrun).saturating_add(each);
         let mut steps = Steps::new();
         let (mut worst, mut arrival, mut end) = (0, 0_u64, demand);
         loop {

@@ -12,15 +12,23 @@ fn thread_table(
     index: usize,
     threads: &[ThreadModel],
 ) -> Vec<(Option<u64>, Bound)> {
-    let costs = CostTable::NONE;
-    let response = server_responses(servers, &costs).nth(index).unwrap();
+    thread_table_with(&CostTable::NONE, servers, index, threads)
+}
+
+fn thread_table_with(
+    costs: &CostTable,
+    servers: &[ServerModel],
+    index: usize,
+    threads: &[ThreadModel],
+) -> Vec<(Option<u64>, Bound)> {
+    let response = server_responses(servers, costs).nth(index).unwrap();
     let mut results = vec![ThreadResponse::default(); threads.len()];
     thread_responses(
         &ServerContext {
             servers,
             index,
             response,
-            costs: &costs,
+            costs,
         },
         threads,
         &mut results,
@@ -39,6 +47,22 @@ fn a_thread_of_the_top_server_waits_for_the_budget_once() {
         thread_table(&[sporadic(10, 30)], 0, &threads),
         [(Some(24), Bound::DavisBurns)]
     );
+}
+
+/// A section of 5 in the server (10, 100). The second thread's job of 15 begins at 0 and is in
+/// such a section at 10, so it ends at 15, on what is taken of the next budget. The first's job
+/// of 8 comes then: it has 5 at 100, which follow the 5 that are paid back, and 3 at 200; its
+/// response is 188. By the bound: 90 until there is budget, 8 + 5 of it, which is 3 in the
+/// second period.
+#[test]
+fn a_thread_pays_for_what_its_server_took_of_the_next_budget() {
+    let costs = CostTable {
+        longest_non_preemptible: span(5),
+        ..CostTable::NONE
+    };
+    let threads = [(8, 1000), (15, 1000)].map(|(e, t)| ThreadModel::periodic(span(e), span(t)));
+    let table = thread_table_with(&costs, &[sporadic(10, 100)], 0, &threads);
+    assert_eq!(table[0], (Some(90 + 100 + 3), Bound::DavisBurns));
 }
 
 /// Davis and Burns by hand, server (3, 10) below (2, 8), threads (2, 40) and (4, 60):
