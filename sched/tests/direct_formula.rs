@@ -384,7 +384,7 @@ fn small_sets_have_the_results_of_the_direct_formula() {
             .map(|server| random_threads(&mut random, server))
             .collect();
         let mut costs = CostTable::NONE;
-        if random.within(0, 3) == 0 {
+        if random.within(0, 4) == 0 {
             costs.replenishment = span(random.within(0, 1));
             costs.longest_non_preemptible = span(random.within(0, 3));
         }
