@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_replica_activates_its_server_at_release_and_verdict_and_after_each_look_of_a_repair() {
-        // And once for what is left of the period before.
+        // And once more for budget that returns.
         let replica = server(Runs::Replica(0));
         assert_eq!(activations(&replica), 1 + 2 + REPAIR_LOOKS);
         assert_eq!(activations(&server(Runs::Nothing)), 1);
