@@ -1,6 +1,6 @@
 //! Sandboxes as tests describe them. More keys of the table that comes last may follow.
 
-/// A sandbox with a guest of `systems/guests`; its own table comes last.
+/// A sandbox with a guest of `tests/systems/guests`; its own table comes last.
 #[must_use]
 pub fn guest(name: &str, core: usize, kernel: &str, line: &str) -> String {
     format!(

@@ -1,5 +1,5 @@
 //! Programs that break rules: the kernel stops each of them alone, says why, and the
-//! others meet their deadlines. `systems/misbehave` has one program per rule.
+//! others meet their deadlines. `tests/systems/misbehave` has one program per rule.
 use tern_tests::{Built, Platform, Running, on_each_machine};
 use tern_trace::{Core, Event, Kind};
 
@@ -43,12 +43,12 @@ const ANSWERS: &[(&str, &str)] = &[
     ("shadowed-debug", "stopped by "),
 ];
 
-/// The servers of `systems/misbehave/system.toml`.
+/// The servers of `tests/systems/misbehave/system.toml`.
 const ENDLESS_SERVER: u16 = 2;
 const BYSTANDER: u16 = 0;
 
 fn misbehave(platform: Platform) {
-    let built = Built::new("systems/misbehave/system.toml");
+    let built = Built::new("tests/systems/misbehave/system.toml");
     let mut machine = Running::start(&built, platform);
     for (program, answer) in ANSWERS {
         machine.wait_for(&format!("{program}: {answer}"));

@@ -30,7 +30,7 @@ fn events(core: &Core) -> impl Iterator<Item = (u64, Event)> + '_ {
 }
 
 fn releases_are_at_their_instants(platform: Platform) {
-    let built = Built::new("systems/load/system.toml");
+    let built = Built::new("tests/systems/load/system.toml");
     let mut machine = Running::start(&built, platform);
     let core = after_job(&mut machine, 2 * JOBS);
     let header = machine.directory().header;
@@ -69,7 +69,7 @@ fn releases_are_at_their_instants(platform: Platform) {
 }
 
 fn exits_are_those_of_the_apic(platform: Platform) {
-    let mut machine = Running::start(&Built::new("systems/load/system.toml"), platform);
+    let mut machine = Running::start(&Built::new("tests/systems/load/system.toml"), platform);
     after_job(&mut machine, 1);
     let before = machine.exits(0);
     assert!(

@@ -143,7 +143,10 @@ fn statuses_are_those_of_the_documentation() {
 
 /// Each sub-command that prints, with the status that it ends with where it can.
 fn printing(trace: &str, late: &str) -> Vec<(Vec<String>, i32)> {
-    let system = concat!(env!("CARGO_MANIFEST_DIR"), "/../systems/load/system.toml");
+    let system = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/systems/load/system.toml"
+    );
     let out = format!("{trace}.out");
     let simulate = ["simulate", "--until", "10ms", system];
     let lines: [(&[&str], i32); 16] = [

@@ -1,5 +1,5 @@
 //! A sandbox that attacks: it is stopped and recorded, or refused, and the sandboxes
-//! beside it miss nothing. `attacks.rs` has the list, `systems/guests` the attacker; the
+//! beside it miss nothing. `attacks.rs` has the list, `tests/systems/guests` the attacker; the
 //! same list holds on every machine, with six attackers in each run.
 mod attacks;
 

@@ -107,9 +107,10 @@ fn the_costs_of_a_platform_count() {
 
 #[test]
 fn the_systems_that_come_with_tern_are_schedulable() {
-    let systems = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systems");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut seen = 0;
-    for folder in std::fs::read_dir(systems).unwrap() {
+    let folders = ["systems", "tests/systems"].map(|it| std::fs::read_dir(root.join(it)).unwrap());
+    for folder in folders.into_iter().flatten() {
         let Ok(files) = std::fs::read_dir(folder.unwrap().path()) else {
             continue;
         };
@@ -135,7 +136,7 @@ fn repairs(text: &str, page_repair: u64) -> trace_viewer::check::Report {
     check(&system(text), &costs)
 }
 
-const SET: &str = include_str!("../../../config/tests/full.toml");
+const SET: &str = include_str!("../../../base/config/tests/full.toml");
 
 #[test]
 fn a_replica_set_has_a_bound_on_its_repair() {

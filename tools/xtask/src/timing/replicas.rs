@@ -8,11 +8,11 @@ use std::time::Duration;
 use tern_trace::{Event, RepairResult, VoteOutcome};
 use tern_units::Duration as Nanos;
 
-/// Pages that the program writes to, epoch by epoch: see `systems/timing/src/writer.rs`.
+/// Pages that the program writes to, epoch by epoch: see `tests/systems/timing/src/writer.rs`.
 const WRITTEN: [u32; 4] = [0, 1, 16, 64];
 /// Pages that are made to differ, one repair after the other.
 const DIFFERING: [u32; 9] = [1, 16, 64, 1, 16, 64, 1, 16, 64];
-/// The period, in `systems/timing/replicas.toml`.
+/// The period, in `tests/systems/timing/replicas.toml`.
 const PERIOD: Duration = Duration::from_millis(30);
 /// From one repair to the next: the turn of the writes, twice.
 const EPOCHS: u32 = 2 * WRITTEN.len() as u32;

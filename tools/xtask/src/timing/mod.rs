@@ -33,7 +33,7 @@ timing [OPTION...]            measure the scenarios, compare with tests/timing/,
                                 responses beside the analysis's bounds
       --machine NAME            bochs-intel (the default) or bochs-amd
       --bless                   make what is measured the figures to compare with
-      --only SYSTEM,...         only the scenarios of these files of systems/timing/
+      --only SYSTEM,...         only the scenarios of these files of tests/systems/timing/
       --hypervisor FILE         measure with this hypervisor, not with the one of the build
       --soak                    instead: four cores under an adversarial load, judged
       --for DURATION            of the machine's time, with --soak; default 10s

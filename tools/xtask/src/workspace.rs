@@ -8,7 +8,8 @@ use std::process::Command;
 #[must_use]
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    let root = manifest.ancestors().nth(2);
+    root.unwrap_or(manifest).to_path_buf()
 }
 
 /// The directory for everything that is built or downloaded: cargo's target directory.

@@ -1,4 +1,4 @@
-//! `cargo xtask timing --soak`: the adversarial load of `systems/timing/soak.toml`, judged.
+//! `cargo xtask timing --soak`: the adversarial load of `tests/systems/timing/soak.toml`, judged.
 use super::bounds::{self, Response};
 use super::measure::{Flip, Plan, measure};
 use super::paths::events;
@@ -13,7 +13,7 @@ use tern_trace::{Event, RepairResult, VoteOutcome};
 use trace_viewer::conformance::Conformance;
 use trace_viewer::summary::Summary;
 
-/// The replica set's period, in `systems/timing/soak.toml`.
+/// The replica set's period, in `tests/systems/timing/soak.toml`.
 const PERIOD: Duration = Duration::from_millis(30);
 /// Epochs from one flip to the next: a repair takes the rest of the epoch in which it is
 /// found, and a second fault before its end would stop the set.

@@ -446,7 +446,7 @@ fn a_voted_system_survives_the_image() {
 
 #[test]
 fn the_worked_example_of_the_book_boots() {
-    let page = include_str!("../../docs/system-description.md");
+    let page = include_str!("../../../docs/system-description.md");
     let (_, rest) = page.split_once("```toml\n").unwrap();
     let (example, rest) = rest.split_once("```").unwrap();
     let description = Description::parse("book.toml", example).unwrap_or_else(|it| panic!("{it}"));
@@ -461,9 +461,10 @@ fn the_worked_example_of_the_book_boots() {
 
 #[test]
 fn the_systems_that_come_with_tern_boot() {
-    let systems = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../systems");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut seen = 0;
-    for folder in std::fs::read_dir(systems).unwrap() {
+    let folders = ["systems", "tests/systems"].map(|it| std::fs::read_dir(root.join(it)).unwrap());
+    for folder in folders.into_iter().flatten() {
         let Ok(files) = std::fs::read_dir(folder.unwrap().path()) else {
             continue;
         };

@@ -10,7 +10,7 @@ use tern_config::{Description, Image, ImageBuilder};
 fn sound() -> &'static [u8] {
     static SOUND: OnceLock<Vec<u8>> = OnceLock::new();
     SOUND.get_or_init(|| {
-        let text = include_str!("../../config/tests/full.toml");
+        let text = include_str!("../../../base/config/tests/full.toml");
         let system = Description::parse("full.toml", text)
             .expect("a sound description")
             .system;

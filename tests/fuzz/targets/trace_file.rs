@@ -21,7 +21,7 @@ const CONTENT_AT: usize = 20;
 fn description() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| {
-        let text = include_str!("../../config/tests/full.toml");
+        let text = include_str!("../../../base/config/tests/full.toml");
         let description = Description::parse("full.toml", text).expect("a sound description");
         postcard::to_allocvec(&description.system).expect("a system can be encoded")
     })

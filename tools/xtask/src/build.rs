@@ -136,16 +136,17 @@ fn freestanding_cargo_in(subcommand: &str, target: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The packages that only exist for the machine: hypervisor, kernel, ROM, and those in `systems/`.
+/// The packages that only exist for the machine: hypervisor, kernel, ROM, and those in
+/// `systems/` and `tests/systems/`.
 ///
 /// # Errors
 /// If cargo cannot list the packages.
 pub fn freestanding_packages() -> Result<Vec<Package>> {
-    let systems = workspace::root().join("systems");
+    let systems = ["systems", "tests/systems"].map(|it| workspace::root().join(it));
     let mut packages = workspace::packages()?;
     packages.retain(|package| {
         [HYPERVISOR, KERNEL, ROM].contains(&package.name.as_str())
-            || package.folder.starts_with(&systems)
+            || systems.iter().any(|it| package.folder.starts_with(it))
     });
     Ok(packages)
 }

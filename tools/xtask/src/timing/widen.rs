@@ -5,7 +5,7 @@ use crate::workspace;
 use tern_config::System;
 use tern_config::layout::MAX_SERVERS;
 
-/// The description of one of the others, in `systems/timing/`.
+/// The description of one of the others, in `tests/systems/timing/`.
 const SLEEPER: &str = "beside/sleeper.toml";
 /// What it has in its names for a number.
 const NUMBER: &str = "NUMBER";
@@ -17,7 +17,7 @@ const NAME: &str = "sleeper-";
 /// # Errors
 /// If the file cannot be read.
 pub fn text(servers: usize) -> Result<String> {
-    let file = workspace::root().join("systems/timing").join(SLEEPER);
+    let file = workspace::root().join("tests/systems/timing").join(SLEEPER);
     let one = std::fs::read_to_string(&file).context(|| format!("reading {}", file.display()))?;
     let numbers = servers + 1..=MAX_SERVERS;
     Ok(numbers

@@ -18,10 +18,10 @@ const BOUND: Duration = Duration::from_secs(1200);
 
 /// Ticks from one look at a running machine to the next, at most.
 const STEP: u64 = 5_000_000;
-/// Byte of a page that is flipped: one that `systems/timing/src/writer.rs` does not write.
+/// Byte of a page that is flipped: one that `tests/systems/timing/src/writer.rs` does not write.
 const FLIPPED_BYTE: u64 = 800;
 
-/// A boot of one of the systems in `systems/timing/`.
+/// A boot of one of the systems in `tests/systems/timing/`.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The description, without `.toml`.
@@ -185,7 +185,7 @@ fn boot(plan: &Plan, model: Model, look: Option<Look>) -> Result<(System, Machin
 
 /// The system of a plan.
 fn describe(plan: &Plan) -> Result<System> {
-    let folder = workspace::root().join("systems/timing");
+    let folder = workspace::root().join("tests/systems/timing");
     let file = folder.join(format!("{}.toml", plan.name));
     let read = |file: &Path| {
         std::fs::read_to_string(file).context(|| format!("reading {}", file.display()))
@@ -341,7 +341,7 @@ fn stamps(
     Ok(stamps)
 }
 
-/// The pairs in a program's heap, oldest first: see `systems/timing/src/stamps.rs`.
+/// The pairs in a program's heap, oldest first: see `tests/systems/timing/src/stamps.rs`.
 fn in_order(heap: &[u64]) -> Vec<Stamp> {
     let pairs: Vec<Stamp> = heap
         .chunks_exact(2)

@@ -2,8 +2,8 @@
 fn main() {
     let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     for (binary, script) in [
-        ("timing-stamps", "../../app/link.ld"),
-        ("timing-writer", "../../app/link.ld"),
+        ("timing-stamps", "../../../app/link.ld"),
+        ("timing-writer", "../../../app/link.ld"),
         ("timing-parts", "../guests/link.ld"),
         ("timing-channel", "../guests/link.ld"),
     ] {
