@@ -10,13 +10,13 @@ const MS: u64 = 1_000_000;
 /// Before the end of its job a voter asks.
 const BEFORE_THE_END: u64 = 1;
 
-/// An arbiter with these servers, and one copy of what it passes on. Epochs of 50 ms: the
+/// An arbitrator with these servers, and one copy of what it passes on. Epochs of 50 ms: the
 /// voter's jobs are released at 20, 70, … ms.
 fn system(servers: &str, plant: &str) -> System {
     let text = format!(
         "[system]\nname = \"x\"\n\
          [[device]]\nname = \"d\"\nport = 0x2f8\ninterrupt = 3\n\
-         [[sandbox]]\nname = \"arbiter\"\ncore = 0\ndevices = [\"d\"]\n{servers}\
+         [[sandbox]]\nname = \"arbitrator\"\ncore = 0\ndevices = [\"d\"]\n{servers}\
          [[sandbox]]\nname = \"copy\"\ncore = 1\n{}\
          {plant}\
          [[replica_set]]\nname = \"c\"\nprogram = \"c\"\nvoting = \"unprotected\"\nperiod = \"50ms\"\n\
@@ -54,7 +54,7 @@ fn run(system: &System, until_ms: u64) -> Simulation {
     simulate_with_records(system, Instant::from_nanos(until_ms * MS)).unwrap()
 }
 
-/// Jobs of a server of the arbiter: release and finish in nanoseconds.
+/// Jobs of a server of the arbitrator: release and finish in nanoseconds.
 fn jobs(simulation: &Simulation, server: usize) -> Vec<(u64, u64)> {
     let jobs = simulation.jobs.iter();
     jobs.filter(|job| (job.sandbox, job.server) == (0, server))
@@ -67,7 +67,7 @@ fn jobs(simulation: &Simulation, server: usize) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// The records of the arbiter from its voter's first release on.
+/// The records of the arbitrator from its voter's first release on.
 fn records(simulation: &Simulation) -> Vec<(u64, Event)> {
     let events = tern_trace::Events::new(simulation.records[0].iter().copied());
     let events = events.map(Result::unwrap);

@@ -11,15 +11,15 @@ use tern_units::PageNumber;
 /// Epochs that are looked at.
 const EPOCHS: usize = 5;
 
-/// Three replicas and an arbiter, with periods of eight times `unit`, in milliseconds.
+/// Three replicas and an arbitrator, with periods of eight times `unit`, in milliseconds.
 fn system(unit: u32) -> String {
     let ms = |units: u32| format!("{}ms", units * unit);
     let (period, budget, wcet) = (ms(8), ms(2), ms(1));
     let (ballot, verdict) = (ms(3), ms(6));
     let mut text = String::from("[system]\nname = \"dirty\"\n");
-    for (core, name) in ["alpha", "beta", "gamma", "arbiter"].iter().enumerate() {
+    for (core, name) in ["alpha", "beta", "gamma", "arbitrator"].iter().enumerate() {
         let runs = match *name {
-            "arbiter" => format!("deadline = \"{ballot}\"\nvoter = \"load\""),
+            "arbitrator" => format!("deadline = \"{ballot}\"\nvoter = \"load\""),
             _ => "replica = \"load\"".into(),
         };
         text += &format!(

@@ -111,12 +111,12 @@ fn statuses_are_those_of_the_documentation() {
         (
             &["dump", good.path(), "--sandbox", "delta"],
             64,
-            "alpha, beta, gamma, arbiter",
+            "alpha, beta, gamma, arbitrator",
         ),
         (
             &["explain", good.path(), "--sandbox", "delta"],
             64,
-            "no sandbox is named delta; there are alpha, beta, gamma, arbiter",
+            "no sandbox is named delta; there are alpha, beta, gamma, arbitrator",
         ),
         (
             &["explain", good.path(), "--thread", "voter", "--job", "99"],
@@ -263,7 +263,7 @@ fn a_dump_has_one_line_a_record_in_the_order_of_time() {
         .map(|l| l.split_whitespace().collect())
         .collect();
     let expected = [
-        "170.500000ms arbiter vote controller epoch 3 minority against beta, donor alpha, witness gamma",
+        "170.500000ms arbitrator vote controller epoch 3 minority against beta, donor alpha, witness gamma",
         "180.000000ms beta repair-start controller 3 pages differing",
         "180.300000ms beta repair-page controller page 4",
         "180.600000ms beta repair-page controller page 9",
@@ -389,7 +389,7 @@ fn a_run_that_got_worse_is_a_regression() {
     let (code, text, _) = diff(&good, &gone);
     assert_eq!(code, 2);
     assert!(
-        text.contains("arbiter voter: not in the second run"),
+        text.contains("arbitrator voter: not in the second run"),
         "{text}"
     );
 }

@@ -86,7 +86,7 @@ fn nothing_but_nonsense() {
     let mut random = Random(11);
     for _ in 0..ROUNDS {
         let cores = (0..random.below(5)).map(|number| Core {
-            sandbox: ["alpha", "beta", "gamma", "arbiter", ""][number as usize].to_string(),
+            sandbox: ["alpha", "beta", "gamma", "arbitrator", ""][number as usize].to_string(),
             mode: if random.below(2) == 0 {
                 Mode::Stream
             } else {

@@ -14,7 +14,7 @@ fn csv_has_a_line_a_record_and_quotes_what_must_be() {
     let mut lines = text.lines();
     let titles = "time_ns,tsc,sandbox,kind,flags,object,argument,wide,text";
     assert_eq!(lines.next(), Some(titles));
-    let vote = "170500000,5170500000,arbiter,vote,1,0,3,562949953421314,\
+    let vote = "170500000,5170500000,arbitrator,vote,1,0,3,562949953421314,\
                 \"controller epoch 3 minority against beta, donor alpha, witness gamma\"";
     assert!(text.lines().any(|line| line == vote), "{vote}");
     // 892 records, of which each replenishment's and vote's second is not a line:

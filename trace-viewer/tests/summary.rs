@@ -1,7 +1,7 @@
 //! The summary of hand-made traces, every number checked by hand.
 mod common;
 
-use common::{arbiter, core, healthy, repaired, replica, ring, trace_of};
+use common::{arbitrator, core, healthy, repaired, replica, ring, trace_of};
 use tern_trace::{Core, Event, Mode, Note, VoteOutcome, VoteParties};
 use trace_viewer::status::Status;
 use trace_viewer::summary::{Responses, Summary, ThreadSummary};
@@ -179,8 +179,8 @@ fn a_replica_that_stops_is_late_from_its_first_absent_job_on() {
         core("beta", beta, &[]),
         core("gamma", replica(10), &[]),
         core(
-            "arbiter",
-            arbiter(10, &[(3, VoteOutcome::Timeout, timeout)]),
+            "arbitrator",
+            arbitrator(10, &[(3, VoteOutcome::Timeout, timeout)]),
             &[],
         ),
     ]);

@@ -83,14 +83,14 @@ fn every_key_of_a_full_description_arrives() {
     };
     assert_eq!(alpha.servers[1], attitude);
 
-    let arbiter = &system.sandboxes[3];
+    let arbitrator = &system.sandboxes[3];
     assert_eq!(
-        (arbiter.kernel.as_str(), arbiter.command_line.as_str()),
+        (arbitrator.kernel.as_str(), arbitrator.command_line.as_str()),
         ("other-kernel", "quiet")
     );
-    assert!(arbiter.may_shut_down);
-    assert_eq!(arbiter.devices, [0]);
-    assert_eq!(arbiter.servers[1].kind, ServerKind::Io);
+    assert!(arbitrator.may_shut_down);
+    assert_eq!(arbitrator.devices, [0]);
+    assert_eq!(arbitrator.servers[1].kind, ServerKind::Io);
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn without_its_redundancy_a_system_keeps_one_copy_and_the_arbitrator() {
     let voted = read(FULL);
     let single = voted.unprotected();
     let names: Vec<_> = single.sandboxes.iter().map(|it| it.name.as_str()).collect();
-    assert_eq!(names, ["alpha", "arbiter"]);
+    assert_eq!(names, ["alpha", "arbitrator"]);
     assert_eq!(
         single.sandboxes[1].core, 3,
         "each sandbox stays on its core"

@@ -124,9 +124,9 @@ fn an_io_server_that_would_have_to_hand_on_what_it_inherits_is_refused() {
             threads.collect::<String>()
         )
     };
-    let arbiter = |middle: &[&str], more: &str| {
+    let arbitrator = |middle: &[&str], more: &str| {
         format!(
-            "[system]\nname = \"chain\"\n[[sandbox]]\nname = \"arbiter\"\ncore = 0\n\
+            "[system]\nname = \"chain\"\n[[sandbox]]\nname = \"arbitrator\"\ncore = 0\n\
              devices = [\"to x\", \"to y\"]\n{}{}{}{more}{}{}",
             server("first", "sporadic", &["voter = \"x\""]),
             server("middle", "io", middle),
@@ -137,15 +137,15 @@ fn an_io_server_that_would_have_to_hand_on_what_it_inherits_is_refused() {
     };
     let (voter, driver) = ("voter = \"y\"", "driver = \"to x\"");
     assert_eq!(
-        problems(&arbiter(&[voter, driver], "")),
+        problems(&arbitrator(&[voter, driver], "")),
         [
-            "x.toml:18: sandbox.arbiter.server.middle.kind: it has a voter that sends through \
+            "x.toml:18: sandbox.arbitrator.server.middle.kind: it has a voter that sends through \
              server \"last\", and inherits from server \"first\", which would not be handed on: \
              give the voter a server of its own"
         ]
     );
     let own = server("own", "io", &[voter]);
-    assert_eq!(problems(&arbiter(&[driver], &own)), [""; 0]);
+    assert_eq!(problems(&arbitrator(&[driver], &own)), [""; 0]);
 }
 
 #[test]

@@ -109,12 +109,12 @@ fuzz_target!(|data: &[u8]| {
         2 => {
             let (words, _) = data.as_chunks::<8>();
             let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
-            let core = Core::from_words("arbiter", &words, &[]);
+            let core = Core::from_words("arbitrator", &words, &[]);
             view(&trace_of(vec![core]), first >> 2);
         }
         _ => {
             let (records, _) = data.as_chunks::<16>();
-            let names = ["alpha", "beta", "gamma", "arbiter"];
+            let names = ["alpha", "beta", "gamma", "arbitrator"];
             let part = records.len().div_ceil(names.len()).max(1);
             let cores = names
                 .iter()

@@ -48,7 +48,7 @@ fn server(name: &str, budget: u64, period: u64, priority: u32, threads: Vec<Thre
     }
 }
 
-/// Three replicas beside a periodic program, and an arbiter.
+/// Three replicas beside a periodic program, and an arbitrator.
 pub fn system() -> System {
     let replica = |name: &str, core| Sandbox {
         name: name.to_string(),
@@ -71,8 +71,8 @@ pub fn system() -> System {
         ],
         ..Sandbox::default()
     };
-    let arbiter = Sandbox {
-        name: "arbiter".to_string(),
+    let arbitrator = Sandbox {
+        name: "arbitrator".to_string(),
         core: 3,
         servers: vec![server(
             "vote",
@@ -94,7 +94,7 @@ pub fn system() -> System {
             replica("alpha", 0),
             replica("beta", 1),
             replica("gamma", 2),
-            arbiter,
+            arbitrator,
         ],
         channels: vec![Channel::default(); 4],
         replica_sets: vec![ReplicaSet {
@@ -185,8 +185,8 @@ pub fn replica(epochs: u32) -> Events {
     events
 }
 
-/// What the arbiter's sandbox records: every epoch a unanimous vote, except as given.
-pub fn arbiter(epochs: u32, others: &[(u32, VoteOutcome, VoteParties)]) -> Events {
+/// What the arbitrator's sandbox records: every epoch a unanimous vote, except as given.
+pub fn arbitrator(epochs: u32, others: &[(u32, VoteOutcome, VoteParties)]) -> Events {
     let mut events = vec![(
         -900,
         Event::Exit {
@@ -336,7 +336,7 @@ pub fn healthy() -> Trace {
         core("alpha", replica(10), &[40]),
         core("beta", replica(10), &[40]),
         core("gamma", replica(10), &[40]),
-        core("arbiter", arbiter(10, &[]), &[30]),
+        core("arbitrator", arbitrator(10, &[]), &[30]),
     ])
 }
 
@@ -357,6 +357,6 @@ pub fn repaired() -> Trace {
         core("alpha", replica(10), &[40]),
         core("beta", beta, &[40]),
         core("gamma", replica(10), &[40]),
-        core("arbiter", arbiter(10, &others), &[30]),
+        core("arbitrator", arbitrator(10, &others), &[30]),
     ])
 }
