@@ -1,5 +1,5 @@
 //! The console, shared by all cores a line at a time.
-use crate::cores;
+use crate::ending;
 use arrayvec::ArrayVec;
 use core::fmt::{self, Write};
 use spin::{Mutex, MutexGuard};
@@ -23,7 +23,7 @@ macro_rules! say {
 /// Prints `line` whole, without another core's output in between.
 pub fn print_line(line: fmt::Arguments<'_>) {
     let turn = turn();
-    if turn.is_none() && cores::is_ending() {
+    if turn.is_none() && ending::is_ending() {
         halt_forever(); // the last line is being printed, or has been
     }
     // The console's writes do not fail.

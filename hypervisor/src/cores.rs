@@ -1,24 +1,20 @@
 //! The cores: started one by one, brought to the same state, sent into their guests at
 //! the same time, and ended together.
-use crate::acpi::Tables;
 use crate::clock;
-use crate::console;
 use crate::faults::CoreTables;
-use crate::frames::{Frames, OutOfMemory};
-use crate::io_apic;
+use crate::memory::frames::{Frames, OutOfMemory};
 use crate::ranges::Range;
 use crate::sandbox::Sandbox;
 use crate::say;
 use crate::vendor::{AnyGuest, Vendor};
+use crate::{ending, exits};
 use alloc::boxed::Box;
-use arrayvec::ArrayVec;
-use core::fmt::{self, Write};
+use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use spin::{Mutex, Once};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use spin::Mutex;
 use tern_machine::apic::{self, LocalApic, Register};
 use tern_machine::cpu::{enable_machine_checks, halt_forever, timestamp};
-use tern_machine::port;
 use tern_units::{Duration, HostPhysical, PAGE_SIZE, TscFrequency};
 
 core::arch::global_asm!(
@@ -120,17 +116,6 @@ pub struct Core {
     timestamp: AtomicU64,
     launch: Mutex<Option<(AnyGuest, Sandbox)>>,
 }
-
-/// All that other cores read once the machine runs.
-#[derive(Debug)]
-struct Running {
-    started: ArrayVec<u32, { crate::acpi::MAX_CORES }>,
-    acpi: Tables,
-}
-
-static RUNNING: Once<Running> = Once::new();
-static ENDING: AtomicBool = AtomicBool::new(false);
-static IO_APIC: Mutex<()> = Mutex::new(());
 
 impl Core {
     /// The boot core: its tables are loaded, and it has a stack.
@@ -239,7 +224,7 @@ impl Core {
         let launch = self.launch.lock().take();
         match launch {
             // SAFETY: this is the guest's core, prepared.
-            Some((guest, sandbox)) => unsafe { guest.run(sandbox) },
+            Some((guest, sandbox)) => unsafe { exits::launch(guest, sandbox) },
             None => halt_forever(),
         }
     }
@@ -263,7 +248,7 @@ impl Core {
     ///
     /// # Safety
     /// `trampoline` is a page below 1 MiB that nothing else uses, `root` the tables of
-    /// [`crate::paging`], below 4 GiB, and no other core is being started.
+    /// [`crate::memory::host_tables`], below 4 GiB, and no other core is being started.
     pub unsafe fn start(
         &'static self,
         local: LocalApic,
@@ -376,64 +361,10 @@ extern "C" fn core_start(core: &'static Core) -> ! {
                 core.state.store(MEASURED, Ordering::Release);
             }
             GO => break,
-            _ if is_ending() => halt_forever(),
+            _ if ending::is_ending() => halt_forever(),
             _ => core::hint::spin_loop(),
         }
     }
     // SAFETY: prepared above.
     unsafe { core.run() }
-}
-
-/// Keeps what running cores need: the APIC ids that were started and the tables that
-/// say where the I/O APICs are.
-pub fn remember(started: ArrayVec<u32, { crate::acpi::MAX_CORES }>, acpi: Tables) {
-    RUNNING.call_once(|| Running { started, acpi });
-}
-
-/// Whether the machine's run is over.
-#[must_use]
-pub fn is_ending() -> bool {
-    ENDING.load(Ordering::Acquire)
-}
-
-/// Tells cores that wait for their release that it will not come.
-pub fn abandon() {
-    ENDING.store(true, Ordering::Release);
-}
-
-/// Ends the machine's run with `status`: stops every other core by an NMI, prints the
-/// line that tools wait for, and stops this core.
-///
-/// No core misses it. A guest exits at an NMI, and its core halts. Under AMD-V an NMI that
-/// comes while the hypervisor runs is held back until the next entry, and exits at once
-/// (APM vol. 2 §15.17, global interrupt flag). Under VT-x it is taken there and then (SDM
-/// vol. 3 §26.1), just before the entry too: so its handler halts the core itself, which
-/// may be done anywhere but where the core would keep the console with it.
-pub fn end(local: LocalApic, status: u64) -> ! {
-    if !ENDING.swap(true, Ordering::AcqRel) {
-        let mut console = console::keep();
-        if let Some(running) = RUNNING.get() {
-            let own = local.id();
-            for &id in running.started.iter().filter(|&&id| id != own) {
-                // SAFETY: as above: the other cores halt.
-                unsafe { local.send(id, apic::COMMAND_NMI) };
-            }
-        }
-        // The console's writes do not fail.
-        let _ = writeln!(console, "tern: shut down with status {status}");
-        port::stop_emulator();
-    }
-    halt_forever()
-}
-
-/// Masks the interrupt lines of a sandbox that stopped.
-pub fn mask_lines(lines: &[u8]) {
-    let Some(running) = RUNNING.get() else { return };
-    let _guard = IO_APIC.lock();
-    for &line in lines {
-        // SAFETY: the hypervisor owns the I/O APICs, one core at a time.
-        let masked = unsafe { io_apic::route(&running.acpi, line, None) };
-        // A line that was routed at boot exists.
-        debug_assert!(masked.is_ok());
-    }
 }

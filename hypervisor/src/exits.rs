@@ -1,13 +1,33 @@
 //! What happens at each exit: served and back into the guest, or the sandbox stops.
 use crate::apic_writes::{interrupt_to_self, is_masked_local_entry, is_timer_entry};
-use crate::cores;
 use crate::cpuid;
+use crate::ending;
 use crate::guest::{Event, Exit, Guest};
 use crate::hypercalls::{self, Outcome};
 use crate::sandbox::{Sandbox, reason, violation};
+use crate::vendor::AnyGuest;
 use tern_abi::directory::ExitReason;
 use tern_machine::apic::{Register, has_tsc_deadline};
 use tern_machine::cpu::halt_forever;
+
+/// Runs a guest of either vendor as `sandbox` on this core, for good.
+///
+/// # Safety
+/// The core has the vendor's extension enabled and its tables loaded.
+pub unsafe fn launch(guest: AnyGuest, sandbox: Sandbox) -> ! {
+    match guest {
+        AnyGuest::Svm(mut guest) => {
+            // SAFETY: as the caller vouches.
+            unsafe { guest.bind() };
+            run(guest, sandbox)
+        }
+        AnyGuest::Vmx(mut guest) => {
+            // SAFETY: as the caller vouches.
+            unsafe { guest.bind() };
+            run(guest, sandbox)
+        }
+    }
+}
 
 /// Runs `guest` as `sandbox` until it stops, for good.
 pub fn run<G: Guest>(mut guest: G, mut sandbox: Sandbox) -> ! {
@@ -60,7 +80,7 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
         Exit::Exception(event) => guest.inject(event),
         Exit::Nmi => {
             guest.take_pending_nmi();
-            if cores::is_ending() {
+            if ending::is_ending() {
                 halt_forever();
             }
         }

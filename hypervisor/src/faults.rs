@@ -1,6 +1,6 @@
 //! What happens to the hypervisor itself: its exceptions, which end the core with a
 //! line that says where, and the NMI that it accepts between two runs of a guest.
-use crate::cores;
+use crate::ending;
 use crate::say;
 use core::cell::UnsafeCell;
 use spin::Once;
@@ -100,14 +100,14 @@ fn interrupt_table() -> InterruptTable {
     table
 }
 
-/// Called by the stubs. An NMI ends this core if the run is over ([`cores::end`]), or else
+/// Called by the stubs. An NMI ends this core if the run is over ([`crate::shutdown::end`]), or else
 /// returns, and uses no FP register; all others end this core.
 #[unsafe(no_mangle)]
 extern "C" fn hypervisor_interrupt(frame: &mut Frame) {
     if frame.vector != NMI {
         report(frame)
     }
-    if cores::is_ending() {
+    if ending::is_ending() {
         halt_forever()
     }
 }

@@ -1,8 +1,8 @@
 //! The interface between the vendors' virtualization and everything else: a guest
 //! runs until it leaves, and says why.
-use crate::nested::Access;
+use crate::memory::mapping::Mapping;
 use alloc::vec::Vec;
-use tern_units::{GuestPhysical, HostPhysical};
+use tern_units::GuestPhysical;
 
 /// The general registers of a guest but the stack pointer, in the order in which the
 /// entry code stores them.
@@ -157,19 +157,6 @@ pub struct Start {
     pub entry: u64,
     /// Guest-physical address of its start information.
     pub start_info: u64,
-}
-
-/// A range of the machine's memory that a guest sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// Where the guest sees it.
-    pub guest: GuestPhysical,
-    /// Where it is.
-    pub host: HostPhysical,
-    /// Its size, a multiple of 4 KiB.
-    pub bytes: u64,
-    /// What the guest may do with it.
-    pub access: Access,
 }
 
 /// All that a guest may reach without an exit.

@@ -1,8 +1,8 @@
 //! Hypercalls: see `tern_abi::hypercall`.
 use crate::apic_writes::is_timer_entry;
-use crate::cores;
 use crate::guest::Registers;
 use crate::sandbox::Sandbox;
+use crate::shutdown;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
 use tern_abi::layout::DOORBELL_VECTOR;
 use tern_machine::apic::{COMMAND_FIXED, Register};
@@ -36,7 +36,7 @@ pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
         Ok(Hypercall::Stop) => return Outcome::Stop(first),
         Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
             sandbox.console.finish();
-            cores::end(sandbox.local, first)
+            shutdown::end(sandbox.local, first)
         }
         Ok(Hypercall::ShutDown) => Err(HypercallError::NotPermitted),
         Err(error) => Err(error),

@@ -5,6 +5,7 @@
 use crate::acpi::{IoApic, Override, Tables};
 use core::fmt;
 use core::ptr;
+use spin::Mutex;
 use tern_abi::layout::DEVICE_VECTOR_BASE;
 
 const REGISTER_VERSION: u32 = 1;
@@ -132,6 +133,26 @@ unsafe fn write(controller: &IoApic, register: u32, value: u32) {
     unsafe {
         ptr::write_volatile(select, register);
         ptr::write_volatile(select.byte_add(0x10), value);
+    }
+}
+
+/// The tables that say where the I/O APICs are, once the machine runs.
+static TABLES: Mutex<Option<Tables>> = Mutex::new(None);
+
+/// Keeps the tables for [`mask_lines`].
+pub fn remember(tables: Tables) {
+    *TABLES.lock() = Some(tables);
+}
+
+/// Masks the interrupt lines of a sandbox that stopped.
+pub fn mask_lines(lines: &[u8]) {
+    let guard = TABLES.lock();
+    let Some(tables) = guard.as_ref() else { return };
+    for &line in lines {
+        // SAFETY: the hypervisor owns the I/O APICs, one core at a time.
+        let masked = unsafe { route(tables, line, None) };
+        // A line that was routed at boot exists.
+        debug_assert!(masked.is_ok());
     }
 }
 

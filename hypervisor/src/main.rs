@@ -5,7 +5,7 @@
 
 use core::panic::PanicInfo;
 use tern_hypervisor::boot;
-use tern_hypervisor::paging::Own;
+use tern_hypervisor::memory::host_tables::Own;
 use tern_hypervisor::ranges::Range;
 use tern_hypervisor::say;
 use tern_machine::bump::SealedBump;

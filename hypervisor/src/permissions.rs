@@ -1,7 +1,7 @@
 //! Permission bitmaps, as far as both vendors' are the same: a bit is set where an access
 //! exits, and everything is denied until allowed.
-use crate::frames::{Frames, OutOfMemory};
 use crate::guest::Reach;
+use crate::memory::frames::{Frames, OutOfMemory};
 use core::marker::PhantomData;
 
 /// A guest's two bitmaps.

@@ -1,7 +1,7 @@
 //! A sandbox while it runs: what it may ask for, what is counted, and how it ends.
 use crate::console::LineBuffer;
-use crate::cores;
 use crate::guest::Exit;
+use crate::io_apic;
 use crate::say;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -108,7 +108,7 @@ impl Sandbox {
                 self.local.write(entry, LVT_MASKED);
             }
         }
-        cores::mask_lines(&self.lines);
+        io_apic::mask_lines(&self.lines);
     }
 }
 

@@ -1,8 +1,6 @@
 //! The vendors' virtualization side by side, chosen by what the processor has.
-use crate::exits;
-use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Reach, Start};
-use crate::sandbox::Sandbox;
+use crate::memory::frames::{Frames, OutOfMemory};
 use crate::svm::{self, SvmGuest};
 use crate::vmx::{self, VmxGuest};
 use tern_abi::boot;
@@ -90,25 +88,4 @@ pub enum AnyGuest {
     Svm(SvmGuest),
     /// Under VT-x.
     Vmx(VmxGuest),
-}
-
-impl AnyGuest {
-    /// Runs it as `sandbox` on this core, for good.
-    ///
-    /// # Safety
-    /// The core has the vendor's extension enabled and its tables loaded.
-    pub unsafe fn run(self, sandbox: Sandbox) -> ! {
-        match self {
-            Self::Svm(mut guest) => {
-                // SAFETY: as the caller vouches.
-                unsafe { guest.bind() };
-                exits::run(guest, sandbox)
-            }
-            Self::Vmx(mut guest) => {
-                // SAFETY: as the caller vouches.
-                unsafe { guest.bind() };
-                exits::run(guest, sandbox)
-            }
-        }
-    }
 }

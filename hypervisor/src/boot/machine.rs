@@ -3,7 +3,7 @@
 use super::information::{self, HandoverError, Information};
 use crate::acpi::{self, AcpiError, MAX_CORES, Tables};
 use crate::clock;
-use crate::paging::{LOW_MEMORY, Own};
+use crate::memory::host_tables::{LOW_MEMORY, Own};
 use crate::ranges::{Range, Ranges};
 use arrayvec::ArrayVec;
 use core::fmt;

@@ -5,13 +5,14 @@ mod machine;
 mod partition;
 mod partition_error;
 
-use crate::cores::{self, Core};
+use crate::cores::Core;
 use crate::faults;
-use crate::frames::{Frames, LARGE_PAGE, OutOfMemory};
-use crate::paging::{self, LOW_MEMORY, Own};
+use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
+use crate::memory::host_tables::{self, LOW_MEMORY, Own};
 use crate::ranges::Range;
 use crate::sandbox::RUNNING;
 use crate::vendor::Vendor;
+use crate::{ending, shutdown};
 use crate::{io_apic, say};
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
@@ -37,7 +38,7 @@ const SKEW_LIMIT: Duration = Duration::from_micros(10);
 /// Prints why the machine cannot run the system and what to do, and halts it.
 fn refuse(line: fmt::Arguments<'_>) -> ! {
     say!("cannot start: {line}");
-    cores::abandon();
+    ending::begin();
     port::stop_emulator();
     halt_forever()
 }
@@ -116,10 +117,8 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     for core in &cores[1..] {
         start_core(core, &facts, root, trampoline);
     }
-    cores::remember(
-        cores.iter().map(|core| core.apic_id).collect(),
-        facts.machine.tables.clone(),
-    );
+    shutdown::remember(cores.iter().map(|core| core.apic_id).collect());
+    io_apic::remember(facts.machine.tables.clone());
     // SAFETY: the hypervisor owns the I/O APICs.
     unsafe { route_devices(system, &partitions, &facts.machine) };
 
@@ -178,10 +177,11 @@ unsafe fn take_memory(
     let cores = needed_cores(system, found, vendor, &mut frames);
     let startup = Range::new(trampoline.as_ptr() as u64, PAGE_SIZE as u64);
     let guards = cores.iter().filter_map(|core| core.guard());
-    let root = paging::build(&mut frames, &information.memory, own, guards, startup).or_refuse();
+    let root =
+        host_tables::build(&mut frames, &information.memory, own, guards, startup).or_refuse();
     // SAFETY: the tables map all that is in use, and now all memory.
     unsafe {
-        paging::load(root);
+        host_tables::load(root);
         frames.add(&high);
     }
     Ground {

@@ -1,12 +1,12 @@
 //! Who gets what: each sandbox's memory, trace ring, channels, ports and registers,
 //! from the description, and nothing else.
 use super::machine::{MachineFacts, Timing};
-use super::partition_error::PartitionError;
+use super::partition_error::{MEMORY_MAX, PartitionError};
 use crate::console::LineBuffer;
-use crate::frames::{Frames, LARGE_PAGE, OutOfMemory};
-use crate::guest::{Mapping, Reach};
+use crate::guest::Reach;
 use crate::loader;
-use crate::nested::Access;
+use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
+use crate::memory::mapping::{Access, Mapping};
 use crate::sandbox::{Doorbell, Record, Sandbox};
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
@@ -17,9 +17,6 @@ use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_config::{Image, Sandbox as Description, System, channel_address, kept_ports};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
-
-/// The most memory a sandbox may have: below its guest-physical APIC page.
-pub const MEMORY_MAX: u64 = 0xc000_0000;
 
 /// What is known of the machine once its clocks are measured.
 #[derive(Clone, Debug)]

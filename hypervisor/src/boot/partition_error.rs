@@ -1,9 +1,11 @@
 //! Why a machine cannot be divided as a description wants it, in lines that say what to do.
-use super::partition::MEMORY_MAX;
-use crate::frames::OutOfMemory;
 use crate::loader::LoadError;
+use crate::memory::frames::OutOfMemory;
 use alloc::string::String;
 use core::fmt;
+
+/// The most memory a sandbox may have: below its guest-physical APIC page.
+pub const MEMORY_MAX: u64 = 0xc000_0000;
 
 /// Why the description cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

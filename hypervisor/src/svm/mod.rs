@@ -3,10 +3,11 @@ pub mod bitmaps;
 mod enter;
 pub mod vmcb;
 
-use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
-use crate::nested::{Access, Format, LARGE, Tables};
+use crate::memory::frames::{Frames, OutOfMemory};
+use crate::memory::mapping::Access;
+use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::permissions;
 use bitmaps::{IoPermissions, MsrPermissions};
 use core::arch::asm;
@@ -357,7 +358,7 @@ impl Guest for SvmGuest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frames::tests::of_host;
+    use crate::memory::frames::tests::of_host;
 
     #[test]
     fn what_is_not_a_sandboxs_exits_by_the_bits_of_the_manual() {

@@ -7,10 +7,11 @@ mod exits;
 mod fields;
 mod state;
 
-use crate::frames::{Frames, OutOfMemory};
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
-use crate::nested::{Access, Format, LARGE, Tables};
+use crate::memory::frames::{Frames, OutOfMemory};
+use crate::memory::mapping::Access;
+use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::permissions;
 use bitmaps::{IoPermissions, MsrPermissions};
 use capabilities::Capabilities;
@@ -265,7 +266,7 @@ impl Guest for VmxGuest {
 
     /// Nothing to do: the exit for a non-maskable interrupt takes it, and those that
     /// come while the hypervisor runs reach its handler at once (§28.3.1, §26.1), up to the
-    /// very entry: [`crate::cores::end`].
+    /// very entry: [`crate::shutdown::end`].
     fn take_pending_nmi(&mut self) {}
 }
 

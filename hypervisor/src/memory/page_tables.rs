@@ -1,20 +1,9 @@
 //! Nested page tables: which machine memory a sandbox sees where, and what it may do
 //! with it. What is not mapped does not exist for the sandbox.
-use crate::frames::{Frames, LARGE_PAGE, OutOfMemory};
-use crate::guest::Mapping;
+use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
+use crate::memory::mapping::{Access, Mapping};
 use core::marker::PhantomData;
 use tern_units::{HostPhysical, PAGE_SIZE};
-
-/// What a sandbox may do with a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read, write and execute: its own memory.
-    Full,
-    /// Read and write: what it shares as the writer.
-    ReadWrite,
-    /// Read alone: what it shares as a reader, and the image.
-    ReadOnly,
-}
 
 /// The bit of an entry above the lowest table that makes it one of a large page, in every format.
 pub const LARGE: u64 = 1 << 7;
@@ -145,7 +134,7 @@ impl<F: Format> Tables<F> {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::frames::tests::of_host;
+    use crate::memory::frames::tests::of_host;
     use crate::svm::NestedFormat;
     use crate::vmx::ExtendedFormat;
     use std::vec::Vec;

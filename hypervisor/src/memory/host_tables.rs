@@ -1,8 +1,8 @@
 //! The hypervisor's own page tables: memory mapped to itself, code not writable, the
 //! rest not executable, and nothing at page zero or below a stack.
-use crate::frames::{Frames, OutOfMemory};
-use crate::guest::Mapping;
-use crate::nested::{Access, Format, LARGE, Tables};
+use crate::memory::frames::{Frames, OutOfMemory};
+use crate::memory::mapping::{Access, Mapping};
+use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::ranges::{Range, Ranges};
 use core::arch::asm;
 use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
