@@ -3,8 +3,6 @@
 use tern_config::{Runs, ServerKind, System};
 use tern_trace::Trace;
 
-use crate::bounds;
-
 /// The description, arranged by the numbers that records use.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
@@ -93,7 +91,10 @@ impl Layout {
     #[must_use]
     pub fn of(trace: &Trace) -> Self {
         let system: Option<System> = postcard::from_bytes(&trace.system).ok();
-        let bounds = system.as_ref().map(bounds::of).unwrap_or_default();
+        let bounds = system
+            .as_ref()
+            .map(tern_check::thread_bounds)
+            .unwrap_or_default();
         let mut cores: Vec<_> = trace
             .cores
             .iter()

@@ -2,8 +2,6 @@
 //! behind the `tern` command; `xtask` judges runs by the same numbers.
 #![forbid(unsafe_code)]
 
-pub mod bounds;
-pub mod check;
 pub mod commands;
 pub mod conformance;
 pub mod describe;
@@ -11,6 +9,7 @@ pub mod difference;
 pub mod export;
 pub mod layout;
 pub mod perfetto;
+pub mod print;
 pub mod ranges;
 pub mod report;
 pub mod simulate;

@@ -3,9 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tern_check::{check, check_and_advise};
 use tern_config::Description;
 use tern_sched::analysis::CostTable;
-use trace_viewer::check::{CheckJson, check, check_and_advise};
+use trace_viewer::print::{CheckJson, CheckText};
 
 fuzz_target!(|text: &str| {
     // A string that is not closed ends after the last line.
@@ -18,7 +19,7 @@ fuzz_target!(|text: &str| {
             let _ = serde_json::to_string(&CheckJson::from(&report)).expect("a report is JSON");
             let advised = check_and_advise(&description.system, &CostTable::NONE);
             assert_eq!(report.schedulable(), advised.schedulable());
-            let _ = advised.to_string();
+            let _ = CheckText(&advised).to_string();
             let _ = description.system.unprotected();
         }
         Err(problems) => {

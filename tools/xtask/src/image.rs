@@ -4,8 +4,9 @@ use crate::build;
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
+use tern_check::{check, check_and_advise, cost_table};
 use tern_config::{Description, ImageBuilder, Problems, System};
-use trace_viewer::check::{check, check_and_advise, cost_table};
+use trace_viewer::print::CheckText;
 
 /// The boot module of `system`, with the kernels and programs that it names as
 /// [`build::build`] has left them.
@@ -57,8 +58,9 @@ pub fn admit(file: &Path, force: bool) -> Result<System> {
     }
     let report = check_and_advise(&system, &costs);
     Err(Error::failure(format!(
-        "{} is not schedulable\n\n{report}\nto build and run it all the same: --force",
-        file.display()
+        "{} is not schedulable\n\n{}\nto build and run it all the same: --force",
+        file.display(),
+        CheckText(&report)
     )))
 }
 

@@ -1,11 +1,12 @@
 //! `tern check FILE`: whether every deadline of a system holds.
 use std::path::{Path, PathBuf};
 
+use tern_check::{check, check_and_advise, cost_table};
 use tern_config::{Description, Problems, System};
 use tern_sched::analysis::CostTable;
 
 use super::complain;
-use crate::check::{CheckJson, check, check_and_advise, cost_table};
+use crate::print::{CheckJson, CheckText};
 use crate::status::Status;
 
 /// Checks, before boot, that every deadline of a system description holds
@@ -33,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
         report
     } else {
         let report = check_and_advise(&system, &costs);
-        super::print(&report.to_string())?;
+        super::print(&CheckText(&report).to_string())?;
         report
     };
     Ok(match report.schedulable() {

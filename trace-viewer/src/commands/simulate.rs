@@ -1,12 +1,12 @@
 //! `tern simulate FILE --until TIME`: the schedule, by the kernel's own code.
 use std::path::PathBuf;
 
+use tern_check::check;
 use tern_config::description::parse_duration;
 use tern_units::Instant;
 
 use super::check::read;
 use super::complain;
-use crate::check::check;
 use crate::simulate::{Schedule, SimulationJson, trace};
 use crate::status::Status;
 

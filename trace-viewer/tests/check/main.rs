@@ -1,6 +1,6 @@
 //! `tern check`: its numbers, its advice, and what the command says and ends with.
-mod advice;
-mod bounds;
 mod command;
+#[path = "../../../check/tests/check/descriptions.rs"]
 mod descriptions;
+mod print;
 mod random;

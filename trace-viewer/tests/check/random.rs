@@ -1,13 +1,14 @@
 //! Random systems: the simulation keeps the bounds, and no number is too large.
 use proptest::prelude::*;
+use tern_check::{Report, check};
 use tern_config::{
     Device, DeviceChannels, ReplicaSet, Runs, Sandbox, Server, ServerKind, System, Thread, Voting,
 };
 use tern_sched::analysis::CostTable;
 use tern_sim::JobHistory;
 use tern_units::{Duration, Instant};
-use trace_viewer::check::{Report, check};
 use trace_viewer::conformance::Conformance;
+use trace_viewer::print::CheckText;
 use trace_viewer::simulate::trace;
 use trace_viewer::summary::Summary;
 
@@ -253,7 +254,7 @@ proptest! {
         let system = alone(servers.collect());
         let costs = CostTable { context_switch: Duration::from_nanos(cost), ..CostTable::NONE };
         for costs in [CostTable::NONE, costs] {
-            let _ = check(&system, &costs).to_string();
+            let _ = CheckText(&check(&system, &costs)).to_string();
         }
         // Short enough that the scheduler's own events stay few.
         let least = system.sandboxes[0].servers.iter().map(|it| it.budget.min(it.threads[0].wcet)).min();

@@ -5,7 +5,6 @@ use tern_abi::layout::DEVICE_VECTOR_BASE;
 use tern_config::description::Costs;
 use tern_config::{Runs, Sandbox, System, Thread};
 use tern_trace::{Core, Event, Trace};
-use trace_viewer::check;
 
 /// One thread's worst response beside its bound, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl fmt::Display for Response {
 /// # Errors
 /// If the trace cannot be decoded, or a job was not completed in time.
 pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Response>> {
-    let report = check::check(system, &check::cost_table(costs));
+    let report = tern_check::check(system, &tern_check::cost_table(costs));
     let mut found = Vec::new();
     for ((sandbox, core), bounds) in system
         .sandboxes
@@ -66,7 +65,7 @@ pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Re
         .zip(report.sandboxes)
     {
         let bounds = bounds.servers.into_iter().flat_map(|server| server.threads);
-        let least = |it: check::ThreadReport| it.tighter.or(it.response).map(|r| r.as_nanos());
+        let least = |it: tern_check::ThreadReport| it.tighter.or(it.response).map(|r| r.as_nanos());
         let worst = worst(system, sandbox, core, trace)?;
         let threads = sandbox.threads().map(|(_, _, thread)| thread);
         for ((thread, worst), bound) in threads.zip(worst).zip(bounds.map(least)) {

@@ -3,10 +3,10 @@ use super::bounds::Response;
 use super::paths::events;
 use crate::error::Result;
 use std::collections::BTreeMap;
+use tern_check::RecoveryReport;
 use tern_config::description::Costs;
 use tern_config::{ReplicaSet, System};
 use tern_trace::{Event, RepairResult, Trace};
-use trace_viewer::check::{self, RecoveryReport};
 
 /// A repair, of one round or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ struct Repair {
 /// # Errors
 /// If the trace cannot be decoded.
 pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Response>> {
-    let report = check::check(system, &check::cost_table(costs));
+    let report = tern_check::check(system, &tern_check::cost_table(costs));
     let mut found = Vec::new();
     for (number, set) in (0..).zip(&system.replica_sets) {
         let bound = report.recovery.iter().find(|bound| bound.set == set.name);

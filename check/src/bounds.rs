@@ -6,17 +6,15 @@
 use tern_config::System;
 use tern_sched::analysis::CostTable;
 
-use crate::check;
-
 /// For each sandbox, the bound on each thread's response in nanoseconds, in the order of
 /// thread numbers; `None` where there is none. Empty for a description that the analysis
 /// does not take: a trace's need not have been validated.
 #[must_use]
-pub fn of(system: &System) -> Vec<Vec<Option<u64>>> {
+pub fn thread_bounds(system: &System) -> Vec<Vec<Option<u64>>> {
     if !is_analysable(system) {
         return Vec::new();
     }
-    let report = check::check(system, &CostTable::NONE);
+    let report = crate::check(system, &CostTable::NONE);
     let sandboxes = report.sandboxes.into_iter();
     sandboxes
         .map(|sandbox| {
@@ -86,7 +84,7 @@ mod tests {
 
     #[test]
     fn bounds_lie_between_the_exact_responses_and_the_deadlines() {
-        let bounds = of(&system());
+        let bounds = thread_bounds(&system());
         assert_eq!((bounds.len(), bounds[0].len()), (1, 3));
         for (bound, within) in bounds[0].iter().zip([1..=4, 2..=5, 4..=6]) {
             assert!(
@@ -101,7 +99,7 @@ mod tests {
         let change = |change: fn(&mut Server)| {
             let mut system = system();
             change(&mut system.sandboxes[0].servers[1]);
-            of(&system)
+            thread_bounds(&system)
         };
         assert!(change(|server| server.priority = 7).is_empty());
         assert!(change(|server| server.period = 0).is_empty());

@@ -1,9 +1,8 @@
 //! The report of a check for scripts.
 use serde::Serialize;
+use tern_check::Report;
 use tern_sched::analysis::Bound;
 use tern_units::Duration;
-
-use super::Report;
 
 /// What `tern check --json` prints.
 #[derive(Clone, Debug, Serialize)]

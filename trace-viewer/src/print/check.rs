@@ -1,16 +1,21 @@
 //! The report of a check for people.
 use std::fmt;
 
+use tern_check::{RecoveryReport, Report, SandboxReport};
 use tern_sched::analysis::{Bound, RepairBound};
 use tern_units::Duration;
 
-use super::json::bound_name;
-use super::{RecoveryReport, Report, SandboxReport};
+use super::check_json::bound_name;
 use crate::table::Table;
 
-impl fmt::Display for Report {
+/// A report as `tern check` prints it: tables, reasons, advice.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckText<'a>(pub &'a Report);
+
+impl fmt::Display for CheckText<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.schedulable() {
+        let Self(report) = self;
+        let verdict = if report.schedulable() {
             "schedulable"
         } else {
             "NOT SCHEDULABLE"
@@ -18,9 +23,9 @@ impl fmt::Display for Report {
         writeln!(
             out,
             "{}: {verdict} (platform {})",
-            self.system, self.platform
+            report.system, report.platform
         )?;
-        for sandbox in &self.sandboxes {
+        for sandbox in &report.sandboxes {
             writeln!(out, "\nsandbox {}, core {}", sandbox.name, sandbox.core)?;
             write!(out, "{}", table(sandbox).render())?;
             for server in &sandbox.servers {
@@ -37,7 +42,7 @@ impl fmt::Display for Report {
                 }
             }
         }
-        for set in &self.recovery {
+        for set in &report.recovery {
             let RecoveryReport { bound, all, .. } = set;
             let RecoveryReport { set, pages, .. } = set;
             write!(out, "\nreplica set {set}: ")?;

@@ -1,26 +1,8 @@
-//! What is said of a system that is not schedulable: the reason, and the smallest change.
+//! The advice on a system that is not schedulable: the smallest change that helps.
+use tern_check::{check, check_and_advise};
 use tern_sched::analysis::CostTable;
-use trace_viewer::check::{check, check_and_advise};
 
 use crate::descriptions::{head, late, server, system, thread};
-
-#[test]
-fn people_get_a_table_with_the_reason_and_the_smallest_change() {
-    let report = check_and_advise(&system(&late()), &CostTable::NONE).to_string();
-    assert_eq!(
-        report,
-        "x: NOT SCHEDULABLE (platform none)\n\
-         \n\
-         sandbox s, core 0\n  \
-           server  work  period  response  deadline  slack        by\n  \
-           a       10ms    30ms      10ms      30ms   20ms\n  \
-           b       10ms    40ms      20ms      40ms   20ms\n  \
-           c       12ms    50ms      52ms      50ms   -2ms  LATE\n  \
-           c: its budget is delivered after 52ms, 2ms beyond the deadline\n    \
-             smallest change that helps: lower the budget of \"b\" from 10ms to 9ms, or raise its \
-             deadline from 50ms to 52ms\n"
-    );
-}
 
 /// The advice on each failure of a text.
 fn advice(text: &str) -> Vec<String> {

@@ -3,7 +3,8 @@ use tern_config::Sandbox;
 use tern_sched::analysis::ServerModel;
 use tern_units::Duration;
 
-use super::{Core, Failure};
+use crate::core::Core;
+use crate::report::Failure;
 
 /// Sandboxes with more servers than this get advice on the failing server alone: trying
 /// every server's budget would take long.
@@ -13,7 +14,7 @@ const MOST_ADVICE: usize = 8;
 
 /// Searches for changes to a core.
 #[derive(Debug)]
-pub(super) struct Advisor<'a> {
+pub(crate) struct Advisor<'a> {
     core: &'a Core<'a>,
     /// Server names by position on the core, thread names below them.
     names: Vec<&'a str>,
@@ -22,7 +23,7 @@ pub(super) struct Advisor<'a> {
 }
 
 impl<'a> Advisor<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         core: &'a Core<'a>,
         sandbox: &'a Sandbox,
         positions: &[usize],
@@ -47,7 +48,7 @@ impl<'a> Advisor<'a> {
     }
 
     /// On a server that is late or unbounded.
-    pub(super) fn server(&mut self, server: usize, response: Option<Duration>) -> Failure {
+    pub(crate) fn server(&mut self, server: usize, response: Option<Duration>) -> Failure {
         let own = &self.core.servers[server];
         let reason = match response {
             Some(response) => late("its budget is delivered", response, own.deadline),
@@ -103,7 +104,7 @@ impl<'a> Advisor<'a> {
 
     /// On a thread that is late or unbounded; `bounded` tells whether its server has a
     /// bound.
-    pub(super) fn thread(
+    pub(crate) fn thread(
         &mut self,
         server: usize,
         bounded: bool,

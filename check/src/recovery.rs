@@ -6,7 +6,7 @@ use tern_sched::analysis::{
 };
 use tern_units::Duration;
 
-use super::Core;
+use crate::core::Core;
 
 /// A page hash is more than what so many leaves add to a summary: two words each, mixed.
 const LEAVES_IN_A_HASH: u64 = 256;
@@ -25,7 +25,7 @@ pub struct RecoveryReport {
 }
 
 /// The bounds of every voted set.
-pub(super) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> {
+pub(crate) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> {
     let sets = system.replica_sets.iter();
     sets.filter(|set| set.voting == Voting::Arbitrator)
         .map(|set| {
