@@ -1,11 +1,14 @@
 //! Hypercalls: see `tern_abi::hypercall`.
 use crate::apic_writes::is_timer_entry;
+use crate::doorbell::Doorbell;
 use crate::guest::Registers;
 use crate::sandbox::Sandbox;
 use crate::shutdown;
+use tern_abi::directory::ExitReason;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
 use tern_abi::layout::DOORBELL_VECTOR;
 use tern_machine::apic::{COMMAND_FIXED, Register};
+use tern_machine::cpu::timestamp;
 
 /// What a hypercall leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,21 +115,19 @@ fn check_other_write(register: Register, value: u32) -> Result<(), HypercallErro
     }
 }
 
+/// Rings the doorbell of `channel`. It is the sender's core alone that this takes time of: no
+/// lock is taken, and the interrupt controller is waited for by a bounded number of reads.
 #[inline(never)]
-fn doorbell(sandbox: &Sandbox, channel: u64) -> Result<u64, HypercallError> {
-    let known = sandbox
-        .doorbells
-        .iter()
-        .find(|bell| bell.channel == channel);
-    let bell = known.ok_or(HypercallError::NotPermitted)?;
-    for &peer in &bell.peers {
-        // SAFETY: a fixed interrupt at the vector that sandboxes keep for doorbells,
-        // along a channel of the description.
-        unsafe {
-            sandbox
-                .local
-                .send(peer, COMMAND_FIXED | u32::from(DOORBELL_VECTOR))
-        };
+fn doorbell(sandbox: &mut Sandbox, channel: u64) -> Result<u64, HypercallError> {
+    let local = sandbox.local;
+    let send = |peer| {
+        // SAFETY: a fixed interrupt at the vector that sandboxes keep for doorbells, along a
+        // channel whose description grants one.
+        unsafe { local.send(peer, COMMAND_FIXED | u32::from(DOORBELL_VECTOR)) };
+    };
+    let rung = Doorbell::ring(&mut sandbox.doorbells, channel, timestamp, send);
+    if rung.is_err() {
+        sandbox.count_instead(ExitReason::Doorbell, ExitReason::RefusedDoorbell);
     }
-    Ok(0)
+    rung.map(|()| 0)
 }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod console;
 pub mod cores;
 pub mod cpuid;
+pub mod doorbell;
 pub mod ending;
 pub mod exits;
 pub mod faults;

@@ -1,5 +1,6 @@
 //! A sandbox while it runs: what it may ask for, what is counted, and how it ends.
 use crate::console::LineBuffer;
+use crate::doorbell::Doorbell;
 use crate::guest::Exit;
 use crate::io_apic;
 use crate::say;
@@ -23,15 +24,6 @@ pub struct Record {
     pub violation: [AtomicU64; Violation::WORDS],
 }
 
-/// Whom a doorbell along a channel wakes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doorbell {
-    /// Index of the channel.
-    pub channel: u64,
-    /// APIC ids of the cores at its other ends.
-    pub peers: Vec<u32>,
-}
-
 /// One sandbox on its core.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -47,7 +39,7 @@ pub struct Sandbox {
     pub local: LocalApic,
     /// Its core's APIC id.
     pub apic_id: u32,
-    /// The doorbells it may ring.
+    /// The doorbells of the channels that it writes.
     pub doorbells: Vec<Doorbell>,
     /// The interrupt lines of its devices.
     pub lines: Vec<u8>,
@@ -70,6 +62,13 @@ impl Sandbox {
         let count = &self.record.exits[reason as usize];
         // This core is the only writer.
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Counts an exit for `reason` that was counted for `other`.
+    pub fn count_instead(&self, other: ExitReason, reason: ExitReason) {
+        let count = &self.record.exits[other as usize];
+        count.store(count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        self.count(reason);
     }
 
     /// Stops this sandbox for good and keeps its core: the record first, then one line
@@ -132,6 +131,7 @@ pub fn reason(exit: &Exit, rax: u64, rcx: u64) -> ExitReason {
     match exit {
         Exit::Hypercall => match Hypercall::try_from(rax) {
             Ok(Hypercall::ApicRead | Hypercall::ApicWrite) => ExitReason::ApicHypercall,
+            Ok(Hypercall::Doorbell) => ExitReason::Doorbell,
             _ => ExitReason::Hypercall,
         },
         Exit::Cpuid => ExitReason::Cpuid,

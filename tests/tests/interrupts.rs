@@ -15,6 +15,7 @@ fn system() -> Built {
         writer = "writer"
         readers = ["reader"]
         size = "4KiB"
+        doorbell = "10ms"
         "#,
         text::guest("writer", 0, "guest-interrupts", "writer"),
         text::guest("reader", 1, "guest-interrupts", "reader"),
@@ -44,8 +45,12 @@ fn interrupts_arrive(platform: Platform) {
             said(sandbox, "1000 timer interrupts, 2000 exits");
         }
     }
-    said("writer", "doorbell rung: 0");
-    said("reader", "doorbells 1, message 0x7465726e");
+    // Sooner than the doorbell's interval, and by who does not write the channel: refused.
+    said(
+        "writer",
+        "doorbell rung: 0, at once again: -4, exits 1 and 1",
+    );
+    said("reader", "doorbells 1, message 0x7465726e, rung back: -3");
 }
 
 on_each_machine! {

@@ -110,7 +110,7 @@ impl DirectoryEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum ExitReason {
-    /// A hypercall other than the APIC ones.
+    /// A hypercall other than those that have a reason of their own.
     Hypercall = 0,
     /// A hypercall to the local APIC, where the sandbox does not own it.
     ApicHypercall = 1,
@@ -140,11 +140,16 @@ pub enum ExitReason {
     InterruptCommand = 13,
     /// Anything else.
     Other = 14,
+    /// A hypercall that rang a doorbell.
+    Doorbell = 15,
+    /// A hypercall to ring a doorbell that was refused: the sandbox has no such doorbell, or
+    /// its interval had not passed.
+    RefusedDoorbell = 16,
 }
 
 impl ExitReason {
     /// Every reason, in the order of the counts.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Hypercall,
         Self::ApicHypercall,
         Self::Cpuid,
@@ -160,6 +165,8 @@ impl ExitReason {
         Self::Instruction,
         Self::InterruptCommand,
         Self::Other,
+        Self::Doorbell,
+        Self::RefusedDoorbell,
     ];
 
     /// Its name in reports.
@@ -181,6 +188,8 @@ impl ExitReason {
             Self::Instruction => "instruction",
             Self::InterruptCommand => "interrupt-command",
             Self::Other => "other",
+            Self::Doorbell => "doorbell",
+            Self::RefusedDoorbell => "refused-doorbell",
         }
     }
 }

@@ -20,9 +20,9 @@ pub enum Hypercall {
     /// spurious vector, timer entry, initial count and divider, task priority. Only
     /// where the sandbox does not own its APIC.
     ApicWrite = 3,
-    /// Raises [`crate::layout::DOORBELL_VECTOR`] in the readers of channel RDI, of which
-    /// the caller must be the writer; or in its writer, of which the caller must be a
-    /// reader.
+    /// Rings the doorbell of channel RDI: raises [`crate::layout::DOORBELL_VECTOR`] in its
+    /// readers. The caller must be its writer, the description must give it a doorbell, and
+    /// since the last ring that was not refused the doorbell's interval must have passed.
     Doorbell = 4,
     /// Stops the calling sandbox for good; RDI is a reason code for the record.
     Stop = 5,
@@ -44,6 +44,8 @@ pub enum HypercallError {
     BadArgument = -2,
     /// The system description does not permit it to this sandbox.
     NotPermitted = -3,
+    /// It comes sooner after the last one than the system description permits.
+    TooSoon = -4,
 }
 
 impl TryFrom<u64> for Hypercall {

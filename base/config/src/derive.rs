@@ -192,6 +192,7 @@ impl System {
                 writer,
                 readers: Vec::from([reader]),
                 bytes: LINE_CHANNEL_BYTES,
+                doorbell: None,
             });
         }
         self.devices[index].channels = Some(DeviceChannels {
@@ -213,6 +214,7 @@ impl System {
             writer: voter,
             readers: replicas.clone(),
             bytes: voter_channel_bytes(pages),
+            doorbell: None,
         });
         for writer in &replicas {
             let others = replicas.iter().copied().filter(|reader| reader != writer);
@@ -222,6 +224,7 @@ impl System {
                 writer: *writer,
                 readers: others.chain([voter]).collect(),
                 bytes: replica_channel_bytes(pages),
+                doorbell: None,
             });
         }
         let set = &mut self.replica_sets[index];

@@ -20,6 +20,11 @@ pub const MAX_SERVERS: usize = 64;
 /// The most threads of a sandbox that the sandbox kernel schedules.
 pub const MAX_THREADS: usize = 128;
 
+/// The least interval of a doorbell that boots, in nanoseconds. A ring costs its receiver an
+/// interrupt, up to 10 us on the slowest machine that was measured: at this distance one
+/// doorbell takes at most a tenth of a core, also where no cost table counts it.
+pub const LEAST_DOORBELL: u64 = 100_000;
+
 /// Pages that the donor of a repair may be ahead of the target. The same number as
 /// `tern_vote::SLOTS`.
 pub const REPAIR_SLOTS: u64 = 32;

@@ -195,6 +195,9 @@ pub struct Channel {
     pub readers: Vec<u32>,
     /// Its size, a multiple of 4 KiB.
     pub bytes: u64,
+    /// The least time in nanoseconds between two rings of its doorbell, with which the
+    /// writer interrupts the readers. Without one the channel is silent.
+    pub doorbell: Option<u64>,
 }
 
 /// Who votes.

@@ -158,6 +158,12 @@ fn a_set_implies_its_members_and_channels() {
             ("controller.gamma", 2, vec![0, 1, 3], replica),
         ]
     );
+    let doorbells: Vec<_> = system.channels.iter().map(|it| it.doorbell).collect();
+    assert_eq!(
+        doorbells,
+        [Some(50 * MS), None, None, None, None],
+        "what nobody wrote is silent"
+    );
     assert_eq!(set.voter_channel, Some(1));
     assert_eq!(set.replica_channels, [2, 3, 4]);
     assert!(system.references_hold());
@@ -419,6 +425,9 @@ fn a_simulated_device_gets_a_channel_for_each_direction() {
     assert_eq!(channel(output), ("plant.output", 3, &[0][..]));
     assert_eq!(channel(input), ("plant.input", 0, &[3][..]));
     assert!(system.references_hold());
+    for index in [output, input] {
+        assert_eq!(system.channels[index as usize].doorbell, None);
+    }
     // Derived anew, it is the same; without its plant, as it was without.
     let mut again = system.clone();
     again.derive();

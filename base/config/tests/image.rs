@@ -57,18 +57,21 @@ fn two_sandboxes() -> System {
                 writer: 0,
                 readers: vec![1],
                 bytes: 4096,
+                doorbell: None,
             },
             Channel {
                 name: "wide".into(),
                 writer: 1,
                 readers: vec![0],
                 bytes: (2 << 20) + 4096,
+                doorbell: None,
             },
             Channel {
                 name: "down".into(),
                 writer: 1,
                 readers: vec![0],
                 bytes: 8192,
+                doorbell: Some(50_000_000),
             },
         ],
         ..System::default()
@@ -142,7 +145,7 @@ fn each_fault_of_an_image_has_its_line() {
         ),
         (
             resealed(8, IMAGE_VERSION + 1),
-            "system image of format 3, this build reads format 2: rebuild it with `cargo xtask image`",
+            "system image of format 4, this build reads format 3: rebuild it with `cargo xtask image`",
         ),
         (
             {

@@ -203,8 +203,13 @@ fn what_is_in_the_way_of_booting_is_named() {
              take, 16388KiB",
         ),
         (
+            "doorbell = \"50ms\" => doorbell = \"99us\"",
+            "x.toml:108: channel.log.doorbell: 99us is too short for a machine, a doorbell rings at \
+             most every 100us",
+        ),
+        (
             "driver = \"plant\" => program = \"load\" ⏎ wcet = \"1ms\" ⏎ period = \"5ms\"",
-            "x.toml:119: replica_set.controller.device: device \"plant\" has no driver in the voter's \
+            "x.toml:120: replica_set.controller.device: device \"plant\" has no driver in the voter's \
              sandbox: give a thread there `driver = \"plant\"`",
         ),
     ] {

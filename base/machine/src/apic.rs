@@ -3,6 +3,7 @@
 //! Sources: Intel SDM vol. 3 §§ "Advanced programmable interrupt controller" and
 //! "Extended xAPIC (x2APIC)"; AMD APM vol. 2 §16.
 use crate::cpu::{cpuid, read_msr, write_msr};
+use core::arch::asm;
 
 /// A register of the local APIC by its x2APIC number: its MSR is 0x800 plus the number,
 /// its offset in the xAPIC page 16 times the number.
@@ -178,14 +179,21 @@ impl LocalApic {
     /// Sends the interrupt `command` (`COMMAND_*` with its low byte) to the core with
     /// APIC id `destination`, after a bounded wait for the previous one.
     ///
+    /// What was written to memory before is seen by the receiver's handler: in x2APIC mode the
+    /// write is no serializing one, and without a fence it could overtake others (Intel SDM
+    /// vol. 3 §11.12.3). In xAPIC mode it is a write to uncached memory, which does not.
+    ///
     /// # Safety
     /// The receiving core must be prepared for it.
     pub unsafe fn send(self, destination: u32, command: u32) {
         const PENDING: u32 = 1 << 12;
+        // An interrupt leaves within a microsecond, unless the controller is out of order.
+        const READS: u32 = 1000;
         match self {
             // SAFETY: the caller vouches for the effect; in x2APIC mode the register is
             // 64 bits wide and never pending.
             Self::X2apic => unsafe {
+                asm!("mfence", "lfence", options(nostack, preserves_flags));
                 write_msr(
                     Register::INTERRUPT_COMMAND.msr(),
                     u64::from(destination) << 32 | u64::from(command),
@@ -193,7 +201,7 @@ impl LocalApic {
             },
             // SAFETY: the caller vouches for the effect.
             Self::Xapic(_) => unsafe {
-                for _ in 0..100_000 {
+                for _ in 0..READS {
                     if self.read(Register::INTERRUPT_COMMAND) & PENDING == 0 {
                         break;
                     }

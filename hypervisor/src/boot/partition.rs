@@ -3,20 +3,22 @@
 use super::machine::{MachineFacts, Timing};
 use super::partition_error::{MEMORY_MAX, PartitionError};
 use crate::console::LineBuffer;
+use crate::doorbell::Doorbell;
 use crate::guest::Reach;
 use crate::loader;
 use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
-use crate::sandbox::{Doorbell, Record, Sandbox};
+use crate::sandbox::{Record, Sandbox};
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
+use tern_config::layout::LEAST_DOORBELL;
 use tern_config::{Image, Sandbox as Description, System, channel_address, kept_ports};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
-use tern_units::{GuestPhysical, HostPhysical, PAGE_SIZE};
+use tern_units::{Duration, GuestPhysical, HostPhysical, PAGE_SIZE};
 
 /// What is known of the machine once its clocks are measured.
 #[derive(Clone, Debug)]
@@ -278,7 +280,7 @@ impl Partition {
             record: self.record,
             local: facts.local,
             apic_id: self.apic_id,
-            doorbells: doorbells(system, self.index as u32, facts),
+            doorbells: doorbells(system, self.index as u32, facts)?,
             lines: lines
                 .map(|device| &system.devices[*device as usize])
                 .filter(|device| device.channels.is_none())
@@ -326,30 +328,30 @@ impl Partition {
     }
 }
 
-/// The writer of a channel rings its readers, a reader its writer.
-fn doorbells(system: &System, sandbox: u32, facts: &Facts) -> Vec<Doorbell> {
+/// The doorbells of the channels that a sandbox writes.
+fn doorbells(
+    system: &System,
+    sandbox: u32,
+    facts: &Facts,
+) -> Result<Vec<Doorbell>, PartitionError> {
     let core = |index: &u32| facts.machine.cores[system.sandboxes[*index as usize].core as usize];
-    let bells = system
-        .channels
-        .iter()
-        .enumerate()
-        .filter_map(|(index, channel)| {
-            let peers = if channel.writer == sandbox {
-                channel
-                    .readers
-                    .iter()
-                    .filter(|&&r| r != sandbox)
-                    .map(core)
-                    .collect()
-            } else if channel.readers.contains(&sandbox) {
-                Vec::from([core(&channel.writer)])
-            } else {
-                return None;
-            };
-            Some(Doorbell {
-                channel: index as u64,
-                peers,
-            })
-        });
-    bells.collect()
+    let own = system.channels.iter().enumerate();
+    let own = own.filter(|(_, channel)| channel.writer == sandbox);
+    let granted = own.filter_map(|(index, channel)| Some((index, channel, channel.doorbell?)));
+    granted
+        .map(|(index, channel, nanos)| {
+            if nanos < LEAST_DOORBELL {
+                return Err(PartitionError::Doorbell {
+                    channel: channel.name.clone(),
+                });
+            }
+            let others = channel.readers.iter().filter(|&&reader| reader != sandbox);
+            let interval = facts.timing.tsc.to_ticks(Duration::from_nanos(nanos));
+            Ok(Doorbell::new(
+                index as u64,
+                others.map(core).collect(),
+                interval,
+            ))
+        })
+        .collect()
 }

@@ -3,6 +3,7 @@ use crate::loader::LoadError;
 use crate::memory::frames::OutOfMemory;
 use alloc::string::String;
 use core::fmt;
+use tern_config::layout::LEAST_DOORBELL;
 
 /// The most memory a sandbox may have: below its guest-physical APIC page.
 pub const MEMORY_MAX: u64 = 0xc000_0000;
@@ -33,6 +34,11 @@ pub enum PartitionError {
     },
     /// A channel without an address.
     Channels,
+    /// A doorbell that rings too often.
+    Doorbell {
+        /// Its channel.
+        channel: String,
+    },
     /// A device at ports that the hypervisor keeps.
     Ports {
         /// The device.
@@ -73,6 +79,12 @@ impl fmt::Display for PartitionError {
             Self::Ports { device, owner } => write!(
                 out,
                 "device \"{device}\": its ports overlap those of {owner}: choose another device"
+            ),
+            Self::Doorbell { channel } => write!(
+                out,
+                "channel \"{channel}\": its doorbell's interval is below {} us: make it longer \
+                 and rebuild the image",
+                LEAST_DOORBELL / 1000
             ),
             Self::Channels => {
                 out.write_str("the channels do not fit the address space: make them smaller")

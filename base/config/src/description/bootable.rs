@@ -9,7 +9,8 @@ use super::load::overload;
 use super::placement::{sandbox_place, thread_place};
 use super::problem::{Place, Places, Problem};
 use super::quantity::show_size;
-use crate::layout::{MAX_SERVERS, MAX_THREADS};
+use super::read::show;
+use crate::layout::{LEAST_DOORBELL, MAX_SERVERS, MAX_THREADS};
 use crate::system::{Runs, System, ThreadRef};
 
 /// Everything that keeps a sound system from booting.
@@ -61,6 +62,17 @@ pub(super) fn check(places: &Places, system: &System) -> Vec<Problem> {
                     "missing: a thread that boots runs a program, replica, voter or driver";
                 problems.push(places.problem(&place, "program", reason.into()));
             }
+        }
+    }
+    for (index, channel) in system.channels.iter().enumerate() {
+        if let Some(interval) = channel.doorbell.filter(|it| *it < LEAST_DOORBELL) {
+            let place = Place::root().item("channel", index);
+            let reason = format!(
+                "{} is too short for a machine, a doorbell rings at most every {}",
+                show(interval),
+                show(LEAST_DOORBELL)
+            );
+            problems.push(places.problem(&place, "doorbell", reason));
         }
     }
     for (index, set) in system.replica_sets.iter().enumerate() {

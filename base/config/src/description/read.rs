@@ -175,12 +175,19 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
         }
         Some(_) => {}
     }
+    let doorbell = reader.span(&mut keys, "doorbell");
+    if doorbell.is_some() && readers.is_empty() && reader.has_sound(&keys.place, "readers") {
+        let reason = "nobody reads the channel, so the doorbell rings for nobody: \
+                      name `readers`, or leave it out";
+        reader.problem(&keys.place, "doorbell", reason);
+    }
     reader.finish(keys);
     Channel {
         name,
         writer,
         readers,
         bytes: bytes.unwrap_or(0),
+        doorbell,
     }
 }
 

@@ -128,8 +128,13 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
         guest.wait_until(200);
         // SAFETY: the channel's writer writes it.
         unsafe { channel.write_volatile(MESSAGE) };
-        let result = guest.call(Hypercall::Doorbell as u64, 0, 0) as i64;
-        let _ = writeln!(guest, "doorbell rung: {result}");
+        let [first, second] = [(); 2].map(|()| guest.call(Hypercall::Doorbell as u64, 0, 0) as i64);
+        let _ = writeln!(
+            guest,
+            "doorbell rung: {first}, at once again: {second}, exits {} and {}",
+            guest.exits(ExitReason::Doorbell),
+            guest.exits(ExitReason::RefusedDoorbell)
+        );
         halt_forever()
     }
     wait_for_doorbell(&guest);
@@ -137,8 +142,9 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
     let message = unsafe { channel.read_volatile() };
     let _ = writeln!(
         guest,
-        "doorbells {}, message {message:#x}",
-        DOORBELL.load(Ordering::Relaxed)
+        "doorbells {}, message {message:#x}, rung back: {}",
+        DOORBELL.load(Ordering::Relaxed),
+        guest.call(Hypercall::Doorbell as u64, 0, 0) as i64
     );
     guest.shut_down(u64::from(message != MESSAGE))
 }
