@@ -1,5 +1,5 @@
 //! The machine's time: how fast the timestamp counter and the APIC timer run.
-use crate::acpi::PowerTimer;
+use tern_firmware::acpi::PowerTimer;
 use tern_machine::apic::{self, LocalApic, Register};
 use tern_machine::cpu::{cpuid_if_present, timestamp};
 use tern_machine::port;

@@ -7,20 +7,19 @@
 
 extern crate alloc;
 
-pub mod acpi;
 mod apic_writes;
 pub mod boot;
 pub mod clock;
 pub mod console;
 pub mod cores;
 pub mod cpuid;
+pub mod devices;
 pub mod doorbell;
 pub mod ending;
 pub mod exits;
 pub mod faults;
 pub mod guest;
 pub mod hypercalls;
-pub mod io_apic;
 pub mod kept;
 pub mod loader;
 pub mod memory;

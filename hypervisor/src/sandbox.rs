@@ -1,8 +1,8 @@
 //! A sandbox while it runs: what it may ask for, what is counted, and how it ends.
 use crate::console::LineBuffer;
+use crate::devices::io_apic;
 use crate::doorbell::Doorbell;
 use crate::guest::Exit;
-use crate::io_apic;
 use crate::say;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

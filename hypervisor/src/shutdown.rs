@@ -7,10 +7,10 @@ use tern_machine::apic::{self, LocalApic};
 use tern_machine::cpu::halt_forever;
 use tern_machine::port;
 
-static STARTED: Once<ArrayVec<u32, { crate::acpi::MAX_CORES }>> = Once::new();
+static STARTED: Once<ArrayVec<u32, { tern_firmware::acpi::MAX_CORES }>> = Once::new();
 
 /// Keeps the APIC ids of the cores that were started.
-pub fn remember(started: ArrayVec<u32, { crate::acpi::MAX_CORES }>) {
+pub fn remember(started: ArrayVec<u32, { tern_firmware::acpi::MAX_CORES }>) {
     STARTED.call_once(|| started);
 }
 

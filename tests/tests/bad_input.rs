@@ -114,6 +114,66 @@ fn what_cannot_work_is_refused(platform: Platform) {
 
 tern_tests::on_each_machine! {
     what_cannot_work_is_refused_in_one_line => what_cannot_work_is_refused;
+    ports_that_no_sandbox_may_have => ports_that_no_sandbox_may_have_are_refused;
+}
+
+/// The pendulum's system as no description makes it: with its device at `port`.
+fn with_device_at(port: u16) -> Built {
+    let mut system = PENDULUM.system.clone();
+    system.devices[0].port = port;
+    Built::of(system)
+}
+
+/// A sandbox with such ports reaches all memory, or turns the machine off.
+fn ports_that_no_sandbox_may_have_are_refused(platform: Platform) {
+    // Where the firmware's tables put the power-management timer: eight past the base.
+    let power = match platform {
+        Platform::Bochs(_) => 0xb000,
+        Platform::Qemu(_) => 0x600,
+    };
+    for (port, words) in [
+        (0x510, ["\"plant\"", "no serial port"]),
+        (power, ["\"plant\"", "ACPI's PM1a events"]),
+        (power + 8, ["\"plant\"", "ACPI's power-management timer"]),
+    ] {
+        let module = with_device_at(port).module;
+        let lines = console(platform, &Change::Module(Some(module)));
+        let refusals = lines.iter().filter(|line| line.contains("cannot start: "));
+        let refusals: Vec<_> = refusals.collect();
+        let [line] = refusals[..] else {
+            panic!("{port:#x} on {platform}: {lines:#?}");
+        };
+        for word in words {
+            assert!(
+                line.contains(word),
+                "{port:#x} on {platform}: '{line}' lacks '{word}'"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_device_that_is_no_serial_port_is_refused_at_its_ports() {
+    let other = with_device_at(0x3e8);
+    for (device, refused) in [
+        ("isa-serial,index=2", false),
+        ("isa-ide,iobase=0x3e8,iobase2=0x3e0", true),
+        ("isa-fdc,iobase=0x3e8", true),
+    ] {
+        let options = Options {
+            devices: vec![device.into()],
+            ..other.options(Emulator::Installed)
+        };
+        let end = if refused {
+            "cannot start: "
+        } else {
+            "directory at"
+        };
+        let line = start(options, &other.module).wait_for(end);
+        let line = line.unwrap_or_else(|error| panic!("{device}: {error}"));
+        let said = line.contains("no 16550");
+        assert_eq!(said, refused, "{device}: {line}");
+    }
 }
 
 #[test]

@@ -21,6 +21,6 @@ pub mod system;
 pub use description::{Description, Problem, Problems};
 pub use image::{Image, ImageBuilder, ImageError};
 pub use layout::{Machine, MachineError, channel_address, check_machine};
-pub use ports::kept_ports;
+pub use ports::may_be_given;
 pub use program::program_pages;
 pub use system::*;

@@ -1,13 +1,13 @@
 //! What the machine is: its memory, cores, controllers and clocks, and whether its
 //! processor will do.
 use super::information::{self, HandoverError, Information};
-use crate::acpi::{self, AcpiError, MAX_CORES, Tables};
 use crate::clock;
 use crate::memory::host_tables::{LOW_MEMORY, Own};
 use crate::ranges::{Range, Ranges};
 use arrayvec::ArrayVec;
 use core::fmt;
 use tern_abi::layout::EXIT_COUNTS_BASE;
+use tern_firmware::acpi::{self, AcpiError, MAX_CORES, Tables};
 use tern_machine::apic::{LocalApic, has_tsc_deadline};
 use tern_machine::cpu::{cpuid, cpuid_if_present};
 use tern_units::{PAGE_SIZE, TscFrequency};
@@ -193,7 +193,7 @@ pub fn measure(
 ) -> Result<Timing, Lacks> {
     let tsc = match known.and_then(TscFrequency::from_hertz) {
         Some(tsc) => tsc,
-        None => clock::tsc_frequency(facts.tables.timer).ok_or(Lacks::Clock)?,
+        None => clock::tsc_frequency(facts.tables.timer()).ok_or(Lacks::Clock)?,
     };
     Ok(Timing {
         tsc,

@@ -2,6 +2,7 @@
 //! from the description, and nothing else.
 use super::machine::{MachineFacts, Timing};
 use super::partition_error::{MEMORY_MAX, PartitionError};
+use super::ports;
 use crate::console::LineBuffer;
 use crate::doorbell::Doorbell;
 use crate::guest::Reach;
@@ -16,7 +17,7 @@ use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_config::layout::LEAST_DOORBELL;
-use tern_config::{Image, Sandbox as Description, System, channel_address, kept_ports};
+use tern_config::{Image, System, channel_address};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{Duration, GuestPhysical, HostPhysical, PAGE_SIZE};
 
@@ -74,22 +75,6 @@ pub fn plan(
     }
     let channels = map_channels(system, &mut partitions, frames)?;
     Ok((partitions, channels))
-}
-
-/// The ports of a sandbox's devices. Channels are in the place of those of a simulated one.
-fn ports(system: &System, sandbox: &Description) -> Result<Vec<(u16, u16)>, PartitionError> {
-    let devices = sandbox.devices.iter();
-    devices
-        .map(|device| &system.devices[*device as usize])
-        .filter(|device| device.channels.is_none())
-        .map(|device| match kept_ports(device) {
-            None => Ok((device.port, device.port_count)),
-            Some(owner) => Err(PartitionError::Ports {
-                device: device.name.clone(),
-                owner,
-            }),
-        })
-        .collect()
 }
 
 /// Gives each channel memory, seen by its writer read-write and by its readers
@@ -213,7 +198,7 @@ impl Partition {
             access,
         };
         let mut reach = reach_of_registers(facts);
-        reach.ports = ports(system, sandbox)?;
+        reach.ports = ports::of_devices(system, sandbox, &facts.machine)?;
         reach.memory = Vec::from([
             map(GuestPhysical::new(0), memory, bytes, Access::Full),
             map(IMAGE_BASE, image.0, image.1, Access::ReadOnly),

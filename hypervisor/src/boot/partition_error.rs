@@ -1,4 +1,5 @@
 //! Why a machine cannot be divided as a description wants it, in lines that say what to do.
+use super::ports::PortObstacle;
 use crate::loader::LoadError;
 use crate::memory::frames::OutOfMemory;
 use alloc::string::String;
@@ -39,12 +40,12 @@ pub enum PartitionError {
         /// Its channel.
         channel: String,
     },
-    /// A device at ports that the hypervisor keeps.
+    /// A device at ports that no sandbox may have.
     Ports {
         /// The device.
         device: String,
-        /// What the ports belong to.
-        owner: &'static str,
+        /// Why not.
+        obstacle: PortObstacle,
     },
 }
 
@@ -76,16 +77,13 @@ impl fmt::Display for PartitionError {
                     "sandbox \"{sandbox}\": its core has another sandbox: give it its own"
                 )
             }
-            Self::Ports { device, owner } => write!(
-                out,
-                "device \"{device}\": its ports overlap those of {owner}: choose another device"
-            ),
             Self::Doorbell { channel } => write!(
                 out,
                 "channel \"{channel}\": its doorbell's interval is below {} us: make it longer \
                  and rebuild the image",
                 LEAST_DOORBELL / 1000
             ),
+            Self::Ports { device, obstacle } => write!(out, "device \"{device}\": {obstacle}"),
             Self::Channels => {
                 out.write_str("the channels do not fit the address space: make them smaller")
             }

@@ -228,6 +228,12 @@ pub fn all(places: Places) -> Vec<Attack> {
             "port-write",
             Stopped(Port, 0x21, "write of port 0x21"),
         ),
+        // Port 0x514 takes the address of a command in memory, which is then carried out.
+        attack(
+            "writing any memory by the firmware configuration's DMA",
+            "port-write 514",
+            Stopped(Port, 0x514, "write of port 0x514"),
+        ),
         attack(
             "configuring the PCI bus",
             "pci",

@@ -147,7 +147,7 @@ fn attacks_end_as_they_should(platform: Platform, wanted: impl Fn(Ending) -> boo
     assert!(failures.is_empty(), "{platform}: {failures:#?}");
 }
 
-/// A guest that reads port 0x60, which is a device of its own; `plant` is a line of the
+/// A guest that reads a port of a device of its own; `plant` is a line of the
 /// program in the other sandbox.
 fn reader_of_its_own_port(plant: &str) -> Built {
     Built::parse(&format!(
@@ -156,9 +156,8 @@ fn reader_of_its_own_port(plant: &str) -> Built {
         name = "ports"
         [[device]]
         name = "own"
-        port = 0x60
-        port_count = 1
-        interrupt = 1
+        port = 0x2f8
+        interrupt = 3
         {}
         {plant}
         {}
@@ -172,14 +171,14 @@ fn reader_of_its_own_port(plant: &str) -> Built {
         driver = "own"
         "#,
         text::load("other", 0),
-        text::guest("reader", 1, "guest-hostile", "port-read"),
+        text::guest("reader", 1, "guest-hostile", "port-read 2ff"),
     ))
 }
 
 fn simulated_ports_are_nobodys(platform: Platform) {
     for (plant, said) in [
         ("", "[reader] survived: port-read"),
-        ("simulates = \"own\"", "reader stopped: read of port 0x60"),
+        ("simulates = \"own\"", "reader stopped: read of port 0x2ff"),
     ] {
         Running::start(&reader_of_its_own_port(plant), platform).wait_for(said);
     }

@@ -10,8 +10,8 @@ use super::read::WINDOW;
 use super::reader::Reader;
 use super::{load, requests};
 use crate::layout::{LARGE_PAGE, Machine};
-use crate::ports::kept_ports;
-use crate::system::{Device, Runs, Sandbox, System, ThreadRef, Voting};
+use crate::ports::{SERIAL_PORT_COUNT, SERIAL_PORTS};
+use crate::system::{Runs, Sandbox, System, ThreadRef, Voting};
 
 pub(super) fn sandbox_place(sandbox: usize) -> Place {
     Place::root().item("sandbox", sandbox)
@@ -182,23 +182,14 @@ fn cores_and_memory(reader: &mut Reader, system: &System, machine: Option<&Machi
 }
 
 fn devices(reader: &mut Reader, system: &System) {
-    let overlap = |first: (u16, u16), second: (u16, u16)| {
-        let end = |(port, count): (u16, u16)| u32::from(port) + u32::from(count);
-        u32::from(first.0) < end(second) && u32::from(second.0) < end(first)
-    };
-    let ports = |device: &Device| (device.port, device.port_count);
     for (index, device) in system.devices.iter().enumerate() {
         let place = Place::root().item("device", index);
         let has_port = reader.has_sound(&place, "port");
         let has_interrupt = reader.has_sound(&place, "interrupt");
         for other in &system.devices[..index] {
-            if has_port && overlap(ports(device), ports(other)) {
-                let reason = format!(
-                    "ports {} overlap {} of device \"{}\"",
-                    span(device),
-                    span(other),
-                    other.name
-                );
+            if has_port && device.port == other.port {
+                let (port, name) = (device.port, &other.name);
+                let reason = format!("port {port:#x} is device \"{name}\"'s already");
                 reader.problem(&place, "port", reason);
             }
             if has_interrupt && device.interrupt == other.interrupt {
@@ -207,8 +198,8 @@ fn devices(reader: &mut Reader, system: &System) {
                 reader.problem(&place, "interrupt", reason);
             }
         }
-        if let Some(owner) = kept_ports(device).filter(|_| has_port) {
-            let reason = format!("ports {} overlap those of {owner}", span(device));
+        let is_real = device.channels.is_none();
+        if let Some(reason) = no_serial_port(device.port).filter(|_| has_port && is_real) {
             reader.problem(&place, "port", reason);
         }
     }
@@ -227,9 +218,20 @@ fn devices(reader: &mut Reader, system: &System) {
     }
 }
 
-fn span(device: &Device) -> String {
-    let last = u32::from(device.port) + u32::from(device.port_count) - 1;
-    format!("{:#x} to {last:#x}", device.port)
+/// Why no sandbox can have a serial port at `port`, if none can.
+fn no_serial_port(port: u16) -> Option<String> {
+    const CONSOLE_PORT: u16 = 0x3f8;
+    if port.abs_diff(CONSOLE_PORT) < SERIAL_PORT_COUNT {
+        return Some(format!(
+            "port {port:#x} is the hypervisor's console's: take another"
+        ));
+    }
+    let [first, second, third] = SERIAL_PORTS;
+    (!SERIAL_PORTS.contains(&port)).then(|| {
+        format!(
+            "no serial port of a PC is at {port:#x}: take {first:#x}, {second:#x} or {third:#x}"
+        )
+    })
 }
 
 /// Every thread's place and what it runs.

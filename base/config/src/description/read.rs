@@ -12,6 +12,7 @@ use super::quantity::show_size;
 use super::reader::{Keys, Reader, root};
 use super::{replica, thread};
 use crate::layout::{LARGE_PAGE, Machine};
+use crate::ports::SERIAL_PORT_COUNT;
 use crate::system::{Channel, Device, DeviceKind, Sandbox, Server, ServerKind, System, TraceMode};
 use tern_units::PAGE_SIZE;
 
@@ -112,14 +113,15 @@ fn device(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place) -> Device {
     let port = reader.required_integer(&mut keys, "port", 0..=0xffff);
     let port_count = reader
         .integer(&mut keys, "port_count", 1..=256)
-        .unwrap_or(8);
+        .unwrap_or(SERIAL_PORT_COUNT.into());
     let interrupt = reader.required_integer(&mut keys, "interrupt", 0..=15);
     if interrupt == Some(2) {
         let reason = "line 2 joins the two interrupt controllers, no device has it";
         reader.problem(&keys.place, "interrupt", reason);
     }
-    if port.is_some_and(|port| port + port_count > 0x1_0000) {
-        reader.problem(&keys.place, "port", "the ports reach beyond 0xffff");
+    if port_count != u64::from(SERIAL_PORT_COUNT) {
+        let reason = format!("a serial port has {SERIAL_PORT_COUNT} ports: leave it out");
+        reader.problem(&keys.place, "port_count", reason);
     }
     reader.finish(keys);
     let (port, port_count) = (port.unwrap_or(0) as u16, port_count as u16);

@@ -94,9 +94,9 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                 guest.call(Hypercall::ApicWrite as u64, 0x31, VICTIM << 24);
                 guest.call(Hypercall::ApicWrite as u64, 0x30, u64::from(COMMAND_INIT))
             }
-            "port-read" => u64::from(port::read_u8(0x60)),
+            "port-read" => u64::from(port::read_u8(address.unwrap_or(0x60) as u16)),
             "port-write" => {
-                port::write_u8(0x21, 0);
+                port::write_u8(address.unwrap_or(0x21) as u16, 0);
                 0
             }
             "pci" => {

@@ -65,6 +65,8 @@ pub struct Options {
     pub disc: Option<Disc>,
     /// Whether the second serial port is connected to [`super::Machine::plant`].
     pub plant: bool,
+    /// Devices beside the usual ones, as the emulator names them.
+    pub devices: Vec<String>,
     /// How long the machine may run, in the host's time.
     pub bound: Duration,
 }
@@ -105,6 +107,7 @@ impl Options {
             command_line: String::new(),
             disc: None,
             plant: false,
+            devices: Vec::new(),
             bound: Duration::from_secs(60),
         }
     }
@@ -179,6 +182,9 @@ pub(super) fn command(options: &Options, folder: &Folder) -> Result<Command> {
         socket("debugger")?
     );
     command.args(["-chardev", &chardev, "-gdb", "chardev:debugger"]);
+    for device in &options.devices {
+        command.args(["-device", device]);
+    }
     if let Some(disc) = &options.disc {
         command.arg("-cdrom").arg(&disc.image);
         if let Some(firmware) = &disc.firmware {

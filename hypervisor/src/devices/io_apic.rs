@@ -2,11 +2,11 @@
 //! nowhere.
 //!
 //! Source: Intel 82093AA data sheet, §3.
-use crate::acpi::{IoApic, Override, Tables};
 use core::fmt;
 use core::ptr;
 use spin::Mutex;
 use tern_abi::layout::DEVICE_VECTOR_BASE;
+use tern_firmware::acpi::{IoApic, Override, Tables};
 
 const REGISTER_VERSION: u32 = 1;
 const REGISTER_REDIRECTION: u32 = 0x10;

@@ -1,9 +1,10 @@
-//! The three things the hypervisor asks of ACPI: which cores and I/O APICs there are
-//! (MADT), and where the power-management timer is (FADT).
+//! What the hypervisor asks of ACPI: which cores and I/O APICs there are (MADT), and which
+//! ports are the firmware's, the power-management timer among them (FADT).
 //!
 //! A parser of these two static tables needs no interpreter, so none is carried: the
 //! whole of it is bounds-checked reads. Source: ACPI specification 6.5, §§5.2.5 to
 //! 5.2.12.
+use crate::fadt::{self, FixedPorts};
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
@@ -49,8 +50,16 @@ pub struct Tables {
     pub io_apics: Vec<IoApic>,
     /// Interrupt source overrides.
     pub overrides: Vec<Override>,
-    /// The timer, if there is one at an I/O port.
-    pub timer: Option<PowerTimer>,
+    /// The ports of fixed hardware, which no sandbox may have.
+    pub fixed_ports: FixedPorts,
+}
+
+impl Tables {
+    /// Returns the power-management timer, if there is one at an I/O port.
+    #[must_use]
+    pub fn timer(&self) -> Option<PowerTimer> {
+        fadt::power_timer(&self.fixed_ports).map(|port| PowerTimer { port })
+    }
 }
 
 /// Why the tables cannot be used.
@@ -112,7 +121,9 @@ pub fn read(memory: &impl Memory, root: u64) -> Result<Tables, AcpiError> {
                 read_madt(table(memory, address)?, &mut found);
                 madt_seen = true;
             }
-            Some(b"FACP") => found.timer = power_timer(table(memory, address)?),
+            Some(b"FACP") => {
+                found.fixed_ports = fadt::fixed_ports(table(memory, address)?);
+            }
             _ => {}
         }
     }
@@ -169,22 +180,6 @@ fn add_core(found: &mut Tables, id: u32, flags: u64) {
         // Further cores stay unused.
         let _ = found.cores.try_push(id);
     }
-}
-
-fn power_timer(fadt: &[u8]) -> Option<PowerTimer> {
-    const SYSTEM_IO: u8 = 1;
-    let extended = fadt
-        .get(208..220)
-        .filter(|entry| entry[0] == SYSTEM_IO)
-        .map(|entry| word(entry, 4, 8));
-    let port = match extended {
-        Some(port) if port != 0 => port,
-        _ => word(fadt.get(76..80)?, 0, 4),
-    };
-    u16::try_from(port)
-        .ok()
-        .filter(|&port| port != 0)
-        .map(|port| PowerTimer { port })
 }
 
 /// A whole table, its length and checksum checked; at least its 36-byte header.
@@ -272,7 +267,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(tables.cores[..], [4, 2, 256]);
-        assert_eq!(tables.timer, Some(PowerTimer { port: 0x608 }));
+        assert_eq!(tables.timer(), Some(PowerTimer { port: 0x608 }));
     }
 
     #[test]
