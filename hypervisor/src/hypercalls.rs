@@ -126,8 +126,8 @@ fn doorbell(sandbox: &mut Sandbox, channel: u64) -> Result<u64, HypercallError> 
         unsafe { local.send(peer, COMMAND_FIXED | u32::from(DOORBELL_VECTOR)) };
     };
     let rung = Doorbell::ring(&mut sandbox.doorbells, channel, timestamp, send);
-    if rung.is_err() {
-        sandbox.count_instead(ExitReason::Doorbell, ExitReason::RefusedDoorbell);
+    if rung.is_ok() {
+        sandbox.count_instead(ExitReason::RefusedDoorbell, ExitReason::Doorbell);
     }
     rung.map(|()| 0)
 }

@@ -131,7 +131,8 @@ pub fn reason(exit: &Exit, rax: u64, rcx: u64) -> ExitReason {
     match exit {
         Exit::Hypercall => match Hypercall::try_from(rax) {
             Ok(Hypercall::ApicRead | Hypercall::ApicWrite) => ExitReason::ApicHypercall,
-            Ok(Hypercall::Doorbell) => ExitReason::Doorbell,
+            // Until it has rung.
+            Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
             _ => ExitReason::Hypercall,
         },
         Exit::Cpuid => ExitReason::Cpuid,

@@ -3,7 +3,8 @@ use crate::{Built, Emulator};
 use std::fmt;
 use std::time::Duration;
 use tern_abi::directory::{ExitReason, Violation};
-use tern_trace::{Core, Kind};
+use tern_config::System;
+use tern_trace::{Core, Kind, Trace};
 use xtask::emulator::bochs::{self, Model};
 use xtask::emulator::{self, Directory, ExitCounts, Memory, Registers, directory};
 use xtask::run::machine::{InBochs, InQemu, Watched};
@@ -258,6 +259,16 @@ impl Running {
         let stood = self.watched().stand_still();
         let core = stood.and_then(|()| record::core(self.memory(), &entry, &name));
         core.or_fail(self.platform)
+    }
+
+    /// The trace of all sandboxes, read while the machine stands still.
+    #[track_caller]
+    pub fn whole_trace(&mut self, system: &System) -> Trace {
+        let directory = self.directory();
+        let stood = self.watched().stand_still();
+        let trace =
+            stood.and_then(|()| record::trace(self.memory(), &directory, system, Vec::new()));
+        trace.or_fail(self.platform)
     }
 
     /// A sandbox's jobs so far.

@@ -2,6 +2,7 @@
 //! beside it miss nothing. `attacks.rs` has the list, `tests/systems/guests` the attacker; the
 //! same list holds on every machine, with six attackers in each run.
 mod attacks;
+mod floods;
 
 use attacks::{Attack, Ending, Places};
 use tern_config::{Description, channel_address};
@@ -194,6 +195,8 @@ on_each_machine! {
     attacks_without_end_harm_nobody => |platform| {
         attacks_end_as_they_should(platform, |ending| ending == Ending::Endured);
     };
+    doorbells_ring_no_more_often_than_granted_whoever_rings => floods::along_channels;
+    nobody_hears_a_replica_or_an_arbitrator_that_rings => floods::along_what_a_set_implies;
     the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it
         => simulated_ports_are_nobodys;
 }

@@ -133,6 +133,14 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             ),
             "shut-down" => guest.call(Hypercall::ShutDown as u64, 1, 0),
             "doorbell" => guest.call(Hypercall::Doorbell as u64, address.unwrap_or(0), 0),
+            "doorbell-flood" => {
+                let channels = address.map_or(0..4, |channel| channel..channel + 1);
+                loop {
+                    for channel in channels.clone() {
+                        guest.call(Hypercall::Doorbell as u64, channel, 0);
+                    }
+                }
+            }
             "spin" => loop {
                 // Not PAUSE, which yields to the other cores of an emulator.
                 asm!("nop");

@@ -5,7 +5,7 @@
 
 use tern_app::{Job, Program, program};
 
-/// Steps of the generator in one unit of work: some 80,000 instructions.
+/// Steps of the generator in one unit of work: some 200,000 instructions.
 const STEPS_PER_UNIT: u64 = 20_000;
 
 struct Load {
