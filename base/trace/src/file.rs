@@ -6,6 +6,7 @@ use std::vec::Vec;
 use tern_units::TscFrequency;
 
 use crate::codec;
+use crate::whole_file::write_whole;
 use crate::{DecodeError, Dump, Event, Events, FileError, Kind, Mode, Record};
 
 /// A whole run, with what a reader needs to understand it.
@@ -172,12 +173,12 @@ impl Trace {
         codec::decode(bytes)
     }
 
-    /// Writes a trace file.
+    /// Writes a trace file, whole or not at all.
     ///
     /// # Errors
     /// The file system's.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        std::fs::write(path, self.to_bytes())
+        write_whole(path, &self.to_bytes())
     }
 
     /// Reads a trace file.

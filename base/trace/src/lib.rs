@@ -19,6 +19,8 @@ mod file;
 mod kind;
 mod record;
 mod ring;
+#[cfg(any(test, feature = "std"))]
+mod whole_file;
 
 #[cfg(any(test, feature = "std"))]
 pub use codec::FileError;
@@ -29,3 +31,5 @@ pub use file::{Core, Note, Trace};
 pub use kind::Kind;
 pub use record::Record;
 pub use ring::{HEADER_WORDS, Mode, Ring, RingError, SCHEMA_VERSION};
+#[cfg(any(test, feature = "std"))]
+pub use whole_file::write_whole;

@@ -5,7 +5,8 @@ use crate::emulator::bochs::configuration::TICKS_PER_SECOND;
 use crate::emulator::bochs::{Machine, Model, Options, Stop};
 use crate::emulator::{Directory, ExitCounts};
 use crate::error::{Error, Result};
-use crate::{build, image, interrupt, record, run, setup};
+use crate::record::{self, RunFiles};
+use crate::{build, image, interrupt, run, setup};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -194,10 +195,8 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let options = BootOptions::parse(arguments)?;
     interrupt::catch()?;
     let system = image::admit(&options.system, options.force)?;
-    let file = match options.trace {
-        Some(file) => file,
-        None => trace_file(&system, options.model)?,
-    };
+    let files = RunFiles::take(&run_name(&system, options.model))?;
+    let file = options.trace.unwrap_or_else(|| files.file("trace"));
     record::expect_writable(&file)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
@@ -222,13 +221,13 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn trace_file(system: &System, model: Model) -> Result<PathBuf> {
+/// Returns the name of a system's files on a machine.
+fn run_name(system: &System, model: Model) -> String {
     let machine = match model {
         Model::Intel => "bochs-intel",
         Model::Amd => "bochs-amd",
     };
-    let name = format!("{}-{machine}.trace", system.name);
-    record::folder().map(|folder| folder.join(name))
+    format!("{}-{machine}", system.name)
 }
 
 #[cfg(test)]

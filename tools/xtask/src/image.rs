@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use tern_check::{check, check_and_advise, cost_table};
 use tern_config::{Description, ImageBuilder, Problems, System};
+use tern_trace::write_whole;
 use trace_viewer::print::CheckText;
 
 /// The boot module of `system`, with the kernels and programs that it names as
@@ -85,16 +86,8 @@ fn wrong(problems: Problems) -> Error {
 pub fn write(system: &System, output: &Path) -> Result<()> {
     let bytes = assemble(system)?;
     let doing = || format!("writing {}", output.display());
-    // Complete at once under its name: another run may be reading the last one.
-    let mut unfinished = output.as_os_str().to_owned();
-    unfinished.push(format!(".{}", std::process::id()));
-    let written =
-        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, output));
-    if written.is_err() {
-        // There may be no file, or nothing more to be done about it.
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    written.context(doing)
+    // Another run may be reading the last one.
+    write_whole(output, &bytes).context(doing)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 use crate::emulator::{Directory, Memory};
 use crate::error::{Context, Error, Result};
 use crate::workspace;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use tern_abi::directory::{DirectoryEntry, ExitReason};
 use tern_config::System;
@@ -52,14 +52,60 @@ pub fn trace(
     })
 }
 
-/// Where the traces of runs go that nobody has named: a folder that is made if it is missing.
-///
-/// # Errors
-/// If it cannot be made.
-pub fn folder() -> Result<PathBuf> {
-    let folder = workspace::target().join("run");
-    std::fs::create_dir_all(&folder).context(|| format!("creating {}", folder.display()))?;
-    Ok(folder)
+/// How many runs of one system keep their files apart at the same time.
+const RUNS_AT_ONCE: usize = 64;
+
+/// The files of one run that nobody has named, which no other run uses until it is over.
+#[derive(Debug)]
+pub struct RunFiles {
+    /// The path that all of them begin with.
+    stem: PathBuf,
+    /// A lock of the operating system's, which goes with the process whatever ends it.
+    _lock: File,
+}
+
+impl RunFiles {
+    /// Takes the files of `name` in the folder of runs: those of `name-2` and so on where
+    /// another run that is still under way has the first.
+    ///
+    /// # Errors
+    /// If they cannot be made, or too many runs have theirs.
+    pub fn take(name: &str) -> Result<Self> {
+        Self::take_in(&workspace::target().join("run"), name)
+    }
+
+    fn take_in(folder: &Path, name: &str) -> Result<Self> {
+        std::fs::create_dir_all(folder).context(|| format!("creating {}", folder.display()))?;
+        for run in 1..=RUNS_AT_ONCE {
+            let name = match run {
+                1 => name.to_owned(),
+                _ => format!("{name}-{run}"),
+            };
+            let lock = folder.join(format!("{name}.lock"));
+            let doing = || format!("locking {}", lock.display());
+            let file = File::create(&lock).context(doing)?;
+            match file.try_lock() {
+                Ok(()) => {
+                    let (stem, _lock) = (folder.join(name), file);
+                    return Ok(Self { stem, _lock });
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error).context(doing),
+            }
+        }
+        Err(Error::failure(format!(
+            "{RUNS_AT_ONCE} runs of {name} are under way: end some, or name a file with --trace"
+        )))
+    }
+
+    /// Returns the run's file of this kind.
+    #[must_use]
+    pub fn file(&self, extension: &str) -> PathBuf {
+        let mut file = self.stem.clone().into_os_string();
+        file.push(".");
+        file.push(extension);
+        file.into()
+    }
 }
 
 /// Makes sure, before the work for it is done, that a file can be written.
@@ -93,6 +139,28 @@ pub fn save(trace: &Trace, file: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use tern_trace::Ring;
+
+    #[test]
+    fn two_runs_at_once_have_files_of_their_own_and_the_next_has_the_first_ones_again() {
+        let folder = std::env::temp_dir().join(format!("tern-runs-{}", std::process::id()));
+        let take = || RunFiles::take_in(&folder, "pendulum").unwrap();
+
+        let (first, second) = (take(), take());
+        assert_eq!(first.file("trace"), folder.join("pendulum.trace"));
+        assert_eq!(second.file("trace"), folder.join("pendulum-2.trace"));
+
+        drop(first);
+        assert_eq!(take().file("image"), folder.join("pendulum.image"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_name_keeps_what_follows_its_dot() {
+        let folder = std::env::temp_dir().join(format!("tern-dots-{}", std::process::id()));
+        let files = RunFiles::take_in(&folder, "v1.2").unwrap();
+        assert_eq!(files.file("trace"), folder.join("v1.2.trace"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_file_is_found_to_be_writable_and_left_as_it_was() {

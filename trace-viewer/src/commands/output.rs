@@ -3,6 +3,8 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
+use tern_trace::write_whole;
+
 use crate::status::Status;
 
 /// Prints a result. A reader that closes the pipe early has seen what it wanted.
@@ -35,12 +37,12 @@ pub fn print_compact_json<T: serde::Serialize>(value: &T) -> Result<(), Status> 
         .and_then(|text| print(&(text + "\n")))
 }
 
-/// Writes a file.
+/// Writes a file, whole or not at all.
 ///
 /// # Errors
 /// The status to end with, if it cannot be written; why is said.
 pub fn write_file(file: &Path, contents: &[u8]) -> Result<(), Status> {
-    told(&file.display(), std::fs::write(file, contents))
+    told(&file.display(), write_whole(file, contents))
 }
 
 /// Writes a file that is the whole result, and prints its name and size.

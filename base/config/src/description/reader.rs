@@ -151,11 +151,14 @@ impl<'t> Reader {
         }
     }
 
-    /// A name: printable, one line, at most 48 bytes.
+    /// Reads a name: printable, one line, at most 48 bytes, and without the stroke that would
+    /// lead out of a folder where a file is called by it.
     pub(super) fn name(&mut self, keys: &mut Keys<'t>, key: &'static str) -> Option<String> {
         let name = self.string(keys, key)?;
-        if name.trim().is_empty() || name.len() > 48 || name.chars().any(char::is_control) {
-            let reason = "a name has 1 to 48 bytes, not only blanks and no control characters";
+        let is_forbidden = |it: char| it.is_control() || it == '/';
+        if name.trim().is_empty() || name.len() > 48 || name.chars().any(is_forbidden) {
+            let reason =
+                "a name has 1 to 48 bytes, not only blanks, no control characters and no /";
             self.problem(&keys.place, key, reason);
         }
         Some(name.to_owned())

@@ -15,7 +15,8 @@ use crate::emulator::bochs::Model;
 use crate::emulator::{self, Options, bochs};
 use crate::error::{Error, Result};
 use crate::plant::{Tap, link};
-use crate::{build, image, interrupt, record, setup, workspace};
+use crate::record::{self, RunFiles};
+use crate::{build, image, interrupt, setup, workspace};
 use machine::{InBochs, InQemu, Watched};
 use session::{Plant, Session};
 use std::path::{Path, PathBuf};
@@ -68,11 +69,8 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     if options.bochs.is_some() && simulated.is_none() {
         return Err(plant_is_outside(&file, &system, set));
     }
-    let folder = record::folder()?;
-    let trace_file = options
-        .trace
-        .clone()
-        .unwrap_or_else(|| folder.join(format!("{}.trace", system.name)));
+    let files = RunFiles::take(&system.name)?;
+    let trace_file = options.trace.clone().unwrap_or_else(|| files.file("trace"));
     record::expect_writable(&trace_file)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
@@ -87,7 +85,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
             (Box::new(machine), None)
         }
         None => {
-            let mut machine = start_in_qemu(options, &system, set, &folder)?;
+            let mut machine = start_in_qemu(options, &system, set, &files)?;
             println!("{told}");
             let line = machine.plant.take();
             (Box::new(InQemu::new(machine)), line)
@@ -127,10 +125,10 @@ fn start_in_qemu(
     options: &RunOptions,
     system: &System,
     set: usize,
-    folder: &Path,
+    files: &RunFiles,
 ) -> Result<emulator::Machine> {
     let emulator = setup::emulator(options.emulator.as_deref())?;
-    let module = folder.join(format!("{}.image", system.name));
+    let module = files.file("image");
     image::write(system, &module)?;
     let set = &system.replica_sets[set];
     let device = set
