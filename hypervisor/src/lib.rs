@@ -16,6 +16,7 @@ pub mod cpuid;
 pub mod devices;
 pub mod doorbell;
 pub mod ending;
+mod event_word;
 pub mod exits;
 pub mod faults;
 pub mod guest;

@@ -1,8 +1,10 @@
 //! AMD-V: enabling it on a core, building a guest, running it (AMD APM vol. 2, §15).
 pub mod bitmaps;
 mod enter;
+mod exits;
 pub mod vmcb;
 
+use crate::event_word;
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
 use crate::memory::frames::{Frames, OutOfMemory};
@@ -13,8 +15,8 @@ use bitmaps::{IoPermissions, MsrPermissions};
 use core::arch::asm;
 use enter::Context;
 use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
-use tern_units::{GuestPhysical, HostPhysical};
-use vmcb::{Control, Saved, Segment, Vmcb, exit_code, intercept};
+use tern_units::HostPhysical;
+use vmcb::{Block, Control, Saved, Segment, Vmcb, exit_code, get, intercept, set};
 
 const MSR_VM_CR: u32 = 0xc001_0114;
 const MSR_HOST_SAVE: u32 = 0xc001_0117;
@@ -93,7 +95,7 @@ const NO_EXECUTE: u64 = 1 << 63;
 /// A guest under AMD-V.
 #[derive(Debug)]
 pub struct SvmGuest {
-    block: &'static mut Vmcb,
+    block: Block,
     context: Context,
     has_next_rip: bool,
 }
@@ -120,7 +122,8 @@ impl SvmGuest {
         block.control.msr_permissions = &raw const *registers as u64;
         block.control.nested_root = memory.root().as_u64();
         begin(&mut block.saved, start.entry);
-        let mut context = Context::new(&raw const *block as u64, host_block);
+        let block = Block::new(block);
+        let mut context = Context::new(block.as_ptr() as u64, host_block);
         context.registers.rbx = start.start_info;
         Ok(Self {
             block,
@@ -139,68 +142,6 @@ impl SvmGuest {
         // SAFETY: the block is a page of ours, written by VMSAVE alone.
         unsafe {
             asm!("clgi", "vmsave rax", in("rax") self.context.host_block, options(nostack));
-        }
-    }
-
-    #[inline(always)]
-    fn decode_exit(&self) -> Exit {
-        let control = &self.block.control;
-        match control.exit_code {
-            exit_code::VMMCALL => Exit::Hypercall,
-            exit_code::CPUID => Exit::Cpuid,
-            exit_code::MSR if control.exit_info_1 & 1 == 0 => Exit::ReadMsr,
-            _ => self.decode_rare_exit(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn decode_rare_exit(&self) -> Exit {
-        let control = &self.block.control;
-        let (information, address) = (control.exit_info_1, control.exit_info_2);
-        match control.exit_code {
-            exit_code::MSR => Exit::WriteMsr,
-            exit_code::IO => Exit::Port {
-                port: (information >> 16) as u16,
-                write: information & 1 == 0,
-            },
-            exit_code::NESTED_PAGE_FAULT => Exit::Memory {
-                address: GuestPhysical::new(address),
-                error: information & 0x1f,
-            },
-            code @ exit_code::EXCEPTION..=exit_code::EXCEPTION_LAST => {
-                const ALIGNMENT_CHECK: u8 = 17;
-                const MACHINE_CHECK: u8 = 18;
-                match (code - exit_code::EXCEPTION) as u8 {
-                    MACHINE_CHECK => Exit::MachineCheck,
-                    vector => Exit::Exception(Event {
-                        vector,
-                        error: (vector == ALIGNMENT_CHECK).then_some(information as u32),
-                    }),
-                }
-            }
-            exit_code::NMI => Exit::Nmi,
-            exit_code::INTERRUPT => Exit::Interrupt,
-            exit_code::INIT => Exit::Init,
-            exit_code::SHUTDOWN => Exit::Shutdown,
-            exit_code::RDPMC => Exit::Instruction("RDPMC"),
-            exit_code::INVD => Exit::Instruction("INVD"),
-            exit_code::INVLPGA => Exit::Instruction("INVLPGA"),
-            exit_code::TASK_SWITCH => Exit::Instruction("a task switch"),
-            exit_code::VMRUN => Exit::Instruction("VMRUN"),
-            exit_code::VMLOAD => Exit::Instruction("VMLOAD"),
-            exit_code::VMSAVE => Exit::Instruction("VMSAVE"),
-            exit_code::STGI => Exit::Instruction("STGI"),
-            exit_code::CLGI => Exit::Instruction("CLGI"),
-            exit_code::SKINIT => Exit::Instruction("SKINIT"),
-            exit_code::WBINVD => Exit::Instruction("WBINVD"),
-            exit_code::MONITOR => Exit::Instruction("MONITOR"),
-            exit_code::MWAIT | exit_code::MWAIT_CONDITIONAL => Exit::Instruction("MWAIT"),
-            exit_code::XSETBV => Exit::Instruction("XSETBV"),
-            exit_code::INVLPGB => Exit::Instruction("INVLPGB"),
-            exit_code::TLBSYNC => Exit::Instruction("TLBSYNC"),
-            exit_code::INVALID | exit_code::INVALID_32 => Exit::InvalidState,
-            code => Exit::Other(code),
         }
     }
 }
@@ -275,14 +216,14 @@ fn begin(saved: &mut Saved, entry: u64) {
 impl Guest for SvmGuest {
     #[inline(always)]
     fn run(&mut self) -> Exit {
-        self.block.saved.rax = self.context.registers.rax;
+        set!(self.block, saved.rax, self.context.registers.rax);
         // SAFETY: `bind` made the core ready; the block is complete and its nested
         // tables map only the sandbox's memory.
         unsafe { enter::enter(&raw mut self.context) };
-        self.context.registers.rax = self.block.saved.rax;
-        self.block.control.tlb_control = 0;
-        self.block.control.event_injection = 0;
-        self.decode_exit()
+        self.context.registers.rax = get!(self.block, saved.rax);
+        set!(self.block, control.tlb_control, 0);
+        set!(self.block, control.event_injection, 0);
+        exits::decode(&self.block)
     }
 
     fn registers(&mut self) -> &mut Registers {
@@ -290,60 +231,53 @@ impl Guest for SvmGuest {
     }
 
     fn instruction_pointer(&self) -> u64 {
-        self.block.saved.rip
+        get!(self.block, saved.rip)
     }
 
     fn ring(&self) -> u8 {
-        self.block.saved.cpl
+        get!(self.block, saved.cpl)
     }
 
     fn skip_instruction(&mut self) {
-        let length = match self.block.control.exit_code {
+        let length = match get!(self.block, control.exit_code) {
             exit_code::VMMCALL => 3,
             _ => 2, // CPUID, RDMSR, WRMSR
         };
-        let next = self.block.control.next_rip;
-        self.block.saved.rip = if self.has_next_rip && next != 0 {
-            next
-        } else {
-            self.block.saved.rip.wrapping_add(length)
+        let next = match get!(self.block, control.next_rip) {
+            next if self.has_next_rip && next != 0 => next,
+            _ => get!(self.block, saved.rip).wrapping_add(length),
         };
+        set!(self.block, saved.rip, next);
         // The skipped instruction ends a shadow of STI or MOV SS.
-        self.block.control.interrupt_shadow = 0;
+        set!(self.block, control.interrupt_shadow, 0);
     }
 
     fn inject(&mut self, event: Event) {
-        // An external interrupt whose delivery raised the exception goes first: it would
-        // be lost (APM vol. 2 §15.7.2; type 0 in bits 10:8, valid in bit 31).
-        let interrupted = self.block.control.exit_interrupt_info;
-        if interrupted & 1 << 31 != 0 && interrupted & 7 << 8 == 0 {
-            self.block.control.event_injection = interrupted;
-            return;
-        }
-        // §15.20: vector, type 3 (exception), error code valid, valid.
-        let error = event
-            .error
-            .map_or(0, |code| u64::from(code) << 32 | 1 << 11);
-        self.block.control.event_injection = u64::from(event.vector) | 3 << 8 | 1 << 31 | error;
+        // An external interrupt whose delivery raised the exception goes first (§15.7.2).
+        let interrupted = get!(self.block, control.exit_interrupt_info);
+        let error = u64::from(event.error.unwrap_or(0)) << 32;
+        let word =
+            event_word::again(interrupted).unwrap_or_else(|| event_word::exception(event) | error);
+        set!(self.block, control.event_injection, word);
     }
 
     fn read_kept_msr(&self, register: u32) -> Option<u64> {
         match register {
-            MSR_EFER => Some(self.block.saved.efer & !EFER_SVME),
-            MSR_PAT => Some(self.block.saved.pat),
+            MSR_EFER => Some(get!(self.block, saved.efer) & !EFER_SVME),
+            MSR_PAT => Some(get!(self.block, saved.pat)),
             _ => None,
         }
     }
 
     fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>> {
-        let saved = &mut self.block.saved;
         match register {
             MSR_EFER => {
-                let paging = saved.cr0 & CR0_PG != 0;
-                let accepted = kept::efer(saved.efer & !EFER_SVME, value, paging);
-                Some(accepted.map(|value| saved.efer = value | EFER_SVME))
+                let paging = get!(self.block, saved.cr0) & CR0_PG != 0;
+                let current = get!(self.block, saved.efer) & !EFER_SVME;
+                let accepted = kept::efer(current, value, paging);
+                Some(accepted.map(|value| set!(self.block, saved.efer, value | EFER_SVME)))
             }
-            MSR_PAT => Some(kept::pat(value).map(|value| saved.pat = value)),
+            MSR_PAT => Some(kept::pat(value).map(|value| set!(self.block, saved.pat, value))),
             _ => None,
         }
     }
@@ -364,7 +298,7 @@ mod tests {
     fn what_is_not_a_sandboxs_exits_by_the_bits_of_the_manual() {
         let mut frames = of_host(4 << 20);
         let guest = SvmGuest::build(&mut frames, &Reach::default(), Start::default()).unwrap();
-        let control = &guest.block.control;
+        let block = guest.block;
         // APM vol. 2 table B-1, vectors 3 to 5.
         for (word, bits) in [
             // NMI, INIT, RDPMC, CPUID, INVD, INVLPGA, ports, registers, task switch, freeze,
@@ -376,11 +310,13 @@ mod tests {
             (2, &[0, 4]),
         ] {
             let wanted = bits.iter().fold(0, |word, bit| word | 1 << bit);
-            assert_eq!(control.intercepts[word], wanted, "word {word}");
+            let intercepts = get!(block, control.intercepts);
+            assert_eq!(intercepts[word], wanted, "word {word}");
         }
-        assert_eq!(control.intercept_exceptions, 1 << 1 | 1 << 17 | 1 << 18);
-        assert_eq!(control.nested_control, 1);
-        assert_ne!(control.asid, 0);
+        let exceptions = get!(block, control.intercept_exceptions);
+        assert_eq!(exceptions, 1 << 1 | 1 << 17 | 1 << 18);
+        assert_eq!(get!(block, control.nested_control), 1);
+        assert_ne!(get!(block, control.asid), 0);
     }
 
     #[test]

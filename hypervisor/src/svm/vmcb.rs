@@ -1,5 +1,6 @@
 //! The virtual machine control block (AMD APM vol. 2, appendix B).
 use core::mem::{offset_of, size_of};
+use core::ptr::NonNull;
 
 /// A segment register (table B-2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +130,46 @@ const _: () = {
     assert!(offset_of!(Saved, pat) == 0x268);
     assert!(size_of::<Vmcb>() == 4096);
 };
+
+/// A guest's block. The processor reads and writes it at every VMRUN, so that no reference to it
+/// may be alive then: it is reached by [`get`] and [`set`] alone, field by field.
+#[derive(Debug)]
+pub struct Block(NonNull<Vmcb>);
+
+impl Block {
+    /// Takes over a block that is filled in.
+    #[must_use]
+    pub fn new(block: &'static mut Vmcb) -> Self {
+        Self(NonNull::from(block))
+    }
+
+    /// Returns where the block is, which memory that is mapped to itself has at its own address.
+    #[must_use]
+    pub const fn as_ptr(&self) -> *mut Vmcb {
+        self.0.as_ptr()
+    }
+}
+
+/// Reads a field of a [`Block`].
+macro_rules! get {
+    ($block:expr, $($field:ident).+) => {{
+        let block: *const $crate::svm::vmcb::Vmcb = $block.as_ptr();
+        // SAFETY: a field of the block that `Block::new` was given for good. The processor
+        // writes it during VMRUN alone, which is another instruction of this core.
+        unsafe { (&raw const (*block).$($field).+).read_volatile() }
+    }};
+}
+
+/// Writes a field of a [`Block`].
+macro_rules! set {
+    ($block:expr, $($field:ident).+, $value:expr) => {{
+        let value = $value;
+        // SAFETY: as for `get`; what a VMCB may hold is checked at VMRUN.
+        unsafe { (&raw mut (*$block.as_ptr()).$($field).+).write_volatile(value) }
+    }};
+}
+
+pub(super) use {get, set};
 
 /// Bits of [`Control::intercepts`], by word (table B-1).
 pub mod intercept {

@@ -7,6 +7,7 @@ mod exits;
 mod fields;
 mod state;
 
+use crate::event_word;
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
 use crate::memory::frames::{Frames, OutOfMemory};
@@ -211,18 +212,10 @@ impl Guest for VmxGuest {
     }
 
     fn inject(&mut self, event: Event) {
-        const VALID: u64 = 1 << 31;
-        const HAS_ERROR: u64 = 1 << 11;
-        const EXCEPTION: u64 = 3 << 8;
-        const KIND: u64 = 7 << 8;
-        const VECTOR: u64 = 0xff;
-        // An external interrupt whose delivery raised the exception goes first: it would
-        // be lost (§28.2.4, §25.8.3; type 0 in bits 10:8, valid in bit 31). Bit 12 is undefined
-        // where it is read, and must be clear where it is written.
-        let interrupted = read(Field::INTERRUPTED_EVENT);
-        if interrupted & VALID != 0 && interrupted & KIND == 0 {
+        // An external interrupt whose delivery raised the exception goes first (§28.2.4).
+        if let Some(word) = event_word::again(read(Field::INTERRUPTED_EVENT)) {
             // SAFETY: the event that the processor itself was about to deliver.
-            unsafe { write(Field::ENTRY_EVENT, interrupted & (VALID | VECTOR)) };
+            unsafe { write(Field::ENTRY_EVENT, word) };
             return;
         }
         // With a shadow and the trap flag the processor enters only if a single-step trap is
@@ -231,14 +224,14 @@ impl Guest for VmxGuest {
         // In real mode exceptions have no error code, and an entry that says otherwise
         // is refused (§27.2.1.3).
         let protected = read(Field::GUEST_CR0) & CR0_PE != 0;
-        let mut word = u64::from(event.vector) | EXCEPTION | VALID;
+        let event = Event {
+            error: event.error.filter(|_| protected),
+            ..event
+        };
         // SAFETY: an exception for the guest itself.
         unsafe {
-            if let Some(error) = event.error.filter(|_| protected) {
-                word |= HAS_ERROR;
-                write(Field::ENTRY_EVENT_ERROR, u64::from(error));
-            }
-            write(Field::ENTRY_EVENT, word);
+            write(Field::ENTRY_EVENT_ERROR, event.error.unwrap_or(0).into());
+            write(Field::ENTRY_EVENT, event_word::exception(event));
         }
     }
 

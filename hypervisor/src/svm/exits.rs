@@ -1,0 +1,69 @@
+//! Why the guest left: the processor's exit codes in the words that both vendors share (AMD APM
+//! vol. 2, appendix C).
+use super::vmcb::{Block, exit_code, get};
+use crate::guest::{Event, Exit};
+use bit_field::BitField;
+use tern_units::GuestPhysical;
+
+/// Returns the reason of the exit that just happened.
+#[inline(always)]
+pub fn decode(block: &Block) -> Exit {
+    match get!(block, control.exit_code) {
+        exit_code::VMMCALL => Exit::Hypercall,
+        exit_code::CPUID => Exit::Cpuid,
+        exit_code::MSR if !get!(block, control.exit_info_1).get_bit(0) => Exit::ReadMsr,
+        _ => decode_rare(block),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn decode_rare(block: &Block) -> Exit {
+    let information = get!(block, control.exit_info_1);
+    match get!(block, control.exit_code) {
+        exit_code::MSR => Exit::WriteMsr,
+        // APM vol. 2 §15.10.2: port, and bit 0 for IN.
+        exit_code::IO => Exit::Port {
+            port: information.get_bits(16..32) as u16,
+            write: !information.get_bit(0),
+        },
+        // §15.25.6: the low bits as in a page fault's error code.
+        exit_code::NESTED_PAGE_FAULT => Exit::Memory {
+            address: GuestPhysical::new(get!(block, control.exit_info_2)),
+            error: information.get_bits(0..5),
+        },
+        code @ exit_code::EXCEPTION..=exit_code::EXCEPTION_LAST => {
+            const ALIGNMENT_CHECK: u8 = 17;
+            const MACHINE_CHECK: u8 = 18;
+            match (code - exit_code::EXCEPTION) as u8 {
+                MACHINE_CHECK => Exit::MachineCheck,
+                vector => Exit::Exception(Event {
+                    vector,
+                    error: (vector == ALIGNMENT_CHECK).then_some(information as u32),
+                }),
+            }
+        }
+        exit_code::NMI => Exit::Nmi,
+        exit_code::INTERRUPT => Exit::Interrupt,
+        exit_code::INIT => Exit::Init,
+        exit_code::SHUTDOWN => Exit::Shutdown,
+        exit_code::RDPMC => Exit::Instruction("RDPMC"),
+        exit_code::INVD => Exit::Instruction("INVD"),
+        exit_code::INVLPGA => Exit::Instruction("INVLPGA"),
+        exit_code::TASK_SWITCH => Exit::Instruction("a task switch"),
+        exit_code::VMRUN => Exit::Instruction("VMRUN"),
+        exit_code::VMLOAD => Exit::Instruction("VMLOAD"),
+        exit_code::VMSAVE => Exit::Instruction("VMSAVE"),
+        exit_code::STGI => Exit::Instruction("STGI"),
+        exit_code::CLGI => Exit::Instruction("CLGI"),
+        exit_code::SKINIT => Exit::Instruction("SKINIT"),
+        exit_code::WBINVD => Exit::Instruction("WBINVD"),
+        exit_code::MONITOR => Exit::Instruction("MONITOR"),
+        exit_code::MWAIT | exit_code::MWAIT_CONDITIONAL => Exit::Instruction("MWAIT"),
+        exit_code::XSETBV => Exit::Instruction("XSETBV"),
+        exit_code::INVLPGB => Exit::Instruction("INVLPGB"),
+        exit_code::TLBSYNC => Exit::Instruction("TLBSYNC"),
+        exit_code::INVALID | exit_code::INVALID_32 => Exit::InvalidState,
+        code => Exit::Other(code),
+    }
+}
