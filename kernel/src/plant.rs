@@ -1,13 +1,16 @@
 //! A plant in a sandbox: a program that stands for what is at the other end of a device,
 //! behind the frames that the device's driver sends and receives.
 //!
-//! A command is the input of one of its jobs, whose output is the sample that answers.
+//! A command is the input of one of its jobs, whose output is the sample that answers. An
+//! output that is not what its set's replicas cast is taken for none.
 use crate::description;
 use crate::line::{End, Line, MOST_BYTES};
 use crate::process::{Outcome, Process};
+use crate::replica::set_of;
 use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_abi::system_call::{MESSAGE_WORDS, input, output};
 use tern_units::Instant;
+use tern_vote::{Set, sound_output};
 
 /// Commands answered at a release, at most. In lock-step one is outstanding; a plant that
 /// was late catches up.
@@ -18,6 +21,8 @@ pub const MOST_COMMANDS: usize = 8;
 pub struct Plant {
     line: Line,
     decoder: Decoder,
+    /// The set whose outputs the device is given, if there is one.
+    set: Option<Set>,
 }
 
 impl Plant {
@@ -27,6 +32,9 @@ impl Plant {
     /// If this sandbox does not see the device's channels: the message says so.
     #[must_use]
     pub fn of(device: u32) -> Self {
+        let sets = (0..).zip(&description::system().replica_sets);
+        let mut sets = sets.filter(|(_, set)| set.device == Some(device));
+        let set = sets.next().map(|(number, set)| set_of(number, set));
         let device = &description::system().devices[device as usize];
         let line = device
             .channels
@@ -40,6 +48,7 @@ impl Plant {
         Self {
             line,
             decoder: Decoder::new(),
+            set,
         }
     }
 
@@ -47,7 +56,9 @@ impl Plant {
     /// if there is none. Nothing is sent if the program does not end its job.
     pub fn answer_next(&mut self, process: &mut Process, release: Instant) -> Option<Outcome> {
         let command = self.next_command()?;
-        put_input(process, &command, release);
+        let set = self.set.as_ref();
+        let output = set.and_then(|set| sound_output(set, &command));
+        put_input(process, command.epoch, output, release);
         process.begin_job(command.epoch);
         let outcome = process.run_until(Instant::NEVER);
         if outcome == Outcome::JobDone {
@@ -81,14 +92,16 @@ impl Plant {
     }
 }
 
-/// The command as a job's input: fresh if an output was agreed on, else the last stands.
-fn put_input(process: &mut Process, command: &Command, release: Instant) {
+/// Fills in a job's input: fresh if a sound output has come, else the last one stands.
+fn put_input(process: &mut Process, epoch: u64, output: Option<&[u64]>, release: Instant) {
     let page = process.input_mut();
-    page[input::EPOCH] = command.epoch;
+    page[input::EPOCH] = epoch;
     page[input::RELEASE_TIME] = release.as_nanos();
-    page[input::FRESH] = u64::from(command.count > 0);
-    if command.count > 0 {
-        page[input::SAMPLE] = command.epoch;
-        page[input::PAYLOAD..][..MESSAGE_WORDS].copy_from_slice(&command.words);
+    page[input::FRESH] = u64::from(output.is_some());
+    if let Some(output) = output {
+        page[input::SAMPLE] = epoch;
+        let payload = &mut page[input::PAYLOAD..][..MESSAGE_WORDS];
+        payload.fill(0);
+        payload[..output.len()].copy_from_slice(output);
     }
 }

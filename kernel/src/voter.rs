@@ -192,6 +192,7 @@ impl VoterThread {
         if let Some(output) = decision.output() {
             command.count = output.len().min(MESSAGE_WORDS) as u8;
             command.words[..output.len()].copy_from_slice(output);
+            command.digest = decision.agreed.map_or(0, |ballot| ballot.digest);
         }
         device.send(&Frame::Command(command));
     }

@@ -9,7 +9,7 @@ use crate::{RepairEnd, RepairStep};
 use tern_units::PageNumber;
 use tern_vote::{
     Ballot, Leaf, LeafKind, Outcome, Page, Plan, Reader, Release, ReplicaLayout, Set, Standing,
-    Verdict, VoterLayout, Writer,
+    Verdict, VoterLayout, Writer, output_digest,
 };
 
 /// What a release asks of a replica.
@@ -233,6 +233,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replica<S> {
             input,
             count: 0,
             output: Default::default(),
+            digest: output_digest(self.table.set(), self.epoch, output),
         };
         let count = output.len().min(ballot.output.len());
         ballot.output[..count].copy_from_slice(&output[..count]);

@@ -1,7 +1,7 @@
 //! A ballot: what one replica says its state and output are at the end of an epoch.
-use crate::key::Key;
-use crate::layout::{ReplicaLayout, purpose};
+use crate::layout::ReplicaLayout;
 use crate::leaf::Leaf;
+use crate::output::output_digest;
 use crate::seal::SealError;
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
@@ -28,6 +28,8 @@ pub struct Ballot {
     pub count: u8,
     /// The output, zero beyond [`Ballot::count`].
     pub output: [u64; MESSAGE_WORDS],
+    /// The output's digest, made once, by the replica: see [`output_digest`].
+    pub digest: u64,
 }
 
 /// Why a ballot does not count.
@@ -57,12 +59,6 @@ impl Ballot {
         }
     }
 
-    /// The digest of the output, which travels with it.
-    #[must_use]
-    pub fn output_digest(&self, key: &Key) -> u64 {
-        key.digest(purpose::OUTPUT, &self.output[..usize::from(self.count)])
-    }
-
     /// Writes the ballot into the replica's channel; returns the record's generation.
     pub fn cast(&self, set: &Set, layout: &ReplicaLayout, own: Writer<'_>) -> u64 {
         let mut words = [0; Self::WORDS];
@@ -74,7 +70,7 @@ impl Ballot {
             u64::from(self.pages),
             self.summary.0,
             self.input.0,
-            self.output_digest(&set.key),
+            self.digest,
             u64::from(self.count),
         ]);
         words[9..].copy_from_slice(&self.output);
@@ -115,8 +111,10 @@ impl Ballot {
             input: Leaf(words[6]),
             count: words[8] as u8,
             output,
+            digest: words[7],
         };
-        if ballot.output_digest(&set.key) != words[7] {
+        let fits = output_digest(set, ballot.epoch, &output[..usize::from(ballot.count)]);
+        if fits != ballot.digest {
             return Err(BallotError::Malformed);
         }
         Ok((ballot, generation))
@@ -126,6 +124,7 @@ impl Ballot {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::Key;
     use core::sync::atomic::AtomicU64;
     use std::vec::Vec;
 
@@ -152,6 +151,7 @@ pub(crate) mod tests {
             input: Leaf(epoch + 2000),
             count: 2,
             output,
+            digest: output_digest(&SET, epoch, &output[..2]),
         }
     }
 
@@ -225,6 +225,10 @@ pub(crate) mod tests {
             },
             Ballot { count: 3, ..one },
             Ballot { output, ..one },
+            Ballot {
+                digest: one.digest ^ 1,
+                ..one
+            },
         ] {
             assert!(!one.agrees_with(&other), "{other:?}");
         }

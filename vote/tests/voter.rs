@@ -2,7 +2,8 @@
 use std::sync::atomic::AtomicU64;
 use tern_vote::{
     Ballot, Key, Leaf, LeafTable, Members, Outcome, Plan, Reader, ReplicaLayout, Set, Verdict,
-    Voter, VoterLayout, VoterStep, Writer, replica_channel_bytes, voter_channel_bytes,
+    Voter, VoterLayout, VoterStep, Writer, output_digest, replica_channel_bytes,
+    voter_channel_bytes,
 };
 
 const PAGES: usize = 100;
@@ -77,6 +78,7 @@ impl Bench {
             input: Leaf(0),
             count: 0,
             output: [0; 16],
+            digest: output_digest(&self.set, self.epoch, &[]),
         };
         ballot.cast(&self.set, &self.layout(), own);
     }

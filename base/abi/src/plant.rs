@@ -10,15 +10,20 @@
 //! A frame is two synchronizing bytes, a kind, a count of words, the body and the
 //! CRC-32 of all between. Numbers are little-endian. The decoder holds one frame at
 //! most and finds the next one after any garbage.
+//!
+//! The CRC says that a frame came as it was sent. That its output is what the replicas cast
+//! is said by the output's digest, which they made and the arbitrator only hands on: the
+//! other end makes it anew and drops an output that does not fit.
 use crate::system_call::MESSAGE_WORDS;
 
 /// The bytes every frame starts with.
 pub const SYNC: [u8; 2] = [0x7e, 0xa5];
 /// The longest frame, in bytes.
-pub const MAX_FRAME: usize = HEAD + 8 + STATUS + 8 * MESSAGE_WORDS + CRC;
+pub const MAX_FRAME: usize = HEAD + 8 + STATUS + DIGEST + 8 * MESSAGE_WORDS + CRC;
 
 const HEAD: usize = 4;
 const STATUS: usize = 24;
+const DIGEST: usize = 8;
 const CRC: usize = 4;
 const COMMAND: u8 = 0xc1;
 const SAMPLE: u8 = 0x51;
@@ -76,6 +81,8 @@ pub struct Command {
     pub epoch: u64,
     /// What the vote found.
     pub status: Status,
+    /// The digest of epoch and output, as the replicas cast it.
+    pub digest: u64,
     /// Words of [`Command::words`] in use; zero if no output was agreed.
     pub count: u8,
     /// The output, meaningless beyond [`Command::count`].
@@ -123,6 +130,7 @@ impl Frame {
                 to.put(&[COMMAND, count]);
                 to.put(&command.epoch.to_le_bytes());
                 to.put(&command.status.to_bytes());
+                to.put(&command.digest.to_le_bytes());
                 (count, &command.words)
             }
             Self::Sample(sample) => {
@@ -161,6 +169,7 @@ impl Frame {
         Some(Self::Command(Command {
             epoch: number,
             status,
+            digest: u64_at(frame, HEAD + 8 + STATUS),
             count,
             words,
         }))
@@ -280,15 +289,15 @@ impl Decoder {
         let [_, _, kind, count, ..] = *held else {
             return Candidate::Incomplete;
         };
-        let status = match kind {
-            COMMAND => STATUS,
+        let more = match kind {
+            COMMAND => STATUS + DIGEST,
             SAMPLE => 0,
             _ => return Candidate::Garbage,
         };
         if usize::from(count) > MESSAGE_WORDS {
             return Candidate::Garbage;
         }
-        let length = HEAD + 8 + status + 8 * usize::from(count) + CRC;
+        let length = HEAD + 8 + more + 8 * usize::from(count) + CRC;
         if held.len() < length {
             Candidate::Incomplete
         } else {
@@ -397,6 +406,7 @@ mod tests {
                 differing: 64,
                 stale: 9,
             },
+            digest: 0xfedc_ba98_7654_3210,
             count: 3,
             words,
         })

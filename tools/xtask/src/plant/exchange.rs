@@ -1,12 +1,15 @@
 //! One command and what it led to.
 use tern_abi::plant::Command;
 use tern_pendulum::{Pendulum, command};
+use tern_vote::{Set, sound_output};
 
 /// One command and what it led to.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     /// What came.
     pub command: Command,
+    /// Whether the plant took an output from it: one that is what the replicas cast.
+    pub accepted: bool,
     /// What the pendulum did then; `None` of another plant, whose state nobody here knows.
     pub motion: Option<Motion>,
 }
@@ -25,10 +28,10 @@ pub struct Motion {
 }
 
 impl Motion {
-    /// Hands `pendulum` a command.
-    pub fn after(pendulum: &mut Pendulum, command: &Command) -> Self {
-        let agreed = usize::from(command.count) > command::FORCE;
-        let measured = pendulum.answer(agreed.then_some(&command.words));
+    /// Hands `pendulum` a command of `set`.
+    pub fn after(pendulum: &mut Pendulum, set: &Set, command: &Command) -> Self {
+        let output = sound_output(set, command).filter(|words| words.len() > command::FORCE);
+        let measured = pendulum.answer(output.map(|_| &command.words));
         Self {
             measured,
             position: pendulum.position(),

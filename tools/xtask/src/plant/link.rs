@@ -7,15 +7,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tern_abi::plant::{Decoder, Frame, MAX_FRAME, Sample};
 use tern_pendulum::plant::words;
 use tern_pendulum::{Pendulum, sample};
+use tern_vote::{Set, sound_output};
 
-/// Drives the pendulum of `seed` over `line` until the line closes; every exchange
-/// comes out of the receiver.
+/// Drives the pendulum of `seed` by the outputs of `set` over `line` until the line closes;
+/// every exchange comes out of the receiver.
 #[must_use]
-pub fn drive(line: UnixStream, seed: u64) -> Receiver<Exchange> {
+pub fn drive(line: UnixStream, seed: u64, set: Set) -> Receiver<Exchange> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // A line that closes is the normal end: the machine is gone.
-        let _ = serve(line, Pendulum::new(seed), &sender);
+        let _ = serve(line, Pendulum::new(seed), &set, &sender);
     });
     receiver
 }
@@ -23,6 +24,7 @@ pub fn drive(line: UnixStream, seed: u64) -> Receiver<Exchange> {
 fn serve(
     mut line: UnixStream,
     mut pendulum: Pendulum,
+    set: &Set,
     exchanges: &Sender<Exchange>,
 ) -> std::io::Result<()> {
     let mut decoder = Decoder::new();
@@ -36,10 +38,14 @@ fn serve(
             let Some(Frame::Command(command)) = decoder.push(*byte) else {
                 continue;
             };
-            let motion = Motion::after(&mut pendulum, &command);
-            line.write_all(&frame(command.epoch + 1, motion.measured))?;
-            let motion = Some(motion);
-            let exchange = Exchange { command, motion };
+            let motion = Motion::after(&mut pendulum, set, &command);
+            let number = command.epoch.wrapping_add(1);
+            line.write_all(&frame(number, motion.measured))?;
+            let exchange = Exchange {
+                command,
+                accepted: sound_output(set, &command).is_some(),
+                motion: Some(motion),
+            };
             if exchanges.send(exchange).is_err() {
                 return Ok(());
             }
@@ -65,46 +71,83 @@ mod tests {
     use tern_abi::plant::Command;
     use tern_abi::system_call::MESSAGE_WORDS;
     use tern_pendulum::command;
+    use tern_vote::{Key, output_digest};
+
+    const SET: Set = Set {
+        number: 0,
+        replicas: 3,
+        key: Key([1, 2, 3, 4]),
+    };
+
+    /// Sends a command and returns the number and the words of the sample that answers it.
+    fn exchange(machine: &mut UnixStream, command: Command) -> Sample {
+        let mut bytes = [0; MAX_FRAME];
+        let length = Frame::Command(command).encode(&mut bytes);
+        // Garbage on the line costs nothing.
+        machine.write_all(&[0x7e]).unwrap();
+        machine.write_all(&bytes[..length]).unwrap();
+        let mut decoder = Decoder::new();
+        loop {
+            let mut byte = [0];
+            machine.read_exact(&mut byte).unwrap();
+            match decoder.push(byte[0]) {
+                Some(Frame::Sample(sample)) => return sample,
+                Some(other) => panic!("{other:?}"),
+                None => {}
+            }
+        }
+    }
+
+    fn command(epoch: u64) -> Command {
+        let mut words = [0; MESSAGE_WORDS];
+        words[command::FORCE] = 1.5_f64.to_bits();
+        Command {
+            epoch,
+            digest: output_digest(&SET, epoch, &words[..2]),
+            count: 2,
+            words,
+            ..Command::default()
+        }
+    }
+
+    fn start() -> (UnixStream, Receiver<Exchange>) {
+        let (machine, line) = UnixStream::pair().unwrap();
+        let limit = Some(Duration::from_secs(5));
+        machine.set_read_timeout(limit).unwrap();
+        (machine, drive(line, 3, SET))
+    }
 
     #[test]
     fn each_command_is_answered_by_the_sample_of_the_next_number() {
-        let (mut machine, line) = UnixStream::pair().unwrap();
-        machine
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
-        let exchanges = drive(line, 3);
-        let mut decoder = Decoder::new();
+        let (mut machine, exchanges) = start();
         for epoch in 0..5 {
-            let mut words = [0; MESSAGE_WORDS];
-            words[command::FORCE] = 1.5_f64.to_bits();
-            let command = Command {
-                epoch,
-                count: 2,
-                words,
-                ..Command::default()
-            };
-            let mut bytes = [0; MAX_FRAME];
-            let length = Frame::Command(command).encode(&mut bytes);
-            // Garbage on the line costs nothing.
-            machine.write_all(&[0x7e]).unwrap();
-            machine.write_all(&bytes[..length]).unwrap();
-            let answer = loop {
-                let mut byte = [0];
-                machine.read_exact(&mut byte).unwrap();
-                if let Some(frame) = decoder.push(byte[0]) {
-                    break frame;
-                }
-            };
-            let Frame::Sample(answer) = answer else {
-                panic!("{answer:?}")
-            };
+            let answer = exchange(&mut machine, command(epoch));
             let exchange = exchanges.recv().unwrap();
             assert_eq!(answer.number, epoch + 1);
             assert_eq!(exchange.command.epoch, epoch);
+            assert!(exchange.accepted);
             assert_eq!(
                 answer.words[sample::ANGLE],
                 exchange.motion.unwrap().measured.1.to_bits()
             );
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_not_what_was_cast_moves_nothing_but_time() {
+        let (mut sound, _open) = start();
+        let (mut damaged, exchanges) = start();
+        // A set that has agreed on nothing since the last output.
+        let nothing = Command {
+            epoch: 1,
+            ..Command::default()
+        };
+        let mut changed = command(1);
+        changed.words[command::FORCE] ^= 1 << 62;
+        for (one, other, accepted) in [(command(0), command(0), true), (nothing, changed, false)] {
+            let expected = exchange(&mut sound, one);
+            assert_eq!(exchange(&mut damaged, other), expected);
+            assert_eq!(exchanges.recv().unwrap().accepted, accepted);
         }
     }
 }

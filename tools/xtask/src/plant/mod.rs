@@ -8,3 +8,17 @@ pub mod tap;
 pub use exchange::{Exchange, Motion};
 pub use reference::Reference;
 pub use tap::Tap;
+
+use tern_config::System;
+use tern_vote::{Key, Set};
+
+/// Returns replica set number `number` of `system` as the vote knows it.
+#[must_use]
+pub fn set_of(system: &System, number: usize) -> Set {
+    let set = &system.replica_sets[number];
+    Set {
+        number: number as u32,
+        replicas: set.replicas.len() as u8,
+        key: Key(set.key),
+    }
+}

@@ -12,6 +12,7 @@ use tern_abi::plant::{Command, Decoder, Frame, Sample};
 use tern_config::{DeviceChannels, System};
 use tern_pendulum::{Pendulum, plant};
 use tern_units::HostPhysical;
+use tern_vote::{Set, sound_output};
 
 /// Both directions of a device's line, read along.
 #[derive(Debug)]
@@ -19,12 +20,13 @@ pub struct Tap {
     output: Direction,
     input: Direction,
     waiting: VecDeque<Command>,
+    set: Set,
     pendulum: Option<Pendulum>,
 }
 
 impl Tap {
-    /// Of a device with `channels`, and `pendulum` behind it as at its start; or some other
-    /// plant.
+    /// Of a device with `channels` that is given the outputs of `set`, and `pendulum` behind
+    /// it as at its start; or some other plant.
     ///
     /// # Errors
     /// If the machine's directory does not know the channels.
@@ -32,12 +34,14 @@ impl Tap {
         directory: &Directory,
         system: &System,
         channels: DeviceChannels,
+        set: Set,
         pendulum: Option<Pendulum>,
     ) -> Result<Self> {
         Ok(Self {
             output: Direction::new(directory, system, channels.output)?,
             input: Direction::new(directory, system, channels.input)?,
             waiting: VecDeque::new(),
+            set,
             pendulum,
         })
     }
@@ -65,13 +69,14 @@ impl Tap {
     fn answered(&mut self, sample: &Sample) -> Result<Exchange> {
         let number = sample.number;
         let command = self.waiting.pop_front();
-        let Some(command) = command.filter(|command| command.epoch + 1 == number) else {
+        let Some(command) = command.filter(|command| command.epoch.checked_add(1) == Some(number))
+        else {
             return Err(Error::failure(format!(
                 "the plant has sent sample {number}, which nobody asked for"
             )));
         };
         let pendulum = self.pendulum.as_mut();
-        let motion = pendulum.map(|pendulum| Motion::after(pendulum, &command));
+        let motion = pendulum.map(|pendulum| Motion::after(pendulum, &self.set, &command));
         if motion.is_some_and(|motion| sample.words != plant::words(motion.measured)) {
             return Err(Error::failure(format!(
                 "the plant has answered epoch {} otherwise than the host's: was it built from \
@@ -79,7 +84,11 @@ impl Tap {
                 command.epoch
             )));
         }
-        Ok(Exchange { command, motion })
+        Ok(Exchange {
+            command,
+            accepted: sound_output(&self.set, &command).is_some(),
+            motion,
+        })
     }
 }
 
@@ -130,8 +139,14 @@ mod tests {
     use tern_abi::line::LineWriter;
     use tern_abi::plant::MAX_FRAME;
     use tern_abi::system_call::MESSAGE_WORDS;
+    use tern_vote::{Key, output_digest};
 
     const WORDS: usize = 512;
+    const SET: Set = Set {
+        number: 0,
+        replicas: 3,
+        key: Key([1, 2, 3, 4]),
+    };
 
     /// Two channels in a file that stands for the machine's memory.
     struct Channels {
@@ -172,6 +187,7 @@ mod tests {
                 output: direction(0),
                 input: direction(8 * WORDS as u64),
                 waiting: VecDeque::new(),
+                set: SET,
                 pendulum: Some(Pendulum::new(seed)),
             }
         }
@@ -198,6 +214,7 @@ mod tests {
         words[0] = 2.5_f64.to_bits();
         Command {
             epoch,
+            digest: output_digest(&SET, epoch, &words[..2]),
             count: 2,
             words,
             ..Command::default()

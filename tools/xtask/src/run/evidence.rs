@@ -146,9 +146,8 @@ impl Evidence<'_> {
     /// The epoch from which on every vote was unanimous.
     #[must_use]
     pub fn unanimous_since(&self) -> Option<u64> {
-        let unanimous = |exchange: &&Exchange| {
-            exchange.command.status.faulty == 0 && exchange.command.count > 0
-        };
+        let unanimous =
+            |exchange: &&Exchange| exchange.command.status.faulty == 0 && exchange.accepted;
         let tail = self.exchanges.iter().rev().take_while(unanimous);
         tail.last().map(|exchange| exchange.command.epoch)
     }
@@ -242,10 +241,10 @@ impl Evidence<'_> {
         inputs.filter(|inputs| inputs.set == self.set().name)
     }
 
-    /// Outputs that were released.
+    /// Outputs that were released, and taken by the plant.
     #[must_use]
     pub fn released(&self) -> u64 {
-        let released = |exchange: &&Exchange| exchange.command.count > 0;
+        let released = |exchange: &&Exchange| exchange.accepted;
         self.exchanges.iter().filter(released).count() as u64
     }
 
@@ -287,7 +286,7 @@ impl Evidence<'_> {
                 angle,
             });
             let words = &exchange.command.words;
-            if usize::from(exchange.command.count) < command::WORDS {
+            if !exchange.accepted || usize::from(exchange.command.count) < command::WORDS {
                 continue;
             }
             outputs.released += 1;

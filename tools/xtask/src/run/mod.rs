@@ -14,7 +14,7 @@ pub use verdict::{Line, Verdict};
 use crate::emulator::bochs::Model;
 use crate::emulator::{self, Options, bochs};
 use crate::error::{Error, Result};
-use crate::plant::{Tap, link};
+use crate::plant::{self, Tap, link};
 use crate::record::{self, RunFiles};
 use crate::{build, image, interrupt, setup, workspace};
 use machine::{InBochs, InQemu, Watched};
@@ -91,12 +91,14 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
             (Box::new(InQemu::new(machine)), line)
         }
     };
-    let host = host.map(|line| link::drive(line, options.seed));
+    let outputs_of = plant::set_of(&system, set);
+    let host = host.map(|line| link::drive(line, options.seed, outputs_of));
     let directory = session::boot(machine.as_mut())?;
     let plant = match (host, simulated) {
         (Some(exchanges), _) => Plant::Host(exchanges),
         (None, Some((channels, pendulum))) => {
-            Plant::Sandbox(Box::new(Tap::new(&directory, &system, channels, pendulum)?))
+            let tap = Tap::new(&directory, &system, channels, outputs_of, pendulum)?;
+            Plant::Sandbox(Box::new(tap))
         }
         (None, None) => return Err(Error::failure("no line to the plant")),
     };
