@@ -22,8 +22,8 @@ fn span(nanos: u64) -> Duration {
 
 /// A server with this many replenishments, far enough apart to stay so. Returns it with
 /// the time at which the first is active.
-fn fragmented(chunks: u64) -> (SporadicServer<33>, u64) {
-    let parameters = ServerParameters::sporadic(span(100 * chunks), span(PERIOD), 0);
+fn fragmented(chunks: u64) -> (SporadicServer, u64) {
+    let parameters = ServerParameters::sporadic(span(100 * chunks), span(PERIOD), 0).with_room(33);
     let mut server = SporadicServer::new(parameters, at(0)).unwrap();
     for chunk in 0..chunks {
         server.unblock(at(1_000 * chunk));

@@ -16,8 +16,8 @@ pub struct Dispatch {
     pub timer: Instant,
 }
 
-impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
-    Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
+    Scheduler<SERVERS, THREADS, WORDS>
 {
     /// Decides what runs from `now` on: charges the server that has run if it has blocked
     /// or used up its first chunk, wakes sleepers and applies replenishments that are due
@@ -155,7 +155,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// The next instant at which the decision for a server may change: budget used up, the
     /// earliest of a higher priority, or a sleeper of its own with higher precedence.
     #[inline(always)]
-    fn timer(&self, slot: &Slot<CHUNKS>, above: u64) -> Instant {
+    fn timer(&self, slot: &Slot, above: u64) -> Instant {
         let timer = self.since.saturating_add(slot.amount);
         let mut timer = timer.min(Instant::from_nanos(above));
         if slot.wakes < timer {

@@ -6,8 +6,8 @@
 use crate::slot::{Algorithm, NONE};
 use crate::{Observer, Scheduler, ServerId, ThreadId};
 
-impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
-    Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
+    Scheduler<SERVERS, THREADS, WORDS>
 {
     /// `thread` now waits for work by the I/O server `server`, which inherits the
     /// priority and the period of the thread's server if these are higher and shorter

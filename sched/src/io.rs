@@ -27,6 +27,17 @@ pub struct IoServer {
 }
 
 impl IoServer {
+    /// A placeholder in tables.
+    pub(crate) const EMPTY: Self = Self {
+        numerator: 1,
+        denominator: 1,
+        period: 1,
+        eligible: 0,
+        left: 1,
+        used: 0,
+        budgeted: false,
+    };
+
     /// A server of utilization `parameters.budget / parameters.period`.
     ///
     /// # Errors

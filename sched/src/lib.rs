@@ -1,9 +1,10 @@
 //! Budgeted scheduling of one core: sporadic servers, I/O servers, the threads in
 //! them, and the schedulability analysis of exactly those.
 //!
-//! Everything here is pure: time comes in as an argument, nothing is allocated, and
-//! every table has a capacity fixed by a const generic. The kernel, the simulator and
-//! the property tests run the same code.
+//! Everything here is pure: time comes in as an argument, and every table has a capacity
+//! that is fixed by a const generic or, for the list of a server's replenishments, when
+//! the server is added: that allocates, and nothing else does. The kernel, the simulator
+//! and the property tests run the same code.
 //!
 //! # How a kernel drives it
 //!
@@ -24,11 +25,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod agenda;
 pub mod analysis;
+mod chunks;
 mod dispatch;
 mod inherit;
 mod io;
@@ -44,7 +47,7 @@ mod sporadic;
 pub use dispatch::Dispatch;
 pub use io::IoServer;
 pub use observer::{Observer, Silent};
-pub use parameters::{AddError, ServerId, ServerKind, ServerParameters, ThreadId};
+pub use parameters::{AddError, MOST_ROOM, ServerId, ServerKind, ServerParameters, ThreadId};
 pub use ready::ReadyQueue;
 pub use scheduler::Scheduler;
 pub use slot::ThreadState;

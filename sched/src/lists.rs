@@ -4,18 +4,18 @@ use crate::slot::{NONE, Slot, Thread};
 use crate::{Scheduler, ThreadState};
 use tern_units::Instant;
 
-impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
-    Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
+    Scheduler<SERVERS, THREADS, WORDS>
 {
     /// A server by its number. Those in lists are below `SERVERS`: the remainder is a
     /// mask, and takes the place of a check.
     #[inline]
-    pub(crate) fn slot(&self, server: u16) -> &Slot<CHUNKS> {
+    pub(crate) fn slot(&self, server: u16) -> &Slot {
         &self.servers[usize::from(server) % SERVERS]
     }
 
     #[inline]
-    pub(crate) fn slot_mut(&mut self, server: u16) -> &mut Slot<CHUNKS> {
+    pub(crate) fn slot_mut(&mut self, server: u16) -> &mut Slot {
         &mut self.servers[usize::from(server) % SERVERS]
     }
 
@@ -32,7 +32,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// Puts a thread that is in no list among the runnable ones of its server `server`, which
     /// unblocks at `at` if it had none (rule 4).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn make_runnable(&mut self, server: u16, thread: u16, at: Instant) {
         let mut previous = NONE;
         let mut next = self.slot(server).runnable;

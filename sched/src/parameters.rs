@@ -44,6 +44,9 @@ pub enum ServerKind {
     Io,
 }
 
+/// The most replenishments that a server may have room for: 1 MiB of them.
+pub const MOST_ROOM: u32 = 1 << 16;
+
 /// What a server is entitled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerParameters {
@@ -59,9 +62,16 @@ pub struct ServerParameters {
     /// Chunks of budget shorter than this are merged into the next one (rule 6). At
     /// most the budget. Zero keeps every chunk.
     pub minimum_budget: Duration,
+    /// The most replenishments in the list of a sporadic server, at least 1. Where one more
+    /// is posted, the last is delayed to its time (rule 5). See
+    /// [`analysis::room`](crate::analysis::room) for how many its threads need.
+    pub room: u32,
 }
 
 impl ServerParameters {
+    /// Room for replenishments where nothing else is said.
+    pub const ROOM: u32 = 16;
+
     /// A sporadic server.
     #[must_use]
     pub const fn sporadic(budget: Duration, period: Duration, priority: u32) -> Self {
@@ -71,6 +81,7 @@ impl ServerParameters {
             period,
             priority,
             minimum_budget: Duration::ZERO,
+            room: Self::ROOM,
         }
     }
 
@@ -93,12 +104,21 @@ impl ServerParameters {
         }
     }
 
+    /// The same, with room for so many replenishments.
+    #[must_use]
+    pub const fn with_room(self, room: u32) -> Self {
+        Self { room, ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), AddError> {
         if self.budget.is_zero() || self.budget > self.period {
             return Err(AddError::Budget);
         }
         if self.minimum_budget > self.budget {
             return Err(AddError::MinimumBudget);
+        }
+        if self.room == 0 || self.room > MOST_ROOM {
+            return Err(AddError::Room);
         }
         Ok(())
     }
@@ -111,6 +131,8 @@ pub enum AddError {
     Budget,
     /// The minimum budget is above the budget.
     MinimumBudget,
+    /// There is room for no replenishment, or for more than [`MOST_ROOM`].
+    Room,
     /// The priority is at or above the number of levels, 64 × `WORDS`.
     Priority,
     /// All places for servers, or for threads, are taken.
@@ -124,6 +146,7 @@ impl fmt::Display for AddError {
         out.write_str(match self {
             Self::Budget => "the budget must be above zero and at most the period",
             Self::MinimumBudget => "the minimum budget must be at most the budget",
+            Self::Room => "a server needs room for 1 to 65536 replenishments",
             Self::Priority => "the priority is beyond the levels of this scheduler",
             Self::Full => "this scheduler has no place left: raise its capacity",
             Self::UnknownServer => "this scheduler has no such server",

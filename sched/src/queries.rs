@@ -4,8 +4,8 @@ use crate::slot::Algorithm;
 use crate::{Replenishment, Scheduler, ServerId, SporadicServer, ThreadId, ThreadState};
 use tern_units::{Duration, Instant};
 
-impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
-    Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
+    Scheduler<SERVERS, THREADS, WORDS>
 {
     /// The state of a thread; `None` if there is no such thread.
     #[must_use]
@@ -46,7 +46,9 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
 
     /// The budget that the server will have at `at`, a later instant, if it does not run
     /// from `now` on; zero if there is no such server. What it uses from an activation
-    /// within a period before `at` is not back by then.
+    /// within a period before `at` is not back by then. It may have more: what returns in the
+    /// 33rd chunk and later does not count, nor, where its list is full, what a charge may
+    /// delay (rule 5).
     #[must_use]
     pub fn budget_by(&self, server: ServerId, now: Instant, at: Instant) -> Duration {
         if server.0 >= self.server_count {
@@ -65,7 +67,7 @@ impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORD
     /// The sporadic server behind an identifier, as of its last charge; `None` if it is
     /// an I/O server, or there is none.
     #[must_use]
-    pub fn sporadic(&self, server: ServerId) -> Option<&SporadicServer<CHUNKS>> {
+    pub fn sporadic(&self, server: ServerId) -> Option<&SporadicServer> {
         let known = &self.servers[..usize::from(self.server_count)];
         match &known.get(server.index())?.algorithm {
             Algorithm::Sporadic(sporadic) => Some(sporadic),

@@ -6,8 +6,8 @@ use crate::{AddError, Observer, ReadyQueue, ServerId, ServerParameters, ThreadId
 use tern_units::Instant;
 
 /// Servers and threads of one core, with fixed capacities: `SERVERS` servers (at most
-/// 64 × `WORDS` priority levels), `THREADS` threads in all, `CHUNKS` replenishments a
-/// server.
+/// 64 × `WORDS` priority levels), `THREADS` threads in all. Adding a sporadic server
+/// allocates its list of replenishments; nothing else allocates.
 ///
 /// The work of a dispatch grows with the number of instants that are due at the priority
 /// that it chooses and above, not with the number of servers or threads. Waking or
@@ -17,13 +17,9 @@ use tern_units::Instant;
 /// No input makes it panic: identifiers it has not given out are ignored, and time that
 /// seems to run backwards is taken to stand still.
 #[derive(Clone, Debug)]
-pub struct Scheduler<
-    const SERVERS: usize = 64,
-    const THREADS: usize = 128,
-    const CHUNKS: usize = 16,
-    const WORDS: usize = 1,
-> {
-    pub(crate) servers: [Slot<CHUNKS>; SERVERS],
+pub struct Scheduler<const SERVERS: usize = 64, const THREADS: usize = 128, const WORDS: usize = 1>
+{
+    pub(crate) servers: [Slot; SERVERS],
     pub(crate) server_count: u16,
     pub(crate) threads: [Thread; THREADS],
     pub(crate) thread_count: u16,
@@ -39,8 +35,8 @@ pub struct Scheduler<
     pub(crate) now: Instant,
 }
 
-impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
-    Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
+    Scheduler<SERVERS, THREADS, WORDS>
 {
     const SIZES: () = assert!(SERVERS > 0 && THREADS > 0 && THREADS < NONE as usize);
 
@@ -228,8 +224,8 @@ pub(crate) fn identify(thread: u16) -> Option<ThreadId> {
     }
 }
 
-impl<const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize> Default
-    for Scheduler<SERVERS, THREADS, CHUNKS, WORDS>
+impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize> Default
+    for Scheduler<SERVERS, THREADS, WORDS>
 {
     fn default() -> Self {
         Self::new()

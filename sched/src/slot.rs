@@ -10,12 +10,12 @@ pub(crate) const NONE: u16 = u16::MAX;
 
 /// Either algorithm.
 #[derive(Clone, Debug)]
-pub(crate) enum Algorithm<const CHUNKS: usize> {
-    Sporadic(SporadicServer<CHUNKS>),
+pub(crate) enum Algorithm {
+    Sporadic(SporadicServer),
     Io(IoServer),
 }
 
-impl<const CHUNKS: usize> Algorithm<CHUNKS> {
+impl Algorithm {
     fn new(parameters: ServerParameters, start: Instant) -> Result<Self, AddError> {
         Ok(match parameters.kind {
             ServerKind::Sporadic => Self::Sporadic(SporadicServer::new(parameters, start)?),
@@ -33,9 +33,9 @@ impl<const CHUNKS: usize> Algorithm<CHUNKS> {
 
 /// A server in its scheduler.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot<const CHUNKS: usize> {
+pub(crate) struct Slot {
     /// Changed by the methods here alone, which keep the next fields.
-    pub(crate) algorithm: Algorithm<CHUNKS>,
+    pub(crate) algorithm: Algorithm,
     /// Of the algorithm's first replenishment, which every decision asks for: how much it is,
     /// and when what is left of it may be used.
     pub(crate) amount: Duration,
@@ -69,9 +69,9 @@ pub(crate) struct Slot<const CHUNKS: usize> {
     pub(crate) due: Instant,
 }
 
-impl<const CHUNKS: usize> Slot<CHUNKS> {
+impl Slot {
     pub(crate) const EMPTY: Self = Self {
-        algorithm: Algorithm::Sporadic(SporadicServer::EMPTY),
+        algorithm: Algorithm::Io(IoServer::EMPTY),
         amount: Duration::ZERO,
         eligible: Instant::EPOCH,
         used: Duration::ZERO,
@@ -197,7 +197,8 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         self.eligible = head.time;
     }
 
-    /// The replenishments that are due by `at`, together, if it does not run until then.
+    /// The replenishments that are due by `at`, together, if it does not run until then: at
+    /// least, as [`SporadicServer::waiting_by`] is.
     pub(crate) fn amount_by(&self, at: Instant) -> Duration {
         let due = |time: Instant, amount| match time <= at {
             true => amount,
@@ -207,11 +208,9 @@ impl<const CHUNKS: usize> Slot<CHUNKS> {
         match &self.algorithm {
             Algorithm::Sporadic(server) => {
                 let back = server.head().time.saturating_add(server.period());
-                let back = due(back, self.used);
-                let others = server.replenishments().skip(1);
-                others
-                    .map(|it| due(it.time, it.amount))
-                    .fold(first.saturating_add(back), Duration::saturating_add)
+                first
+                    .saturating_add(due(back, self.used))
+                    .saturating_add(server.waiting_by(at))
             }
             Algorithm::Io(_) => first,
         }

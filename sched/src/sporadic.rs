@@ -4,8 +4,13 @@
 //! Sprunt, Sha, Lehoczky 1989, as corrected by Stanovich, Baker, Wang, Harbour,
 //! "Defects of the POSIX sporadic server and how to correct them", RTAS 2010. The rules
 //! are numbered as in docs/sched.md.
+use crate::chunks::{Chunk, Chunks};
 use crate::{AddError, ServerParameters};
 use tern_units::{Duration, Instant};
+
+/// Chunks that are merged in one operation at most, so that none takes longer the more
+/// replenishments there are. The rest is merged as the first chunk is used up.
+const MERGED_AT_ONCE: u32 = 32;
 
 /// A chunk of budget and the instant from which it may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,29 +35,17 @@ pub struct Posted {
     pub entry: Replenishment,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Chunk {
-    time: u64,
-    amount: u64,
-}
-
-impl Chunk {
-    /// Whether the chunk, if it is used without a break from its activation on, ends at
-    /// `time` or later.
-    #[inline]
-    const fn reaches(self, time: u64) -> bool {
-        time.saturating_sub(self.time) <= self.amount
-    }
-
-    const fn public(self) -> Replenishment {
-        Replenishment {
-            time: Instant::from_nanos(self.time),
-            amount: Duration::from_nanos(self.amount),
+impl From<Chunk> for Replenishment {
+    fn from(chunk: Chunk) -> Self {
+        Self {
+            time: Instant::from_nanos(chunk.time),
+            amount: Duration::from_nanos(chunk.amount),
         }
     }
 }
 
-/// A sporadic server with a list of at most `CHUNKS` replenishments.
+/// A sporadic server with a list of as many replenishments as its parameters give it room
+/// for.
 ///
 /// Two properties hold after every operation. **Conservation** (rule 1): the amounts
 /// in the list sum to C. **Order** (rule 2): each entry starts later than the entry
@@ -61,56 +54,50 @@ impl Chunk {
 /// earlier than its time ends it no earlier than the second's, so the list with one
 /// entry grants the same service at the same times.
 ///
+/// One exception keeps every operation short. Where more than 32 entries become usable
+/// together, 32 are merged, and the others stay entries that the first one reaches. They
+/// grant the same service at the same times: each is merged, or counts as activated when the
+/// first is used up, before anything else is asked of it.
+///
 /// Activation times near the end of time saturate at [`Instant::NEVER`]: budget may
 /// come later than it should, never earlier.
 #[derive(Clone, Debug)]
-pub struct SporadicServer<const CHUNKS: usize = 16> {
+pub struct SporadicServer {
     budget: u64,
     period: u64,
     minimum: u64,
-    /// The first replenishment; the others wait in a ring, in order of time.
+    /// The first replenishment; the others wait, in order of time.
     head: Chunk,
-    /// How many have ever left and entered the ring, which are positions modulo its
-    /// length: 64 bits last for centuries.
-    first: u64,
-    end: u64,
-    ring: [Chunk; CHUNKS],
+    waiting: Chunks,
+    /// The most that may wait.
+    most_waiting: u32,
+    /// Whether the head may reach what waits: a merge was cut short.
+    merging: bool,
 }
 
-impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
-    const NONEMPTY: () = assert!(CHUNKS > 0, "a server needs at least one replenishment");
-
-    /// A placeholder in tables.
-    pub(crate) const EMPTY: Self = Self::full(1, 1, 0, 0);
-
+impl SporadicServer {
     /// A server with its whole budget available from `start` on.
+    ///
+    /// Allocates its list. No other operation allocates.
     ///
     /// # Errors
     /// If the parameters are not those of a sporadic server that can run.
     pub fn new(parameters: ServerParameters, start: Instant) -> Result<Self, AddError> {
         parameters.check()?;
-        Ok(Self::full(
-            parameters.budget.as_nanos(),
-            parameters.period.as_nanos(),
-            parameters.minimum_budget.as_nanos(),
-            start.as_nanos(),
-        ))
-    }
-
-    const fn full(budget: u64, period: u64, minimum: u64, start: u64) -> Self {
-        let () = Self::NONEMPTY;
-        Self {
+        let budget = parameters.budget.as_nanos();
+        let most_waiting = parameters.room.saturating_sub(1);
+        Ok(Self {
             budget,
-            period,
-            minimum,
+            period: parameters.period.as_nanos(),
+            minimum: parameters.minimum_budget.as_nanos(),
             head: Chunk {
-                time: start,
+                time: start.as_nanos(),
                 amount: budget,
             },
-            first: 0,
-            end: 0,
-            ring: [Chunk { time: 0, amount: 0 }; CHUNKS],
-        }
+            waiting: Chunks::new(most_waiting),
+            most_waiting,
+            merging: false,
+        })
     }
 
     /// Budget C.
@@ -127,15 +114,35 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
 
     /// The replenishments, earliest first. The first is the one in use or next in use.
     pub fn replenishments(&self) -> impl Iterator<Item = Replenishment> + '_ {
-        let others = (0..self.waiting()).map(|position| self.waiting_at(position));
-        core::iter::once(self.head).chain(others).map(Chunk::public)
+        let others = (0..self.waiting.count()).map(|position| self.waiting.at(position));
+        core::iter::once(self.head)
+            .chain(others)
+            .map(Replenishment::from)
     }
 
     /// The first replenishment. There always is one.
     #[must_use]
     #[inline]
     pub fn head(&self) -> Replenishment {
-        self.head.public()
+        self.head.into()
+    }
+
+    /// Whether there is no room for another replenishment: the next one delays the last.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.waiting.count() >= self.most_waiting
+    }
+
+    /// The replenishments beside the first that are due by `at`, together, or less: as many
+    /// are looked at as are merged at once, and the last of a full list is left out, as
+    /// what is charged next delays it.
+    pub(crate) fn waiting_by(&self, at: Instant) -> Duration {
+        let certain = self.waiting.count() - u32::from(self.is_full() && self.most_waiting > 0);
+        let due = (0..certain.min(MERGED_AT_ONCE))
+            .map(|position| self.waiting.at(position))
+            .take_while(|chunk| chunk.time <= at.as_nanos())
+            .fold(0_u64, |sum, chunk| sum.saturating_add(chunk.amount));
+        Duration::from_nanos(due)
     }
 
     /// How long the server may run from `now` on before it must be charged: the first
@@ -159,9 +166,12 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// often as it takes.
     #[inline(always)]
     pub fn charge(&mut self, used: Duration, mut posted: impl FnMut(Posted)) {
-        let left = self.charge_whole(used, &mut posted).as_nanos();
-        if left > 0 {
-            self.charge_part(left, &mut posted);
+        let left = match used.as_nanos() < self.head.amount {
+            true => used,
+            false => self.charge_whole(used, &mut posted),
+        };
+        if !left.is_zero() {
+            self.charge_part(left.as_nanos(), &mut posted);
         }
         if self.head.amount < self.minimum {
             self.delay_head();
@@ -190,7 +200,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// at least 1 ns.
     #[inline(always)]
     pub(crate) fn use_only(&mut self, used: Duration, needed: Duration) -> Option<Posted> {
-        if self.waiting() != 0 {
+        if self.waiting.count() != 0 {
             return None;
         }
         let amount = self.head.amount;
@@ -201,7 +211,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         Some(Posted {
             time: Instant::from_nanos(self.head.time),
             amount: Duration::from_nanos(amount),
-            entry: self.head.public(),
+            entry: self.head.into(),
         })
     }
 
@@ -209,7 +219,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// not at least `needed`.
     #[inline(always)]
     pub(crate) fn use_first(&mut self, needed: Duration) -> Option<Posted> {
-        if self.waiting() == 0 || self.waiting_at(0).amount < needed.as_nanos() {
+        if self.waiting.count() == 0 || self.waiting.at(0).amount < needed.as_nanos() {
             return None;
         }
         let mut last = None;
@@ -230,38 +240,12 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
         }
     }
 
-    /// How many replenishments there are beside the first: at most `CHUNKS` − 1.
-    #[inline]
-    const fn waiting(&self) -> u64 {
-        self.end.wrapping_sub(self.first)
-    }
-
-    #[inline]
-    const fn slot(position: u64) -> usize {
-        (position % CHUNKS as u64) as usize
-    }
-
-    /// One of those, counted from the earliest.
-    #[inline]
-    const fn waiting_at(&self, position: u64) -> Chunk {
-        self.ring[Self::slot(self.first.wrapping_add(position))]
-    }
-
-    /// Takes the earliest of those out. There is one.
-    #[inline]
-    fn take_waiting(&mut self) -> Chunk {
-        let chunk = self.waiting_at(0);
-        self.first = self.first.wrapping_add(1);
-        chunk
-    }
-
     /// The last replenishment, which is the first where there is no other.
     #[inline]
     fn last_mut(&mut self) -> &mut Chunk {
-        if self.first == self.end {
-            &mut self.head
-        } else {
-            &mut self.ring[Self::slot(self.end.wrapping_sub(1))]
+        match self.waiting.count() {
+            0 => &mut self.head,
+            _ => self.waiting.last_mut(),
         }
     }
 
@@ -274,6 +258,10 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             amount: amount.wrapping_sub(used),
         };
         self.post(time.saturating_add(self.period), used, posted);
+        if self.merging {
+            // The list does not grow while there is something to merge.
+            self.go_on_merging(self.head.time);
+        }
     }
 
     /// Uses up the first chunk. Returns how much that was.
@@ -281,11 +269,14 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     fn charge_first(&mut self, posted: &mut impl FnMut(Posted)) -> u64 {
         let Chunk { time, amount } = self.head;
         let returns = time.saturating_add(self.period);
-        if self.waiting() == 0 {
+        if self.waiting.count() == 0 {
             self.head.time = returns;
             report(returns, amount, self.head, posted);
         } else {
-            self.head = self.take_waiting();
+            self.head = self.waiting.take_first();
+            if self.merging {
+                self.go_on_merging(time.saturating_add(amount));
+            }
             self.post(returns, amount, posted);
         }
         amount
@@ -305,12 +296,16 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             return left;
         }
         let shift = self.period.saturating_mul(rounds);
-        let old = self.clone();
-        self.head.time = old.head.time.saturating_add(shift);
-        self.first = self.end;
+        let mut end = self.head.end();
+        self.head.time = self.head.time.saturating_add(shift);
         report(self.head.time, self.head.amount, self.head, posted);
-        for position in 0..old.waiting() {
-            let Chunk { time, amount } = old.waiting_at(position);
+
+        // Each takes the place of one that was read before it.
+        self.merging = false;
+        for position in 0..self.waiting.empty() {
+            let Chunk { time, amount } = self.waiting.at(position);
+            let time = time.max(end);
+            end = time.saturating_add(amount);
             self.post(time.saturating_add(shift), amount, posted);
         }
         left - rounds * self.budget
@@ -319,7 +314,7 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// Whether the first chunk, when it is used up, does not become an entry of its own.
     fn first_merges_into_last(&mut self) -> bool {
         let returns = self.head.time.saturating_add(self.period);
-        let (alone, minimum) = (self.waiting() == 0, self.minimum);
+        let (alone, minimum) = (self.waiting.count() == 0, self.minimum);
         let last = self.last_mut();
         !alone && (last.reaches(returns) || last.amount < minimum)
     }
@@ -334,15 +329,14 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
             // one is delayed to the end of the last, and touches it.)
             entry.amount += amount;
             *last = entry;
-        } else if self.waiting() >= CHUNKS as u64 - 1 || entry.amount < self.minimum {
+        } else if self.is_full() || entry.amount < self.minimum {
             // Rules 5 and 6: the earlier entry is delayed.
             entry.time = time;
             entry.amount += amount;
             *self.last_mut() = entry;
         } else {
             entry = Chunk { time, amount };
-            self.ring[Self::slot(self.end)] = entry;
-            self.end = self.end.wrapping_add(1);
+            self.waiting.push(entry);
         }
         report(time, amount, entry, posted);
     }
@@ -351,9 +345,18 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// would hold the whole budget, which is not below the minimum.
     #[cold]
     fn delay_head(&mut self) {
-        let amount = self.head.amount;
-        self.head = self.take_waiting();
+        let Chunk { time, amount } = self.head;
+        self.head = self.waiting.take_first();
         self.head.amount += amount;
+        self.go_on_merging(time);
+    }
+
+    /// Goes on with a merge that was cut short, if there was one. The head is not usable
+    /// before `earliest`.
+    #[cold]
+    #[inline(never)]
+    fn go_on_merging(&mut self, earliest: u64) {
+        self.head.time = self.head.time.max(earliest);
         self.merge_touched_by_head();
     }
 
@@ -361,12 +364,23 @@ impl<const CHUNKS: usize> SporadicServer<CHUNKS> {
     /// end, and so part of it.
     #[inline]
     fn merge_touched_by_head(&mut self) {
-        let mut end = self.head.time.saturating_add(self.head.amount);
-        while self.waiting() > 0 && self.waiting_at(0).time <= end {
-            let amount = self.take_waiting().amount;
+        let mut end = self.head.end();
+        let mut left = MERGED_AT_ONCE;
+        while self.waiting.count() > 0 {
+            let Chunk { time, amount } = self.waiting.at(0);
+            if time > end {
+                break;
+            }
+            if left == 0 {
+                self.merging = true;
+                return;
+            }
+            left -= 1;
+            self.waiting.take_first();
             self.head.amount = self.head.amount.wrapping_add(amount);
             end = end.saturating_add(amount);
         }
+        self.merging = false;
     }
 }
 
@@ -375,6 +389,6 @@ fn report(time: u64, amount: u64, entry: Chunk, posted: &mut impl FnMut(Posted))
     posted(Posted {
         time: Instant::from_nanos(time),
         amount: Duration::from_nanos(amount),
-        entry: entry.public(),
+        entry: entry.into(),
     });
 }

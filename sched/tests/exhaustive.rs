@@ -23,20 +23,20 @@ enum Tick {
 
 /// The server and the model in step, with the harness's part: when to charge.
 #[derive(Clone)]
-struct Both<const CHUNKS: usize> {
-    server: SporadicServer<CHUNKS>,
+struct Both {
+    server: SporadicServer,
     model: Tokens,
     active: bool,
     /// Ticks run since the last charge.
     ran: u64,
 }
 
-impl<const CHUNKS: usize> Both<CHUNKS> {
-    fn new(budget: u64, period: u64) -> Self {
+impl Both {
+    fn new(budget: u64, period: u64, room: u32) -> Self {
         let parameters = ServerParameters::sporadic(span(budget), span(period), 0);
         Self {
-            server: SporadicServer::new(parameters, at(0)).unwrap(),
-            model: Tokens::new(budget, period, CHUNKS),
+            server: SporadicServer::new(parameters.with_room(room), at(0)).unwrap(),
+            model: Tokens::new(budget, period, room as usize),
             active: false,
             ran: 0,
         }
@@ -91,8 +91,8 @@ impl<const CHUNKS: usize> Both<CHUNKS> {
 
 /// Plays every history, merging those that have led to the same state. Returns how many
 /// states there were.
-fn explore<const CHUNKS: usize>(budget: u64, period: u64) -> usize {
-    let mut states = vec![Both::<CHUNKS>::new(budget, period)];
+fn explore(budget: u64, period: u64, room: u32) -> usize {
+    let mut states = vec![Both::new(budget, period, room)];
     let mut count = 0;
     for now in 0..HORIZON {
         let mut seen = HashSet::new();
@@ -110,7 +110,7 @@ fn explore<const CHUNKS: usize>(budget: u64, period: u64) -> usize {
                     "({budget}, {period}) after {now}"
                 );
                 assert_eq!(chunks.iter().map(|chunk| chunk.1).sum::<u64>(), budget);
-                assert!(chunks.len() <= CHUNKS);
+                assert!(chunks.len() <= room as usize);
                 if seen.insert((after.model.ticks.clone(), after.active, after.ran)) {
                     next.push(after);
                 }
@@ -127,9 +127,9 @@ fn every_history_of_every_small_server_agrees_with_the_model_of_single_units() {
     let mut count = 0;
     for budget in 1..=3 {
         for period in budget..=6 {
-            count += explore::<2>(budget, period);
-            count += explore::<3>(budget, period);
-            count += explore::<4>(budget, period);
+            count += explore(budget, period, 2);
+            count += explore(budget, period, 3);
+            count += explore(budget, period, 4);
         }
     }
     assert!(

@@ -35,7 +35,7 @@ impl Observer for Log {
     }
 }
 
-type Wide = Scheduler<64, 64, 4>;
+type Wide = Scheduler<64, 64>;
 
 /// A decision and all that was told of it.
 fn both_ways(scheduler: &mut Wide, now: Instant) -> Dispatch {
@@ -58,7 +58,8 @@ fn a_decision_is_the_same_where_the_timer_has_fired() {
                 let period = random.within(20, 400);
                 let budget = span(random.within(1, 20));
                 let level = random.within(0, 63) as u32;
-                let parameters = ServerParameters::sporadic(budget, span(period), level);
+                let parameters =
+                    ServerParameters::sporadic(budget, span(period), level).with_room(4);
                 let server = scheduler.add_server(parameters).unwrap();
                 let thread = scheduler.add_thread(server).unwrap();
                 scheduler.sleep_until(thread, at(random.within(0, 100)), &mut Silent);

@@ -315,11 +315,12 @@ fn no_job_waits_for_budget_however_many_interrupts_find_it_running() {
         };
         let bound = bound(budget).unwrap().as_nanos();
         let thread_work = thread.wcet.as_nanos();
-        let mut scheduler = Box::new(Scheduler::<8, 8, 32>::new());
+        let mut scheduler = Box::new(Scheduler::<8, 8>::new());
         let mut threads = Vec::new();
         let mut observer = Exhausted(ServerId::new(count as u16), 0);
         for (priority, it) in (0..).zip(&servers) {
-            let parameters = ServerParameters::sporadic(it.budget, it.period, priority);
+            let parameters =
+                ServerParameters::sporadic(it.budget, it.period, priority).with_room(32);
             let server = scheduler.add_server(parameters).unwrap();
             let first = match priority as u64 == count {
                 true => random.within(0, 200),
@@ -388,7 +389,7 @@ fn a_server_by_the_clock_becomes_active_once_in_a_period_even_when_jobs_overrun(
         let (late, period) = (random.within(0, 3), random.within(8, 30));
         let budget = random.within(1, period / 2);
         let apart = period * random.within(1, 3);
-        let mut scheduler = Box::new(Scheduler::<4, 4, 16>::new());
+        let mut scheduler = Box::new(Scheduler::<4, 4>::new());
         let parameters = ServerParameters::sporadic(span(budget), span(period), 0);
         let server = scheduler.add_server(parameters).unwrap();
         let thread = scheduler.add_thread(server).unwrap();

@@ -3,10 +3,10 @@ mod common;
 use common::{at, span};
 use tern_sched::{Scheduler, ServerId, ServerParameters, Silent, ThreadId};
 
-type Wide = Scheduler<4, 4, 4, 2>;
+type Wide = Scheduler<4, 4, 2>;
 
 fn thread(scheduler: &mut Wide, priority: u32) -> (ServerId, ThreadId) {
-    let parameters = ServerParameters::sporadic(span(10), span(100), priority);
+    let parameters = ServerParameters::sporadic(span(10), span(100), priority).with_room(4);
     let server = scheduler.add_server(parameters).unwrap();
     (server, scheduler.add_thread(server).unwrap())
 }

@@ -9,7 +9,7 @@ use tern_sched::{Replenishment, Scheduler, ServerId, ServerParameters, Silent, S
 
 /// The rules, followed to the letter.
 struct Model {
-    server: SporadicServer<32>,
+    server: SporadicServer,
     runnable: bool,
 }
 
@@ -22,7 +22,7 @@ impl Model {
     }
 }
 
-fn list(server: &SporadicServer<32>) -> Vec<Replenishment> {
+fn list(server: &SporadicServer) -> Vec<Replenishment> {
     server.replenishments().collect()
 }
 
@@ -34,9 +34,10 @@ fn a_scheduler_decides_as_if_servers_were_charged_at_once() {
             let (budget, period) = (random.within(3, 12), random.within(20, 60));
             let minimum = random.within(0, 3);
             ServerParameters::sporadic(span(budget), span(period), priority)
+                .with_room(32)
                 .with_minimum_budget(span(minimum))
         });
-        let mut scheduler = Box::new(Scheduler::<3, 3, 32>::new());
+        let mut scheduler = Box::new(Scheduler::<3, 3>::new());
         let servers: [ServerId; 3] = parameters.map(|it| scheduler.add_server(it).unwrap());
         let threads = servers.map(|server| scheduler.add_thread(server).unwrap());
         let mut models = parameters.map(|it| Model {

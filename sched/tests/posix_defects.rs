@@ -20,10 +20,10 @@ trait Budget {
     }
 }
 
-impl Budget for SporadicServer<8> {
+impl Budget for SporadicServer {
     fn new(budget: u64, period: u64) -> Self {
         Self::new(
-            ServerParameters::sporadic(span(budget), span(period), 0),
+            ServerParameters::sporadic(span(budget), span(period), 0).with_room(8),
             at(0),
         )
         .unwrap()
@@ -86,7 +86,7 @@ impl Budget for ReplenishesPrematurely {
 }
 
 /// Wrong: an overrun is forgotten; no more is charged than there was.
-struct ForgetsOverrun(SporadicServer<8>);
+struct ForgetsOverrun(SporadicServer);
 
 impl Budget for ForgetsOverrun {
     fn new(budget: u64, period: u64) -> Self {
@@ -108,7 +108,7 @@ impl Budget for ForgetsOverrun {
 }
 
 /// Wrong: it goes on at low priority when its budget is used up.
-struct RunsInBackground(SporadicServer<8>);
+struct RunsInBackground(SporadicServer);
 
 impl Budget for RunsInBackground {
     fn new(budget: u64, period: u64) -> Self {
@@ -142,7 +142,7 @@ fn posix_defect_1_premature_replenishment() {
         preempted: 3..6,
         late: 0,
     };
-    let ours = history.run::<SporadicServer<8>>(3, 6);
+    let ours = history.run::<SporadicServer>(3, 6);
     assert_eq!(ours.ticks[..9], [1, 2, 6, 7, 8, 9, 13, 14, 15]);
     assert_eq!(ours.excess(3, 6), None);
     // Returning at 1 + 6 once more, they run to 12: 8 units in a window of 11.
@@ -160,7 +160,7 @@ fn posix_defect_2_budget_amplification_by_overrun() {
         preempted: 0..0,
         late: 1,
     };
-    let ours = history.run::<SporadicServer<8>>(2, 10);
+    let ours = history.run::<SporadicServer>(2, 10);
     assert_eq!(
         ours.ticks,
         [0, 1, 2, 11, 12, 21, 22, 31, 32, 41, 42, 51, 52]
@@ -178,10 +178,10 @@ fn posix_defect_3_incomplete_isolation() {
         late: 0,
     };
     assert_eq!(
-        history.run::<SporadicServer<8>>(3, 10).ticks,
+        history.run::<SporadicServer>(3, 10).ticks,
         [0, 1, 2, 10, 11, 12, 20]
     );
-    assert_eq!(history.run::<SporadicServer<8>>(3, 10).excess(3, 10), None);
+    assert_eq!(history.run::<SporadicServer>(3, 10).excess(3, 10), None);
     let wrong = history.run::<RunsInBackground>(3, 10);
     assert_eq!(wrong.ticks, [0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(wrong.excess(3, 10), Some((0, 4)));
@@ -207,7 +207,7 @@ fn random_histories_show_the_first_defect_only_in_the_wrong_server() {
             preempted,
             late: 0,
         };
-        let ours = history.run::<SporadicServer<8>>(budget, period);
+        let ours = history.run::<SporadicServer>(budget, period);
         let window = ours.excess(budget, period);
         assert_eq!(
             window, None,

@@ -51,7 +51,7 @@ struct Pages {
 }
 
 struct Core {
-    scheduler: Box<Scheduler<4, 4, 16>>,
+    scheduler: Box<Scheduler<4, 4>>,
     observer: Exhausted,
     /// Of the others: thread, time to the next job at least, budget, what is left of a job.
     others: Vec<(ThreadId, u64, u64, u64)>,

@@ -8,8 +8,8 @@ use tern_sched::analysis::{
     thread_responses,
 };
 use tern_sched::{
-    AddError, Scheduler, ServerId, ServerKind, ServerParameters, Silent, SporadicServer, ThreadId,
-    ThreadState,
+    AddError, MOST_ROOM, Scheduler, ServerId, ServerKind, ServerParameters, Silent, SporadicServer,
+    ThreadId, ThreadState,
 };
 use tern_units::{Duration, Instant};
 
@@ -45,11 +45,12 @@ fn parameters(random: &mut Random) -> ServerParameters {
         period: span(period),
         priority: random.within(0, 127) as u32,
         minimum_budget: span(any(random).min(budget.min(period))),
+        room: 3,
     }
 }
 
-fn check<const S: usize, const T: usize, const C: usize, const W: usize>(
-    scheduler: &Scheduler<S, T, C, W>,
+fn check<const S: usize, const T: usize, const W: usize>(
+    scheduler: &Scheduler<S, T, W>,
     servers: &[ServerParameters],
 ) {
     for (number, parameters) in (0..).zip(servers) {
@@ -71,7 +72,7 @@ fn check<const S: usize, const T: usize, const C: usize, const W: usize>(
                 .is_some_and(|end| end < pair[1].time)
         });
         assert!(ordered, "{list:?}");
-        assert!(list.len() <= C);
+        assert!(list.len() <= parameters.room as usize);
     }
 }
 
@@ -79,7 +80,7 @@ fn check<const S: usize, const T: usize, const C: usize, const W: usize>(
 fn any_sequence_of_calls_with_any_times_keeps_the_rules() {
     for seed in 0..RUNS {
         let mut random = Random(seed);
-        let mut scheduler = Box::new(Scheduler::<5, 7, 3, 2>::new());
+        let mut scheduler = Box::new(Scheduler::<5, 7, 2>::new());
         let mut servers = Vec::new();
         for _ in 0..random.within(1, 6) {
             let parameters = parameters(&mut random);
@@ -233,7 +234,7 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
 
 #[test]
 fn impossible_parameters_are_refused_by_name() {
-    let mut scheduler = Scheduler::<1, 1, 1, 1>::new();
+    let mut scheduler = Scheduler::<1, 1, 1>::new();
     let good = ServerParameters::sporadic(span(1), span(2), 63);
     let cases = [
         (
@@ -251,6 +252,8 @@ fn impossible_parameters_are_refused_by_name() {
             AddError::Budget,
         ),
         (good.with_minimum_budget(span(2)), AddError::MinimumBudget),
+        (good.with_room(0), AddError::Room),
+        (good.with_room(MOST_ROOM + 1), AddError::Room),
         (
             ServerParameters {
                 priority: 64,
@@ -288,7 +291,7 @@ fn impossible_parameters_are_refused_by_name() {
 #[test]
 fn an_overrun_of_centuries_is_charged_in_a_few_steps() {
     let parameters = ServerParameters::sporadic(span(10), span(100), 0);
-    let mut server = SporadicServer::<4>::new(parameters, at(0)).unwrap();
+    let mut server = SporadicServer::new(parameters.with_room(4), at(0)).unwrap();
     let mut posts = 0;
     server.charge(span(1_000_003), |_| posts += 1);
     // 100,000 rounds, and 3 units of the chunk that then comes.
@@ -307,7 +310,7 @@ fn an_overrun_of_centuries_is_charged_in_a_few_steps() {
 fn at_the_end_of_time_budget_comes_late_and_never_early() {
     let near = u64::MAX - 50;
     let parameters = ServerParameters::sporadic(span(10), span(40), 0);
-    let mut server = SporadicServer::<4>::new(parameters, at(near)).unwrap();
+    let mut server = SporadicServer::new(parameters.with_room(4), at(near)).unwrap();
     server.charge(span(10), |_| ());
     assert_eq!(server.head().time, at(near + 40));
     server.charge(span(4), |_| ());

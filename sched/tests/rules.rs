@@ -11,13 +11,13 @@ enum Step {
 use Step::{Charge, Unblock};
 
 /// A server (10, 100).
-fn play<const CHUNKS: usize>(minimum: u64, steps: &[(Step, &[(u64, u64)])]) {
+fn play<const CHUNKS: u32>(minimum: u64, steps: &[(Step, &[(u64, u64)])]) {
     let parameters = ServerParameters::sporadic(span(10), span(100), 0);
     play_with::<CHUNKS>(parameters.with_minimum_budget(span(minimum)), steps);
 }
 
-fn play_with<const CHUNKS: usize>(parameters: ServerParameters, steps: &[(Step, &[(u64, u64)])]) {
-    let mut server = SporadicServer::<CHUNKS>::new(parameters, at(0)).unwrap();
+fn play_with<const CHUNKS: u32>(parameters: ServerParameters, steps: &[(Step, &[(u64, u64)])]) {
+    let mut server = SporadicServer::new(parameters.with_room(CHUNKS), at(0)).unwrap();
     for (number, (step, expected)) in steps.iter().enumerate() {
         match step {
             Unblock(now) => server.unblock(at(*now)),
@@ -198,7 +198,7 @@ fn rule_5_holds_in_an_overrun_that_ends_with_a_whole_budget() {
 fn of_an_overrun_of_several_budgets_the_last_round_and_the_rest_are_told() {
     let parameters = ServerParameters::sporadic(span(10), span(100), 0);
     let parameters = parameters.with_minimum_budget(span(3));
-    let mut server = SporadicServer::<8>::new(parameters, at(0)).unwrap();
+    let mut server = SporadicServer::new(parameters.with_room(8), at(0)).unwrap();
     server.charge(span(3), |_| ());
     server.unblock(at(20));
     // 7 from 20 on and 3, which is enough of an entry, from 100 on: twice, and 1 of the 7.
@@ -212,7 +212,7 @@ fn of_an_overrun_of_several_budgets_the_last_round_and_the_rest_are_told() {
 #[test]
 fn a_server_with_the_whole_core_is_charged_centuries_in_a_few_steps() {
     let parameters = ServerParameters::sporadic(span(10), span(10), 0);
-    let mut server = SporadicServer::<4>::new(parameters, at(0)).unwrap();
+    let mut server = SporadicServer::new(parameters.with_room(4), at(0)).unwrap();
     server.charge(span(1_000_000_000_000_000_003), |_| ());
     assert_eq!(server.head().time, at(1_000_000_000_000_000_003));
     assert_eq!(server.replenishments().count(), 1);

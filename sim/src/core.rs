@@ -12,14 +12,8 @@ use crate::task::{Request, Task};
 use crate::{ServerHistory, Simulation, SimulationError};
 
 /// A sandbox being simulated.
-pub(crate) struct Core<
-    'a,
-    const SERVERS: usize,
-    const THREADS: usize,
-    const CHUNKS: usize,
-    const WORDS: usize,
-> {
-    scheduler: Box<Scheduler<SERVERS, THREADS, CHUNKS, WORDS>>,
+pub(crate) struct Core<'a, const SERVERS: usize, const THREADS: usize, const WORDS: usize> {
+    scheduler: Box<Scheduler<SERVERS, THREADS, WORDS>>,
     sandbox: &'a Sandbox,
     tasks: Vec<Task<'a>>,
     /// The next release of each task that has one before the end: when, which, and its work.
@@ -28,8 +22,8 @@ pub(crate) struct Core<
     until: u64,
 }
 
-impl<'a, const SERVERS: usize, const THREADS: usize, const CHUNKS: usize, const WORDS: usize>
-    Core<'a, SERVERS, THREADS, CHUNKS, WORDS>
+impl<'a, const SERVERS: usize, const THREADS: usize, const WORDS: usize>
+    Core<'a, SERVERS, THREADS, WORDS>
 {
     /// A sandbox with its tasks, before the time epoch.
     pub(crate) fn new(

@@ -125,10 +125,10 @@ fn run(
         let recorder = Recorder::new(keeps_records);
         // The capacities of the kernel where they suffice: the same code to the letter.
         if servers <= MAX_SERVERS && threads <= MAX_THREADS {
-            Core::<MAX_SERVERS, MAX_THREADS, 16, 1>::new(sandbox, tasks, until, recorder)?
+            Core::<MAX_SERVERS, MAX_THREADS, 1>::new(sandbox, tasks, until, recorder)?
                 .run(index, &mut simulation);
         } else if servers <= MOST_SERVERS && threads <= MOST_THREADS {
-            Core::<MOST_SERVERS, MOST_THREADS, 16, 16>::new(sandbox, tasks, until, recorder)?
+            Core::<MOST_SERVERS, MOST_THREADS, 16>::new(sandbox, tasks, until, recorder)?
                 .run(index, &mut simulation);
         } else {
             let (sandbox, most) = (sandbox.name.clone(), (MOST_SERVERS, MOST_THREADS));

@@ -90,7 +90,7 @@ pub fn simulate_with_pauses(
     pauses: &[u64],
     end: u64,
 ) -> Outcome {
-    let mut scheduler = Box::new(Scheduler::<16, 32, 16>::new());
+    let mut scheduler = Box::new(Scheduler::<16, 32>::new());
     let mut outcome = Outcome {
         runs: vec![Vec::new(); servers.len()],
         replenishments: vec![Vec::new(); servers.len()],

@@ -8,7 +8,7 @@ use tern_sched::{
 };
 use tern_units::{Duration, Instant};
 
-type Fuzzed = Scheduler<5, 7, 3, 2>;
+type Fuzzed = Scheduler<5, 7, 2>;
 
 /// The input as a source of numbers; zeros when it is used up.
 struct Source<'a>(&'a [u8]);
@@ -88,6 +88,7 @@ fuzz_target!(|data: &[u8]| {
             period: source.span(),
             priority: u32::from(source.byte()),
             minimum_budget: source.span(),
+            room: 3,
         };
         if scheduler.add_server(parameters).is_ok() {
             servers.push(parameters);

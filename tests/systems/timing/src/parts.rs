@@ -22,9 +22,9 @@ tern_guests::guest!();
 
 use tern_guests::samples::{MOST, Samples, timestamp};
 
-/// Nothing here allocates; a crate below wants to be able to.
+/// The lists of replenishments of all servers here.
 #[global_allocator]
-static HEAP: SealedBump<4096> = SealedBump::new();
+static HEAP: SealedBump<{ 64 << 10 }> = SealedBump::new();
 
 /// The page attribute table.
 const MSR_PAT: u32 = 0x277;
@@ -67,9 +67,9 @@ extern "C" fn start(information: u64, _protocol: u64) -> ! {
         commits(guest, name, dirty);
     }
     traces(guest);
-    replenishments::<1>(guest, "replenishment-1");
-    replenishments::<8>(guest, "replenishment-8");
-    replenishments::<32>(guest, "replenishment-32");
+    replenishments(guest, "replenishment-1", 1);
+    replenishments(guest, "replenishment-8", 8);
+    replenishments(guest, "replenishment-32", 32);
     decisions(guest, "dispatch-8-servers", 8);
     decisions(guest, "dispatch-64-servers", 64);
     guest.shut_down(0)
@@ -168,14 +168,14 @@ fn traces(guest: &mut Guest) {
 }
 
 /// Charging a server whose list is full: of 1, 8 or 32 chunks.
-fn replenishments<const CHUNKS: usize>(guest: &mut Guest, name: &str) {
+fn replenishments(guest: &mut Guest, name: &str, room: u32) {
     const PERIOD: u64 = 1_000_000;
     let parameters = ServerParameters::sporadic(
         Duration::from_nanos(PERIOD / 2),
         Duration::from_nanos(PERIOD),
         0,
     );
-    let Ok(mut server) = SporadicServer::<CHUNKS>::new(parameters, Instant::EPOCH) else {
+    let Ok(mut server) = SporadicServer::new(parameters.with_room(room), Instant::EPOCH) else {
         return;
     };
     let mut now = 0;
