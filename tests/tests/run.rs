@@ -1,29 +1,35 @@
 //! The demo system under faults: what `cargo xtask run` judges has to hold, one test
 //! for each kind of fault and each emulator.
+use tern_fault::grammar::Fault;
 use tern_tests::Emulator;
 use xtask::emulator::bochs::Model;
-use xtask::fault::Spec;
 use xtask::run::{Outcome, RunOptions, run};
 
 /// Runs the demo system, and expects everything that a verdict requires.
 #[track_caller]
-fn passes(fault: &str, seed: u64, emulator: Emulator) -> Outcome {
-    let outcome = execute(fault, seed, emulator, false);
+fn passes(faults: &str, seed: u64, emulator: Emulator) -> Outcome {
+    let outcome = execute(faults, seed, emulator, false);
     assert!(
         outcome.verdict.passed(),
-        "--fault {fault} --seed {seed}:\n{}",
+        "faults {faults}, seed {seed}:\n{}",
         outcome.verdict
     );
     outcome
 }
 
-fn execute(fault: &str, seed: u64, emulator: Emulator, unprotected: bool) -> Outcome {
+/// The faults of a text in which blanks are between them.
+fn faults(text: &str) -> Vec<Fault> {
+    let faults = text.split_whitespace();
+    faults.map(|fault| fault.parse().unwrap()).collect()
+}
+
+fn execute(text: &str, seed: u64, emulator: Emulator, unprotected: bool) -> Outcome {
     let name = format!(
         "test-{}-{seed}-{emulator:?}-{unprotected}.trace",
-        fault.replace(['=', '@'], "-")
+        text.replace(['=', '@', ' '], "-")
     );
     let options = RunOptions {
-        fault: fault.parse::<Spec>().unwrap(),
+        faults: faults(text),
         seed,
         unprotected,
         emulator: Some(emulator.program().display().to_string()),
@@ -31,7 +37,7 @@ fn execute(fault: &str, seed: u64, emulator: Emulator, unprotected: bool) -> Out
         ..RunOptions::default()
     };
     let outcome =
-        run(&options).unwrap_or_else(|error| panic!("--fault {fault} --seed {seed}: {error}"));
+        run(&options).unwrap_or_else(|error| panic!("faults {text}, seed {seed}: {error}"));
     std::fs::remove_file(&outcome.trace_file).unwrap();
     outcome
 }
@@ -93,6 +99,34 @@ fn a_replica_that_never_ends_its_job_misses_its_ballot_and_is_repaired() {
     assert!(line(&outcome, "detected").contains("no ballot in time"));
 }
 
+/// What the verdict's lines `name` say.
+fn lines<'a>(outcome: &'a Outcome, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = outcome.verdict.lines().iter();
+    lines
+        .filter(move |it| it.name == name)
+        .map(|it| it.seen.as_str())
+}
+
+/// One system management interrupt that takes 25 ms while a replica's program has stopped. The
+/// pendulum's voter is due 35 ms after its release, and takes less than one.
+#[test]
+fn a_replica_stops_and_the_arbitrator_is_late_in_the_same_epoch() {
+    let outcome = passes("silent late=25ms@arbitrator", 5, Emulator::Installed);
+    let injected: Vec<_> = lines(&outcome, "fault injected").collect();
+    assert_eq!(injected.len(), 2, "{}", outcome.verdict);
+    assert!(injected[0].contains("to an invalid instruction"));
+    let (_, job) = injected[1].split_once("of voter's job ").unwrap();
+    let detected = line(&outcome, "detected");
+    let epoch = job.trim_end_matches(" on");
+    assert!(
+        detected.starts_with(&format!("epoch {epoch}, ")),
+        "{}",
+        outcome.verdict
+    );
+    let late = lines(&outcome, "").find(|it| it.starts_with("that job was complete after 2"));
+    assert!(late.unwrap().ends_with("ms, in time: due after 35ms"));
+}
+
 #[test]
 fn with_x2apic_nothing_exits_between_the_first_and_the_last_epoch() {
     let outcome = passes("random", 8, Emulator::Qemu10);
@@ -110,11 +144,11 @@ fn without_a_vote_a_wrong_output_gets_through() {
 }
 
 /// A run of the demo system with its plant in a sandbox, on five cores.
-fn in_bochs(model: Model, fault: &str, seed: u64) -> Outcome {
-    let name = format!("test-{model:?}-{fault}-{seed}.trace");
+fn in_bochs(model: Model, text: &str, seed: u64) -> Outcome {
+    let name = format!("test-{model:?}-{text}-{seed}.trace");
     let options = RunOptions {
         bochs: Some(model),
-        fault: fault.parse::<Spec>().unwrap(),
+        faults: faults(text),
         seed,
         // Twice as many as from the first epoch to the fault at most, and a scrub.
         epochs: 40,
@@ -147,6 +181,17 @@ fn in_bochs_a_fault_is_repaired_in_the_same_way_every_time_under_amd_v() {
     assert_eq!(first.verdict.to_string(), second.verdict.to_string());
     let same = first.trace.to_bytes() == second.trace.to_bytes();
     assert!(same, "two runs of the same seed differ");
+}
+
+/// The simulated pendulum's ballots are due 10 ms after the release: a core that is held for
+/// longer casts none, and its program is mended like any other that fell behind.
+#[test]
+fn in_bochs_a_replica_whose_core_is_held_misses_its_ballot_and_is_repaired() {
+    let outcome = in_bochs(Model::Intel, "late=12ms@beta", 4);
+    let injected = line(&outcome, "fault injected");
+    assert!(injected.starts_with("beta: its core, held for 12ms from the release of"));
+    assert!(line(&outcome, "detected").contains("no ballot in time"));
+    assert_eq!(line(&outcome, "voted out by"), "alpha and gamma");
 }
 
 #[test]

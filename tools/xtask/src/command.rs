@@ -105,6 +105,7 @@ fn help(command: Option<&str>) -> Result<ExitCode> {
     }
     match (command, text.is_empty()) {
         (Some(command), true) => return Err(unknown(command)),
+        (Some("run"), false) => text += &run::targets(),
         (Some(_), false) => {}
         (None, _) => text.insert_str(
             0,

@@ -17,6 +17,7 @@ pub mod qemu10;
 pub mod record;
 pub mod run;
 pub mod setup;
+pub mod symbols;
 pub mod test;
 pub mod timing;
 pub mod workspace;

@@ -22,6 +22,8 @@ const STOPPED: char = 'T';
 pub struct Registers {
     /// RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15.
     pub general: [u64; 16],
+    /// The instruction pointer.
+    pub instruction: u64,
     /// Code segment: its low two bits are the privilege level.
     pub code_segment: u32,
     /// CR3: the page-table root.
@@ -48,6 +50,7 @@ impl Registers {
         let code_segment = word(17 * 8 + 4)? as u32;
         Some(Self {
             general,
+            instruction: word(16 * 8)?,
             code_segment,
             root: word(17 * 8 + 7 * 4 + 5 * 8)?,
         })

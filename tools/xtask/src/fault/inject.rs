@@ -1,49 +1,31 @@
-//! How a fault is put into a machine: from outside, through the emulator's debugger,
-//! unannounced to anything inside.
-use super::tool::{Stub, Tool};
-use super::{Region, ReplicaPages, Target};
-use crate::emulator::{Directory, Machine, Memory, Registers, UserPage, bochs};
+//! A fault put into a machine from outside, through the emulator's debugger, unannounced to
+//! anything inside.
+use super::action::{Action, action};
+use super::hit::hit;
+use super::hold::{Held, hold};
+use super::program::ReplicaPages;
+use super::stub::Stub;
+use super::tool::Tool;
+use crate::emulator::{Directory, Machine, Memory, bochs};
 use crate::error::{Error, Result};
 use crate::record;
-use tern_config::{ReplicaSet, System};
-use tern_units::{HostPhysical, PAGE_SIZE};
-
-/// Instructions of a job, at most, before a register fault.
-const JOB_STEPS: u32 = 400;
-/// SYSCALL.
-const SYSTEM_CALL: [u8; 2] = [0x0f, 0x05];
-/// PAUSE, and a jump back to it: where a program waits for its end.
-const ENDLESS: [u8; 4] = [0xf3, 0x90, 0xeb, 0xfc];
-/// UD2, an invalid instruction: what compilers leave where nothing ever goes on.
-const INVALID: [u8; 2] = [0x0f, 0x0b];
+use tern_config::{ReplicaSet, System, ThreadRef};
+use tern_fault::target::Target;
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]
 pub struct Injected {
-    /// The replica's number.
-    pub replica: usize,
-    /// Index of its sandbox.
-    pub sandbox: usize,
+    /// What was hit.
+    pub target: Target,
+    /// The thread that was hit: a replica, or the one whose release was delayed.
+    pub place: ThreadRef,
     /// What was changed, in words.
     pub what: String,
-    /// The newest timestamp in any trace ring at that moment: the fault came within one
-    /// scheduling event after it.
+    /// The timestamp counter's value at the fault; where that is not known exactly, the newest
+    /// one in any trace ring: the fault came within one scheduling event after it.
     pub tsc: u64,
-    /// The bytes that were changed, with what they were before; none for a register.
-    pub changes: Vec<Change>,
-}
-
-/// One changed byte of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The program's address of it.
-    pub address: u64,
-    /// The machine's address of it.
-    pub frame: HostPhysical,
-    /// What it was.
-    pub before: u8,
-    /// What it became.
-    pub after: u8,
+    /// The hold of a core.
+    pub held: Option<Held>,
 }
 
 /// Where a fault goes.
@@ -53,16 +35,30 @@ pub struct Aim<'a> {
     pub directory: &'a Directory,
     /// What runs on the machine.
     pub system: &'a System,
-    /// The set that is hit.
+    /// The set that is watched.
     pub set: &'a ReplicaSet,
-    /// The replica of it that is hit.
-    pub replica: usize,
     /// What is hit.
     pub target: Target,
+    /// The thread that is hit.
+    pub place: ThreadRef,
+    /// The epoch whose job is hit: that one's or a later one's.
+    pub epoch: u64,
+}
+
+impl Aim<'_> {
+    /// Returns the number of the replica that is hit.
+    fn replica(&self) -> Result<usize> {
+        let mut replicas = self.set.replicas.iter();
+        let replica = replicas.position(|place| *place == self.place);
+        replica.ok_or_else(|| {
+            let (target, set) = (self.target, &self.set.name);
+            Error::input(format!("{target}: there is no such replica of set {set}"))
+        })
+    }
 }
 
 /// Puts a fault into a machine that runs in QEMU; `random` decides what the aim leaves
-/// open. The machine's time stands still meanwhile.
+/// open. The machine's time stands still meanwhile, but for what the fault itself waits for.
 ///
 /// # Errors
 /// If there is nothing to hit where the fault is aimed.
@@ -87,158 +83,52 @@ pub fn inject_in_bochs(
 }
 
 fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
-    let Aim {
-        directory,
-        system,
-        set,
-        replica,
-        target,
-    } = *aim;
-    let replica_pages = ReplicaPages::find(tool.memory(), directory, system, set, replica)?;
-    let sandbox = replica_pages.sandbox;
-    let pages = &replica_pages.pages;
-    let core = directory
-        .entries
-        .get(sandbox)
-        .map_or(0, |entry| entry.apic_id) as u32;
-    let mut changes = Vec::new();
-    let what = match target {
-        Target::None => "nothing".into(),
-        Target::Register => flip_register(tool, core, &replica_pages, random)?,
-        Target::Silent => derail(tool, core, &replica_pages, &INVALID, random)?,
-        Target::Endless => derail(tool, core, &replica_pages, &ENDLESS, random)?,
-        Target::Writable | Target::Region(_) | Target::Page(_) => {
-            let (what, change) = flip_bit(tool, target, pages, random)?;
-            changes.push(change);
-            what
+    let target = aim.target;
+    let Some(action) = action(target) else {
+        return Err(not_yet(target));
+    };
+    let (what, held) = match action {
+        Action::Nothing => ("nothing".into(), None),
+        Action::Hit(how) => {
+            let (directory, system, set) = (aim.directory, aim.system, aim.set);
+            let replica =
+                ReplicaPages::find(tool.memory(), directory, system, set, aim.replica()?)?;
+            let core = directory.entries[replica.sandbox].apic_id as u32;
+            (hit(tool, core, &replica, how, random)?, None)
+        }
+        Action::Hold(time) => {
+            let held = hold(tool, aim, time)?;
+            (held.what.clone(), Some(held))
         }
     };
-    let mut tsc = 0;
-    for (entry, sandbox) in directory.entries.iter().zip(&system.sandboxes) {
-        let core = record::core(tool.memory(), entry, &sandbox.name)?;
-        let last = core.events().filter_map(std::result::Result::ok).last();
-        tsc = tsc.max(last.map_or(0, |(tsc, _)| tsc));
-    }
+    let tsc = match &held {
+        Some(held) => held.from,
+        None => newest(tool.memory(), aim)?,
+    };
     Ok(Injected {
-        replica,
-        sandbox,
+        target,
+        place: aim.place,
         what,
         tsc,
-        changes,
+        held,
     })
 }
 
-fn flip_bit(
-    tool: &mut impl Tool,
-    target: Target,
-    pages: &[UserPage],
-    random: &mut fastrand::Rng,
-) -> Result<(String, Change)> {
-    let aimed = |(index, page): &(usize, &UserPage)| match target {
-        Target::Writable => page.writable,
-        Target::Region(region) => Region::of(page) == region,
-        // Page 0 of the list is the saved registers, which no program can reach.
-        Target::Page(number) => index + 1 == number,
-        _ => false,
-    };
-    let candidates: Vec<_> = pages.iter().enumerate().filter(aimed).collect();
-    if candidates.is_empty() {
-        return Err(Error::input(format!(
-            "no page fits the fault '{target}': the program has pages 1 to {}",
-            pages.len()
-        )));
-    }
-    let (index, page) = candidates[random.usize(..candidates.len())];
-    let (offset, bit) = (random.u64(..PAGE_SIZE as u64), random.u32(..8));
-    let frame = HostPhysical::new(page.frame.as_u64() + offset);
-    let before = tool.memory().bytes(frame, 1)?[0];
-    let after = before ^ 1 << bit;
-    tool.write(frame, &[after])?;
-    let address = page.address + offset;
-    let what = format!(
-        "bit {bit} of the byte at {address:#x}, page {} ({}), {before:#04x} to {after:#04x}",
-        index + 1,
-        Region::of(page)
-    );
-    Ok((
-        what,
-        Change {
-            address,
-            frame,
-            before,
-            after,
-        },
+/// Says that a target is of the grammar alone.
+#[must_use]
+pub fn not_yet(target: Target) -> Error {
+    Error::usage(format!(
+        "nothing carries out the fault {target} yet (cargo xtask run --help says what is)"
     ))
 }
 
-/// Where a program's code has `bytes`: a program's addresses.
-fn code_with(memory: &Memory, pages: &[UserPage], bytes: &[u8]) -> Result<Vec<u64>> {
-    let mut found = Vec::new();
-    for page in pages.iter().filter(|page| page.executable) {
-        let code = memory.bytes(page.frame, PAGE_SIZE)?;
-        let places = code.windows(bytes.len()).enumerate();
-        let places = places.filter(|(_, window)| *window == bytes);
-        found.extend(places.map(|(at, _)| page.address + at as u64));
+/// Returns the newest timestamp in any trace ring.
+fn newest(memory: &Memory, aim: &Aim<'_>) -> Result<u64> {
+    let mut newest = 0;
+    for (entry, sandbox) in aim.directory.entries.iter().zip(&aim.system.sandboxes) {
+        let core = record::core(memory, entry, &sandbox.name)?;
+        let last = core.events().filter_map(std::result::Result::ok).last();
+        newest = newest.max(last.map_or(0, |(tsc, _)| tsc));
     }
-    Ok(found)
-}
-
-/// Waits until the replica is some instructions into a job.
-fn run_into_job(
-    tool: &mut impl Tool,
-    core: u32,
-    replica: &ReplicaPages,
-    random: &mut fastrand::Rng,
-) -> Result<(u32, Registers)> {
-    let steps = random.u32(..JOB_STEPS);
-    let mut begins = code_with(tool.memory(), &replica.pages, &SYSTEM_CALL)?;
-    let length = SYSTEM_CALL.len() as u64;
-    begins.iter_mut().for_each(|address| *address += length);
-    match tool.run_into_job(core, replica.root, &begins, steps)? {
-        Some(registers) => Ok((steps, registers)),
-        None => Err(Error::failure(
-            "the replica was never seen to begin a job: no register was changed",
-        )),
-    }
-}
-
-/// Makes a running replica go on at `code`, which is somewhere in its text.
-fn derail(
-    tool: &mut impl Tool,
-    core: u32,
-    replica: &ReplicaPages,
-    code: &[u8],
-    random: &mut fastrand::Rng,
-) -> Result<String> {
-    let places = code_with(tool.memory(), &replica.pages, code)?;
-    let Some(to) = places.first() else {
-        return Err(Error::input("the program's text has no such instruction"));
-    };
-    let (steps, _) = run_into_job(tool, core, replica, random)?;
-    tool.jump(core, *to)?;
-    let effect = match code == ENDLESS {
-        true => "an endless loop",
-        false => "an invalid instruction",
-    };
-    Ok(format!(
-        "the instruction pointer, to {effect} at {to:#x}, some {steps} instructions into a job"
-    ))
-}
-
-/// Flips a bit of a register of a running replica.
-fn flip_register(
-    tool: &mut impl Tool,
-    core: u32,
-    replica: &ReplicaPages,
-    random: &mut fastrand::Rng,
-) -> Result<String> {
-    let (number, bit) = (random.usize(..Registers::NAMES.len()), random.u32(..64));
-    let (steps, registers) = run_into_job(tool, core, replica, random)?;
-    let before = registers.general[number];
-    let after = before ^ 1 << bit;
-    tool.set_register(core, number, after)?;
-    let name = Registers::NAMES[number];
-    Ok(format!(
-        "bit {bit} of register {name}, {before:#x} to {after:#x}, some {steps} instructions into a job"
-    ))
+    Ok(newest)
 }

@@ -1,9 +1,12 @@
-//! Faults: which there are, and how they are put into a machine from outside.
+//! How the faults that `tern-fault` names are put into a machine from outside.
+mod action;
+mod hit;
+mod hold;
 pub mod inject;
+mod kernel;
 pub mod program;
-pub mod spec;
+mod stub;
+mod ticks;
 pub mod tool;
 
-pub use inject::{Aim, Injected, inject, inject_in_bochs};
-pub use program::{Region, ReplicaPages};
-pub use spec::{Spec, Target};
+pub use action::is_carried_out;

@@ -3,62 +3,10 @@
 use crate::emulator::{Directory, Memory, UserPage, user_pages};
 use crate::error::{Error, Result};
 use crate::record;
-use std::fmt;
-use tern_abi::layout::{HEAP_BASE, INPUT_PAGE, OUTPUT_PAGE, PROGRAM_BASE};
+use tern_abi::layout::{INPUT_PAGE, PROGRAM_BASE};
 use tern_config::{ReplicaSet, System};
 use tern_trace::Event;
 use tern_units::HostPhysical;
-
-/// What a page of a program is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Region {
-    /// Code.
-    Text,
-    /// Constants.
-    Constants,
-    /// Variables.
-    Data,
-    /// Heap.
-    Heap,
-    /// The page that outputs are left in.
-    Output,
-    /// Stack.
-    Stack,
-}
-
-impl Region {
-    /// The region of a page that belongs to the program's page list.
-    #[must_use]
-    pub fn of(page: &UserPage) -> Self {
-        let address = page.address;
-        if address >= HEAP_BASE.as_u64() && address < INPUT_PAGE.as_u64() {
-            Self::Heap
-        } else if address == OUTPUT_PAGE.as_u64() {
-            Self::Output
-        } else if address > OUTPUT_PAGE.as_u64() {
-            Self::Stack
-        } else if page.executable {
-            Self::Text
-        } else if page.writable {
-            Self::Data
-        } else {
-            Self::Constants
-        }
-    }
-}
-
-impl fmt::Display for Region {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Text => "text",
-            Self::Constants => "constants",
-            Self::Data => "data",
-            Self::Heap => "heap",
-            Self::Output => "output",
-            Self::Stack => "stack",
-        })
-    }
-}
 
 /// A replica's pages.
 #[derive(Clone, Debug)]

@@ -1,14 +1,33 @@
-//! What a fault is put into a machine with: the debugger of the emulator that it is in.
-use crate::emulator::{Debugger, Machine, Memory, Registers, bochs};
+//! What a fault is put into a machine with: a debugger, before which the machine stands still.
+use super::kernel::Kernel;
+use crate::emulator::{Memory, Registers};
 use crate::error::Result;
 use tern_units::HostPhysical;
 
-/// Breakpoints that may be waited for until the right core reaches one.
-const BREAKPOINTS: u32 = 100;
-/// Ticks between two looks at a core in Bochs: fewer than a job of any program takes.
-const LOOK: u32 = 1_000;
-/// Looks at most: two seconds of the machine's time.
-const LOOKS: u32 = 200_000;
+/// Instants that come again: those from `first` on, each `period`, for `width` each time, in
+/// values of the timestamp counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The first.
+    pub first: u64,
+    /// The time between two.
+    pub period: u64,
+    /// How long each lasts.
+    pub width: u64,
+}
+
+impl Beat {
+    pub(super) fn covers(&self, now: u64) -> bool {
+        now.checked_sub(self.first)
+            .is_some_and(|since| since % self.period < self.width)
+    }
+
+    /// Returns the first that begins at `now` or later.
+    pub(super) fn next(&self, now: u64) -> u64 {
+        let since = now.saturating_sub(self.first);
+        self.first + since.next_multiple_of(self.period)
+    }
+}
 
 /// A debugger, before which the machine stands still.
 pub trait Tool {
@@ -47,125 +66,50 @@ pub trait Tool {
     /// # Errors
     /// If the debugger refuses.
     fn jump(&mut self, core: u32, address: u64) -> Result<()>;
+
+    /// Runs until `core` takes an interrupt of its timer during `beat`, and returns the timestamp
+    /// counter's value there; `None` if that does not happen within bounds.
+    ///
+    /// # Errors
+    /// If the debugger refuses.
+    fn run_to_beat(&mut self, core: u32, kernel: &Kernel, beat: &Beat) -> Result<Option<u64>>;
+
+    /// Lets the machine run until the timestamp counter is at `until`, while `core`, which
+    /// stands in front of a handler's first instruction, executes nothing; then puts it back
+    /// there. Returns the counter's value.
+    ///
+    /// # Errors
+    /// If the debugger refuses.
+    fn spin(&mut self, core: u32, kernel: &Kernel, until: u64) -> Result<u64>;
 }
 
 /// Whether a core executes the program with page tables at `root`.
-fn runs(registers: &Registers, root: u64) -> bool {
+pub(super) fn runs(registers: &Registers, root: u64) -> bool {
     const USER: u32 = 3;
     const FRAME: u64 = 0x000f_ffff_ffff_f000;
     registers.root & FRAME == root && registers.code_segment & USER == USER
 }
 
-/// The debugger stub of QEMU.
-#[derive(Debug)]
-pub(super) struct Stub<'a> {
-    memory: &'a Memory,
-    debugger: Debugger,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Stub<'a> {
-    /// Stops `machine`.
-    pub(super) fn attach(machine: &'a Machine) -> Result<Self> {
-        Ok(Self {
-            memory: &machine.memory,
-            debugger: machine.debugger()?,
-        })
-    }
-
-    /// Lets the machine go on.
-    pub(super) fn detach(self) -> Result<()> {
-        self.debugger.detach()
-    }
-
-    fn breakpoints(&mut self, addresses: &[u64], set: bool) -> Result<()> {
-        let mut addresses = addresses.iter();
-        addresses.try_for_each(|address| self.debugger.breakpoint(*address, set))
-    }
-}
-
-impl Tool for Stub<'_> {
-    fn memory(&self) -> &Memory {
-        self.memory
-    }
-
-    fn write(&mut self, address: HostPhysical, bytes: &[u8]) -> Result<()> {
-        self.debugger.write(address, bytes)
-    }
-
-    fn run_into_job(
-        &mut self,
-        core: u32,
-        root: u64,
-        begins: &[u64],
-        steps: u32,
-    ) -> Result<Option<Registers>> {
-        for _ in 0..BREAKPOINTS {
-            self.breakpoints(begins, true)?;
-            let stopped = self.debugger.run_to_breakpoint()?;
-            self.breakpoints(begins, false)?;
-            if stopped == core && runs(&self.debugger.registers(core)?, root) {
-                for _ in 0..steps {
-                    self.debugger.step(core)?;
-                }
-                let registers = self.debugger.registers(core)?;
-                if runs(&registers, root) {
-                    return Ok(Some(registers));
-                }
-            }
-            // Some other core: past the breakpoint, and on.
-            self.debugger.step(stopped)?;
+    #[test]
+    fn a_beat_covers_its_width_from_the_first_time_on_and_comes_again() {
+        let beat = Beat {
+            first: 1_000,
+            period: 100,
+            width: 10,
+        };
+        for (now, covered, next) in [
+            (0, false, 1_000),
+            (999, false, 1_000),
+            (1_000, true, 1_000),
+            (1_009, true, 1_100),
+            (1_010, false, 1_100),
+            (1_205, true, 1_300),
+        ] {
+            assert_eq!((beat.covers(now), beat.next(now)), (covered, next), "{now}");
         }
-        Ok(None)
-    }
-
-    fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
-        self.debugger.set_register(core, number, value)
-    }
-
-    fn jump(&mut self, core: u32, address: u64) -> Result<()> {
-        self.debugger
-            .set_register(core, Registers::INSTRUCTION, address)
-    }
-}
-
-impl Tool for bochs::Machine {
-    fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    fn write(&mut self, address: HostPhysical, bytes: &[u8]) -> Result<()> {
-        bochs::Machine::write(self, address, bytes)
-    }
-
-    /// Breakpoints do not stop a machine that runs for a number of ticks: it is looked at
-    /// often instead, and the job is some instructions older.
-    fn run_into_job(
-        &mut self,
-        core: u32,
-        root: u64,
-        _begins: &[u64],
-        steps: u32,
-    ) -> Result<Option<Registers>> {
-        for _ in 0..LOOKS {
-            self.run_for(LOOK)?;
-            if !runs(&self.registers(core)?, root) {
-                continue;
-            }
-            self.run_for(steps.max(1))?;
-            let registers = self.registers(core)?;
-            if runs(&registers, root) {
-                return Ok(Some(registers));
-            }
-        }
-        Ok(None)
-    }
-
-    fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
-        let name = Registers::NAMES[number];
-        bochs::Machine::set_register(self, core, name, value)
-    }
-
-    fn jump(&mut self, core: u32, address: u64) -> Result<()> {
-        bochs::Machine::set_register(self, core, "rip", address)
     }
 }

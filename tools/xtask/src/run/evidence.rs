@@ -1,6 +1,6 @@
 //! What a run left behind, from outside the machine and from its trace.
 use crate::emulator::ExitCounts;
-use crate::fault::Injected;
+use crate::fault::inject::Injected;
 use crate::plant::{Exchange, Reference};
 use std::collections::BTreeMap;
 use tern_abi::directory::Violation;
@@ -20,8 +20,8 @@ pub struct Evidence<'a> {
     pub set: usize,
     /// Every exchange with the plant.
     pub exchanges: &'a [Exchange],
-    /// The fault, and the last epoch whose command had come before it.
-    pub injected: Option<&'a (u64, Injected)>,
+    /// The faults, each with the last epoch whose command had come before it.
+    pub injected: &'a [(u64, Injected)],
     /// For each sandbox, the exits between the first and the last epoch.
     pub exits: Vec<(ExitCounts, ExitCounts)>,
     /// The sandboxes that the hypervisor stopped.
@@ -107,13 +107,13 @@ impl Evidence<'_> {
         sandbox.map_or("?", |sandbox| &sandbox.name)
     }
 
-    /// The first vote after the fault that did not find the replica right.
+    /// Finds the first vote after a fault in `replica`, which came after the command of `epoch`,
+    /// that did not find the replica right.
     #[must_use]
-    pub fn detection(&self) -> Option<Detection> {
-        let (epoch, injected) = self.injected?;
-        let bit = 1_u8 << injected.replica;
+    pub fn detection(&self, replica: usize, epoch: u64) -> Option<Detection> {
+        let bit = 1_u8 << replica;
         let found = self.exchanges.iter().find(|exchange| {
-            exchange.command.epoch > *epoch && exchange.command.status.faulty & bit != 0
+            exchange.command.epoch > epoch && exchange.command.status.faulty & bit != 0
         })?;
         let status = found.command.status;
         let all = (1_u16 << status.replicas) - 1;
@@ -130,14 +130,15 @@ impl Evidence<'_> {
         })
     }
 
-    /// Votes that found a replica wrong that was not hit, or any before the fault.
+    /// Counts the votes that found a replica wrong that was not hit, or before its fault.
     #[must_use]
     pub fn false_accusations(&self) -> u64 {
+        let hits = self.hit_replicas();
         let wrong = |exchange: &&Exchange| {
-            let hit = match self.injected {
-                Some((epoch, injected)) if exchange.command.epoch > *epoch => 1 << injected.replica,
-                _ => 0,
-            };
+            let before = hits
+                .iter()
+                .filter(|(_, hit)| exchange.command.epoch > hit.epoch);
+            let hit = before.fold(0, |mask, (replica, _)| mask | 1 << replica);
             exchange.command.status.faulty & !hit != 0
         };
         self.exchanges.iter().filter(wrong).count() as u64
@@ -173,14 +174,11 @@ impl Evidence<'_> {
         Some(vote.at_ns)
     }
 
-    /// All repairs of the replica that was hit, as one.
+    /// Sums all repairs of a replica up.
     #[must_use]
-    pub fn repair(&self) -> Repair {
+    pub fn repair(&self, replica: usize) -> Repair {
         let mut all = Repair::default();
-        let Some((_, injected)) = self.injected else {
-            return all;
-        };
-        let (set, sandbox) = (&self.set().name, self.replica_name(injected.replica));
+        let (set, sandbox) = (&self.set().name, self.replica_name(replica));
         let repairs = self.summary.repairs.iter();
         for repair in repairs.filter(|it| it.set == *set && it.sandbox == sandbox) {
             all.done = repair.result == result_name(RepairResult::Done);
@@ -199,46 +197,17 @@ impl Evidence<'_> {
         all
     }
 
-    /// Deadline misses by server, named `sandbox/server`, servers without any included; and
-    /// apart from those, the jobs that the hit replica itself missed from the fault to its
-    /// return to the set.
-    #[must_use]
-    pub fn misses(&self) -> (BTreeMap<String, u64>, u64) {
-        let mut misses = BTreeMap::new();
-        for sandbox in &self.summary.sandboxes {
-            let servers = sandbox.servers.iter().map(|server| &server.server);
-            misses.extend(servers.map(|server| (format!("{}/{server}", sandbox.sandbox), 0)));
-        }
-        for (sandbox, thread) in self.summary.threads() {
-            let server = format!("{}/{}", sandbox.sandbox, thread.server);
-            *misses.entry(server).or_default() += thread.misses;
-        }
-        let (server, while_out) = self.missed_while_out().unwrap_or_default();
-        misses.entry(server).and_modify(|count| *count -= while_out);
-        (misses, while_out)
-    }
-
-    /// The jobs that the hit replica missed from the fault to its return, and its server.
-    fn missed_while_out(&self) -> Option<(String, u64)> {
-        let (epoch, hit) = self.injected?;
-        let place = self.set().replicas.get(hit.replica)?;
-        let sandbox = self.system.sandboxes.get(place.sandbox as usize)?;
-        let number = sandbox.thread_number(place.server, place.thread)?;
-        let threads = &self.summary.sandboxes.get(place.sandbox as usize)?.threads;
-        let thread = threads.get(number as usize)?;
-        // A replica's jobs are numbered as the epochs.
-        let first = u32::try_from(epoch + 1).unwrap_or(u32::MAX);
-        let back = self.repair().rejoined.unwrap_or(u32::MAX);
-        let missed = thread
-            .missed_jobs
-            .count_within(first, back.saturating_sub(1));
-        Some((format!("{}/{}", sandbox.name, thread.server), missed))
-    }
-
     /// The watched set's inputs.
     pub fn inputs(&self) -> impl Iterator<Item = &Inputs> {
         let inputs = self.summary.inputs.iter();
         inputs.filter(|inputs| inputs.set == self.set().name)
+    }
+
+    /// Returns how many epochs the run had, up to the last command.
+    #[must_use]
+    pub fn epochs(&self) -> u64 {
+        let last = self.exchanges.last();
+        last.map_or(0, |last| last.command.epoch + 1)
     }
 
     /// Outputs that were released, and taken by the plant.
@@ -272,8 +241,9 @@ impl Evidence<'_> {
             .collect();
         let mut reference = Reference::new();
         let mut outputs = Outputs::default();
-        for exchange in self.exchanges {
-            let epoch = exchange.command.epoch;
+        let mut exchanges = self.exchanges.iter().peekable();
+        // A job whose epoch has no command has run all the same.
+        for epoch in 0..self.epochs() {
             let sample = epoch.saturating_sub(1);
             let measured = samples.get(&sample).filter(|_| !is_stale(epoch));
             let (position, angle) = measured.copied().unwrap_or_default();
@@ -285,6 +255,9 @@ impl Evidence<'_> {
                 position,
                 angle,
             });
+            let Some(exchange) = exchanges.next_if(|it| it.command.epoch == epoch) else {
+                continue;
+            };
             let words = &exchange.command.words;
             if !exchange.accepted || usize::from(exchange.command.count) < command::WORDS {
                 continue;

@@ -1,14 +1,17 @@
 //! `cargo xtask run`: boots a system, watches it, injects a fault, and judges.
 mod accelerator;
+mod consequences;
 mod evidence;
 pub mod machine;
 mod options;
+mod plan;
 mod session;
 mod verdict;
 mod view;
 
+pub use consequences::{Hit, Misses};
 pub use evidence::{Detection, Evidence, Outputs, Repair, Sign};
-pub use options::{HELP, RunOptions};
+pub use options::{HELP, RunOptions, targets};
 pub use verdict::{Line, Verdict};
 
 use crate::emulator::bochs::Model;
@@ -18,6 +21,7 @@ use crate::plant::{self, Tap, link};
 use crate::record::{self, RunFiles};
 use crate::{build, image, interrupt, setup, workspace};
 use machine::{InBochs, InQemu, Watched};
+use plan::Plan;
 use session::{Plant, Session};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,9 +66,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
         system.name += "-unprotected";
     }
     let set = watched_set(&system)?;
-    if let Some(name) = &options.fault.replica {
-        session::replica_named(&system, &system.replica_sets[set], name)?;
-    }
+    let plan = Plan::of(options, &system, set)?;
     let simulated = simulated(&mut system, set, options.seed);
     if options.bochs.is_some() && simulated.is_none() {
         return Err(plant_is_outside(&file, &system, set));
@@ -74,9 +76,12 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     record::expect_writable(&trace_file)?;
     println!("building {}", system.name);
     build::build_for(&system)?;
+    let faults: Vec<_> = options.faults.iter().map(ToString::to_string).collect();
     let told = format!(
         "seed {}, {} epochs, fault {}",
-        options.seed, options.epochs, options.fault.target
+        options.seed,
+        options.epochs,
+        faults.join(", ")
     );
     let (mut machine, host): (Box<dyn Watched>, _) = match options.bochs {
         Some(model) => {
@@ -103,7 +108,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
         (None, None) => return Err(Error::failure("no line to the plant")),
     };
     let mut session = Session::new(machine, directory, plant, &system, set, options);
-    let watched = session.watch();
+    let watched = session.watch(plan);
     session.view.erase();
     if let Err(error) = watched {
         let error = session.explained(error);

@@ -2,8 +2,10 @@
 use crate::emulator::Clock;
 use crate::emulator::bochs::Model;
 use crate::error::{Error, Result};
-use crate::fault::Spec;
+use crate::fault::{inject::not_yet, is_carried_out};
 use std::path::PathBuf;
+use tern_fault::grammar::Fault;
+use tern_fault::target::Target;
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -14,8 +16,8 @@ pub struct RunOptions {
     pub bochs: Option<Model>,
     /// Whether to run one copy of the replicated program, without a vote.
     pub unprotected: bool,
-    /// The fault to inject.
-    pub fault: Spec,
+    /// The faults to inject.
+    pub faults: Vec<Fault>,
     /// Seed of everything random: plant, time and place of the fault.
     pub seed: u64,
     /// How many epochs to run.
@@ -46,7 +48,7 @@ impl Default for RunOptions {
             system: None,
             bochs: None,
             unprotected: false,
-            fault: Spec::default(),
+            faults: vec![Target::Random.into()],
             seed: 0,
             epochs: EPOCHS,
             emulator: None,
@@ -64,8 +66,10 @@ run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
       --machine NAME            qemu (the default), bochs-intel (VT-x) or bochs-amd (AMD-V):
                                 in Bochs the plant is in a sandbox, and a run with the
                                 same seed is the same to the last instruction
-      --fault TARGET[@SANDBOX]  random (the default), text, data, heap, stack, register,
-                                page=N, silent, endless, none
+      --fault FAULT             TARGET[=VALUE][@WHERE][:epoch=N]: what to hit, where, in which
+                                epoch; once or more often, in the order of their epochs; a
+                                random one if none is given. What is left out the seed draws,
+                                one epoch for all of them. `run --help` lists the targets
       --unprotected             one copy without a vote: the same fault, for comparison
       --seed N                  everything random; without it a new one each time
       --epochs N                length of the run (120), from 60 on; records for which the
@@ -80,6 +84,22 @@ run [SYSTEM.toml] [OPTIONS]   boot a system, inject a fault, judge what happens
       not schedulable or cannot be run to its end
 ";
 
+/// Lists the targets of faults, for the help text.
+#[must_use]
+pub fn targets() -> String {
+    let mut text = String::from("\n  targets of --fault, and what stands after @:\n");
+    for target in Target::ALL {
+        let about = target.about();
+        let (shape, site, line) = (about.shape, about.site.shape(), about.line);
+        let yet = match is_carried_out(target) {
+            true => "",
+            false => " (nothing carries it out yet)",
+        };
+        text += &format!("    {shape:<17} {line}{yet}; {site}\n");
+    }
+    text
+}
+
 impl RunOptions {
     /// Reads a command line.
     ///
@@ -91,6 +111,7 @@ impl RunOptions {
             seed: random,
             ..Self::default()
         };
+        let mut faults = Vec::new();
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || {
@@ -99,7 +120,7 @@ impl RunOptions {
                     .ok_or_else(|| Error::usage(format!("{argument} takes a value")))
             };
             match argument.as_str() {
-                "--fault" => options.fault = value()?.parse().map_err(Error::usage)?,
+                "--fault" => faults.push(fault(value()?)?),
                 "--machine" => options.bochs = machine(value()?)?,
                 "--unprotected" => options.unprotected = true,
                 "--seed" => options.seed = number(argument, value()?)?,
@@ -120,6 +141,9 @@ impl RunOptions {
                 }
             }
         }
+        if !faults.is_empty() {
+            options.faults = faults;
+        }
         let of_qemu = ["--qemu", "--clock"]
             .iter()
             .find(|option| options.bochs.is_some() && arguments.iter().any(|word| word == *option));
@@ -134,7 +158,30 @@ impl RunOptions {
                 options.epochs
             )));
         }
+        options.check_epochs()?;
         Ok(options)
+    }
+
+    /// Refuses a fault in an epoch that the run does not have, or in the first one, in which
+    /// nothing has been seen to work yet.
+    fn check_epochs(&self) -> Result<()> {
+        let epochs = 1..self.epochs;
+        let beyond = |fault: &&Fault| fault.epoch.is_some_and(|it| !epochs.contains(&it));
+        match self.faults.iter().find(beyond) {
+            None => Ok(()),
+            Some(fault) => Err(Error::usage(format!(
+                "--fault {fault}: the run has epochs 1 to {} for faults",
+                self.epochs - 1
+            ))),
+        }
+    }
+}
+
+fn fault(text: &str) -> Result<Fault> {
+    let fault: Fault = text.parse().map_err(Error::usage)?;
+    match is_carried_out(fault.target) {
+        true => Ok(fault),
+        false => Err(not_yet(fault.target)),
     }
 }
 
@@ -182,11 +229,39 @@ mod tests {
             (7, 90, true)
         );
         assert_eq!(options.system, Some("a.toml".into()));
-        assert_eq!(options.fault, "heap@beta".parse().unwrap());
+        assert_eq!(options.faults, ["heap@beta".parse().unwrap()]);
         assert_eq!(options.bochs, None);
         let model = |name| parse(&format!("--machine {name}")).unwrap().bochs;
         assert_eq!(model("bochs-amd"), Some(Model::Amd));
         assert_eq!(model("qemu"), None);
+    }
+
+    #[test]
+    fn faults_are_as_many_as_are_asked_for_and_a_random_one_if_none_is() {
+        let faults = |line: &str| {
+            let faults = parse(line).unwrap().faults;
+            Vec::from_iter(faults.iter().map(ToString::to_string)).join(" ")
+        };
+        assert_eq!(faults(""), "random");
+        assert_eq!(faults("--fault none"), "none");
+        let two = "--fault silent --fault late=25ms@arbitrator:epoch=40";
+        assert_eq!(faults(two), "silent late=25ms@arbitrator:epoch=40");
+    }
+
+    #[test]
+    fn every_target_is_listed_and_one_that_nothing_carries_out_is_refused_with_a_word_on_that() {
+        let help = targets();
+        for target in Target::ALL {
+            let shape = target.about().shape;
+            let listed = help.lines().find(|it| it.trim_start().starts_with(shape));
+            let said = listed.unwrap().contains("nothing carries it out yet");
+            let parsed = parse(&format!("--fault {target}"));
+            assert_eq!(parsed.is_err(), said, "{shape}");
+            if let Err(error) = parsed {
+                let expected = format!("nothing carries out the fault {target} yet");
+                assert!(error.to_string().contains(&expected), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -196,6 +271,8 @@ mod tests {
             "--seed x",
             "--epochs 3",
             "--fault no",
+            "--fault heap:epoch=0",
+            "--fault heap:epoch=120",
             "--wrong",
             "a b",
             "--clock 1",

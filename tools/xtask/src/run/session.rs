@@ -1,19 +1,21 @@
 //! One run under watch: from the machine's first line to what it leaves behind.
 use super::machine::Watched;
+use super::plan::{Plan, Planned};
 use super::view::View;
 use super::{Evidence, RunOptions, Verdict};
 use crate::emulator::{Directory, ExitCounts, Memory, directory};
 use crate::error::{Error, Result};
-use crate::fault::{Aim, Injected, ReplicaPages, Target};
+use crate::fault::inject::{Aim, Injected};
+use crate::fault::program::ReplicaPages;
 use crate::plant::{Exchange, Tap};
 use crate::{interrupt, record};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 use tern_abi::plant::Outcome;
-use tern_config::{ReplicaSet, System, ThreadRef};
+use tern_config::{ReplicaSet, System};
 use tern_trace::{Note, Trace};
-use tern_units::PAGE_SIZE;
+use tern_units::{PAGE_SIZE, TscFrequency};
 use trace_viewer::summary::Summary;
 
 /// What the hypervisor prints before the reason why it does not go on.
@@ -64,7 +66,7 @@ pub(super) struct Session<'a> {
     plant: Plant,
     incoming: VecDeque<Exchange>,
     exchanges: Vec<Exchange>,
-    injected: Option<(u64, Injected)>,
+    injected: Vec<(u64, Injected)>,
     first_exits: Vec<ExitCounts>,
     printed: usize,
 }
@@ -94,7 +96,7 @@ impl<'a> Session<'a> {
             plant,
             incoming: VecDeque::new(),
             exchanges: Vec::new(),
-            injected: None,
+            injected: Vec::new(),
             first_exits: Vec::new(),
             printed: 0,
         }
@@ -104,18 +106,9 @@ impl<'a> Session<'a> {
         &self.system.replica_sets[self.set]
     }
 
-    /// Watches every epoch, and injects the fault when its time has come.
-    pub(super) fn watch(&mut self) -> Result<()> {
-        let mut random = fastrand::Rng::with_seed(self.options.seed);
-        let set = self.replica_set();
-        // The same draws whatever the set, so that a fault can be compared across sets.
-        let (luck, epochs) = (random.u64(..), self.options.epochs);
-        let replica = match &self.options.fault.replica {
-            None => (luck % set.replicas.len() as u64) as usize,
-            Some(name) => replica_named(self.system, set, name)?,
-        };
-        let after = random.u64(epochs / 8..epochs / 2);
-        let delay = Duration::from_nanos(random.u64(..set.period));
+    /// Watches every epoch, and injects the faults when their time has come.
+    pub(super) fn watch(&mut self, mut plan: Plan) -> Result<()> {
+        let epochs = self.options.epochs;
         while self
             .exchanges
             .last()
@@ -125,37 +118,52 @@ impl<'a> Session<'a> {
             if command.status.outcome == Outcome::Stopped {
                 break;
             }
-            let epoch = command.epoch;
-            let due = self.injected.is_none() && epoch >= after;
-            if due && self.options.fault.target != Target::None {
-                self.machine.pass(delay)?;
-                self.inject(replica, &mut random)?;
+            let due = plan.due(command.epoch);
+            if let Some(first) = due.first() {
+                self.machine.pass(first.delay)?;
+            }
+            for fault in due {
+                self.inject(fault)?;
             }
         }
         Ok(())
     }
 
-    fn inject(&mut self, replica: usize, random: &mut fastrand::Rng) -> Result<()> {
+    fn inject(&mut self, mut fault: Planned) -> Result<()> {
         let aim = Aim {
             directory: &self.directory,
             system: self.system,
             set: self.replica_set(),
-            replica,
-            target: self.options.fault.target,
+            target: fault.target,
+            place: fault.place,
+            epoch: fault.epoch,
         };
-        let injected = self.machine.inject(&aim, random)?;
+        let injected = self.machine.inject(&aim, &mut fault.random)?;
         // Commands that came before the machine was stopped came before the fault.
         self.look()?;
         while let Some(exchange) = self.incoming.pop_front() {
             self.view.show(&exchange);
             self.exchanges.push(exchange);
         }
-        let epoch = self.exchanges.last().map_or(0, |last| last.command.epoch);
-        let name = &self.system.sandboxes[injected.sandbox].name;
+        let epoch = match &injected.held {
+            // Commands have come since the hold began; before it, that of the last epoch whose
+            // time was over.
+            Some(held) => self.epoch_at(held.from).saturating_sub(1),
+            None => self.exchanges.last().map_or(0, |last| last.command.epoch),
+        };
+        let name = &self.system.sandboxes[injected.place.sandbox as usize].name;
         self.view
             .fault(&format!("{name}, after epoch {epoch}: {}", injected.what));
-        self.injected = Some((epoch, injected));
+        self.injected.push((epoch, injected));
         Ok(())
+    }
+
+    /// Returns the epoch at a value of the timestamp counter.
+    fn epoch_at(&self, tsc: u64) -> u64 {
+        let header = &self.directory.header;
+        let ticks = tsc.saturating_sub(header.epoch_tsc);
+        let time = TscFrequency::from_hertz(header.tsc_hertz).map(|it| it.to_duration(ticks));
+        time.map_or(0, |time| time.as_nanos() / self.replica_set().period)
     }
 
     /// Takes in the exchanges that there have been.
@@ -241,7 +249,7 @@ impl<'a> Session<'a> {
         }
         let notes = self.injected.iter().map(|(epoch, injected)| Note {
             tsc: Some(injected.tsc),
-            sandbox: u16::try_from(injected.sandbox).ok(),
+            sandbox: u16::try_from(injected.place.sandbox).ok(),
             text: format!("fault injected after epoch {epoch}: {}", injected.what),
         });
         let trace = record::trace(
@@ -254,7 +262,7 @@ impl<'a> Session<'a> {
             system: self.system,
             set: self.set,
             exchanges: &self.exchanges,
-            injected: self.injected.as_ref(),
+            injected: &self.injected,
             exits: self.first_exits.iter().copied().zip(last_exits).collect(),
             violations,
             differing_at_end: differing,
@@ -317,19 +325,4 @@ pub(super) fn boot(machine: &mut dyn Watched) -> Result<Directory> {
         interrupt::check()?;
         machine.pass(LOOK)?;
     }
-}
-
-/// The number of the replica of `set` in the sandbox `name`.
-///
-/// # Errors
-/// If none is there.
-pub(super) fn replica_named(system: &System, set: &ReplicaSet, name: &str) -> Result<usize> {
-    let sandbox = |place: &ThreadRef| system.sandboxes[place.sandbox as usize].name.as_str();
-    set.replicas
-        .iter()
-        .position(|place| sandbox(place) == name)
-        .ok_or_else(|| {
-            let names = Vec::from_iter(set.replicas.iter().map(sandbox)).join(", ");
-            Error::usage(format!("no replica is in '{name}': they are in {names}"))
-        })
 }

@@ -1,10 +1,11 @@
 //! The verdict: what has to hold for a run to count as passed, and what was seen.
-use super::evidence::{Evidence, Outputs, Repair, Sign};
+mod faults;
+
+use super::evidence::{Evidence, Outputs};
 use crate::emulator::ExitCounts;
 use std::fmt;
 use tern_abi::directory::ExitReason;
 use tern_config::Voting;
-use tern_units::Duration;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,110 +70,13 @@ impl Verdict {
         });
     }
 
-    fn fault(&mut self, evidence: &Evidence<'_>) {
-        match evidence.injected {
-            None => self.tell("fault injected", "none"),
-            Some((epoch, injected)) => {
-                let name = evidence.replica_name(injected.replica);
-                self.tell("fault injected", format!("{name}: {}", injected.what));
-                let nanos = evidence.trace.nanos(injected.tsc);
-                self.tell(
-                    "",
-                    format!("after the vote of epoch {epoch}, {}", seconds(nanos)),
-                );
-            }
-        }
-    }
-
-    fn recovery(&mut self, evidence: &Evidence<'_>) {
-        if let Some(epoch) = evidence.stopped() {
-            self.require("safe stop", false, format!("no majority in epoch {epoch}"));
-        }
-        let accusations = evidence.false_accusations();
-        self.require(
-            "false accusations",
-            accusations == 0,
-            accusations.to_string(),
-        );
-        let Some((_, injected)) = evidence.injected else {
-            let since = evidence.unanimous_since();
-            self.require("votes", since == Some(0), unanimous(since));
-            return;
-        };
-        let Some(detection) = evidence.detection() else {
-            self.masked(evidence);
-            return;
-        };
-        let fault = evidence.trace.nanos(injected.tsc);
-        let delay = evidence
-            .vote_time(detection.epoch)
-            .map(|vote| between(fault, vote));
-        let how = match detection.sign {
-            Sign::Difference => "summary differs",
-            Sign::Timeout => "no ballot in time",
-            Sign::Request => "its program had stopped",
-        };
-        let after = delay.map_or("?".into(), |delay| delay.to_string());
-        let seen = format!("epoch {}, {after} after the fault: {how}", detection.epoch);
-        self.require("detected", true, seen);
-        let voters: Vec<&str> = (0..evidence.set().replicas.len())
-            .filter(|replica| detection.majority >> replica & 1 == 1)
-            .map(|replica| evidence.replica_name(replica))
-            .collect();
-        self.require("voted out by", voters.len() >= 2, voters.join(" and "));
-        self.repair(&evidence.repair());
-        let since = evidence.unanimous_since();
-        let again = since.is_some_and(|since| since > detection.epoch);
-        self.require("summaries equal again", again, unanimous(since));
-    }
-
-    fn repair(&mut self, repair: &Repair) {
-        let rounds = match repair.rounds {
-            1 => "in one round".to_string(),
-            rounds => format!("in {rounds} rounds"),
-        };
-        self.tell(
-            "pages that differed",
-            format!("{} {rounds}", repair.differed),
-        );
-        let same = repair.copied == repair.differed && repair.pages == repair.copied;
-        self.require(
-            "pages copied",
-            same && repair.done,
-            repair.copied.to_string(),
-        );
-        let time = repair.span.map(|(start, end)| between(start, end));
-        let rejoined = match repair.rejoined {
-            Some(epoch) => format!(", in the set again from epoch {epoch}"),
-            None => ", not in the set again".into(),
-        };
-        let time = time.map_or("none".into(), |time| time.to_string());
-        self.require("repair time", repair.rejoined.is_some(), time + &rejoined);
-    }
-
-    /// No vote found the fault: right only if it left no trace in the replica.
-    fn masked(&mut self, evidence: &Evidence<'_>) {
-        let since = evidence.unanimous_since();
-        self.require("votes", since == Some(0), unanimous(since));
-        let (holds, seen) = match &evidence.differing_at_end {
-            Some(pages) if pages.is_empty() => (
-                true,
-                "masked: overwritten before it was used; all replicas' pages are equal".into(),
-            ),
-            Some(pages) => (
-                false,
-                format!("latent: {} pages differ, and no vote said so", pages.len()),
-            ),
-            None => (
-                false,
-                "not detected, and the replicas could not be compared".into(),
-            ),
-        };
-        self.require("detected", holds, seen);
-    }
-
     fn outputs(&mut self, evidence: &Evidence<'_>) {
-        let expected = evidence.exchanges.len() as u64;
+        let withheld = evidence.withheld();
+        if withheld > 0 {
+            let seen = format!("{withheld}, of epochs in which the voter was held");
+            self.tell("outputs withheld", seen);
+        }
+        let expected = evidence.epochs() - withheld;
         match evidence.outputs() {
             Some(outputs) => self.compared(expected, &outputs),
             None => {
@@ -223,20 +127,28 @@ impl Verdict {
     }
 
     fn disturbance(&mut self, evidence: &Evidence<'_>) {
-        let (misses, while_out) = evidence.misses();
-        let total: u64 = misses.values().sum();
+        let misses = evidence.misses();
+        let total: u64 = misses.unexplained.values().sum();
         let mut seen = if total == 0 {
-            format!("0 in each of {} servers", misses.len())
+            format!("0 in each of {} servers", misses.unexplained.len())
         } else {
-            let late = misses.iter().filter(|(_, count)| **count > 0);
+            let late = misses.unexplained.iter().filter(|(_, count)| **count > 0);
             let late: Vec<_> = late
                 .map(|(name, count)| format!("{name} {count}"))
                 .collect();
             late.join(", ")
         };
-        if while_out > 0 {
-            let jobs = if while_out == 1 { "job" } else { "jobs" };
-            seen += &format!("; {while_out} {jobs} of the hit replica itself, until it was back");
+        for (count, whose) in [
+            (
+                misses.while_out,
+                "of the hit replica itself, until it was back",
+            ),
+            (misses.while_held, "of the held core itself"),
+        ] {
+            let jobs = if count == 1 { "job" } else { "jobs" };
+            if count > 0 {
+                seen += &format!("; {count} {jobs} {whose}");
+            }
         }
         self.require("deadline misses", total == 0, seen);
         let stopped: Vec<_> = evidence
@@ -320,20 +232,4 @@ impl fmt::Display for Verdict {
         }
         Ok(())
     }
-}
-
-fn unanimous(since: Option<u64>) -> String {
-    match since {
-        Some(epoch) => format!("unanimous from epoch {epoch} to the end"),
-        None => "not unanimous at the end".into(),
-    }
-}
-
-/// From `start` to `end`, in nanoseconds after the time epoch.
-fn between(start: i64, end: i64) -> Duration {
-    Duration::from_nanos(end.saturating_sub(start).max(0).unsigned_abs())
-}
-
-fn seconds(nanos: i64) -> String {
-    format!("{:.3} s after the time epoch", nanos as f64 / 1e9)
 }

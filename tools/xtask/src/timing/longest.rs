@@ -2,10 +2,10 @@
 //! it begins, and where its instructions go.
 use super::measure::{self, Plan};
 use super::sections::{Section, Stretch};
-use super::symbols::Symbols;
 use crate::build;
 use crate::emulator::bochs::Model;
 use crate::error::Result;
+use crate::symbols::Symbols;
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -11,7 +11,6 @@ pub mod replicas;
 pub mod scenarios;
 pub mod sections;
 pub mod soak;
-pub mod symbols;
 pub mod widen;
 
 use crate::emulator::bochs::Model;

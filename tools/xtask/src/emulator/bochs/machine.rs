@@ -291,6 +291,7 @@ impl Machine {
             for (name, register) in Registers::NAMES.iter().zip(&mut registers.general) {
                 *register = value(name, ':')?;
             }
+            registers.instruction = value("rip", ':')?;
             registers.code_segment = value("cs", ':')? as u32;
             registers.root = value("CR3", '=')?;
             Some(registers)

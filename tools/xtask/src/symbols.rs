@@ -36,6 +36,14 @@ impl Symbols {
         Ok(Self { names })
     }
 
+    /// Returns the address of the symbol called `name`, as the linker has it.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<u64> {
+        let mut symbols = self.names.iter();
+        let (address, _) = symbols.find(|(_, it)| it == name)?;
+        Some(*address)
+    }
+
     /// The last symbol at or before `address`, as the linker has it.
     #[must_use]
     pub fn around(&self, address: u64) -> Option<String> {
@@ -73,6 +81,8 @@ mod tests {
         assert_eq!(symbols.around(0x1f).as_deref(), Some("first"));
         assert_eq!(symbols.around(0x20).as_deref(), Some("second"));
         assert_eq!(symbols.around(0xf), None);
+        assert_eq!(symbols.address("second"), Some(0x20));
+        assert_eq!(symbols.address("third"), None);
     }
 
     #[test]
