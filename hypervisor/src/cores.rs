@@ -13,8 +13,9 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
-use tern_machine::apic::{self, LocalApic, Register};
+use tern_machine::apic::{self, LocalApic, Register, has_x2apic};
 use tern_machine::cpu::{enable_machine_checks, halt_forever, timestamp};
+use tern_machine::{features, instruction_names, long_mode_names};
 use tern_units::{Duration, HostPhysical, PAGE_SIZE, TscFrequency};
 
 core::arch::global_asm!(
@@ -23,6 +24,7 @@ core::arch::global_asm!(
     ".globl trampoline_start, trampoline_end",
     ".globl trampoline_segments_pointer, trampoline_far, trampoline_long",
     ".globl trampoline_root, trampoline_stack, trampoline_argument, trampoline_entry",
+    ".globl trampoline_features, trampoline_lacks",
     // A start-up interrupt begins in real mode at CS = page << 8, IP = 0. From there
     // straight to long mode: protection and paging may be turned on together (APM
     // vol. 2 §14.6.1).
@@ -32,18 +34,37 @@ core::arch::global_asm!(
     "cld",
     "movw %cs, %ax",
     "movw %ax, %ds",
+    // Cores need not be alike: each is asked for what the image is compiled with.
+    "movl $1, %eax",
+    "cpuid",
+    "notl %ecx",
+    "notl %edx",
+    "andl trampoline_features - trampoline_start, %ecx",
+    "andl trampoline_features - trampoline_start + 4, %edx",
+    "orl %edx, %ecx",
+    "jnz trampoline_refuse",
+    "movl $0x80000001, %eax",
+    "cpuid",
+    "notl %edx",
+    "andl trampoline_features - trampoline_start + 8, %edx",
+    "jnz trampoline_refuse",
     "lgdtl trampoline_segments_pointer - trampoline_start",
     "movl trampoline_root - trampoline_start, %eax",
     "movl %eax, %cr3",
     "movl $0x620, %eax", // PAE, OSFXSR, OSXMMEXCPT
     "movl %eax, %cr4",
-    "movl $0xc0000080, %ecx", // EFER: LME, NXE
-    "rdmsr",
-    "orl $0x900, %eax",
+    "movl $0xc0000080, %ecx",
+    "movl $0x900, %eax", // EFER, whole: LME, NXE
+    "xorl %edx, %edx",
     "wrmsr",
     "movl $0x80010033, %eax", // PG, WP, NE, ET, MP, PE; caches on
     "movl %eax, %cr0",
     "ljmpl *(trampoline_far - trampoline_start)",
+    "trampoline_refuse:",
+    "movl $1, trampoline_lacks - trampoline_start",
+    "2:",
+    "hlt",
+    "jmp 2b",
     ".code64",
     "trampoline_long:",
     "movl $0x10, %eax",
@@ -74,8 +95,13 @@ core::arch::global_asm!(
     "trampoline_stack: .quad 0",
     "trampoline_argument: .quad 0",
     "trampoline_entry: .quad 0",
+    "trampoline_features: .long {leaf_1_ecx}, {leaf_1_edx}, {extended_edx}",
+    "trampoline_lacks: .long 0",
     "trampoline_end:",
     ".popsection",
+    leaf_1_ecx = const features::LEAF_1_ECX,
+    leaf_1_edx = const features::LEAF_1_EDX,
+    extended_edx = const features::EXTENDED_EDX,
     options(att_syntax)
 );
 
@@ -88,6 +114,7 @@ unsafe extern "C" {
     static trampoline_stack: u8;
     static trampoline_argument: u8;
     static trampoline_entry: u8;
+    static trampoline_lacks: u8;
 }
 
 const STACK_BYTES: u64 = 64 << 10;
@@ -101,6 +128,7 @@ const READY: u32 = 1;
 const MEASURING: u32 = 2;
 const MEASURED: u32 = 3;
 const GO: u32 = 4;
+const REFUSING: u32 = 5;
 
 /// A core from its start until it enters its guest.
 #[derive(Debug)]
@@ -108,12 +136,16 @@ pub struct Core {
     /// Its APIC id.
     pub apic_id: u32,
     vendor: Vendor,
+    /// Whether the boot core has an x2APIC.
+    x2apic: bool,
     save_area: HostPhysical,
     /// First address past its stack.
     stack_top: u64,
     tables: Mutex<Option<&'static mut CoreTables>>,
     state: AtomicU32,
     timestamp: AtomicU64,
+    /// How it differs from the boot core, while it is refusing.
+    difference: Mutex<&'static str>,
     launch: Mutex<Option<(AnyGuest, Sandbox)>>,
 }
 
@@ -164,11 +196,13 @@ impl Core {
         Box::leak(Box::new(Self {
             apic_id,
             vendor,
+            x2apic: has_x2apic(),
             save_area,
             stack_top,
             tables: Mutex::new(tables),
             state: AtomicU32::new(WAITING),
             timestamp: AtomicU64::new(0),
+            difference: Mutex::new(""),
             launch: Mutex::new(None),
         }))
     }
@@ -185,6 +219,25 @@ impl Core {
     /// Gives the core what it will run.
     pub fn assign(&self, launch: (AnyGuest, Sandbox)) {
         *self.launch.lock() = Some(launch);
+    }
+
+    /// Whether this core has what was found on the boot core: processors may have cores of
+    /// several types, and firmware may treat them differently.
+    ///
+    /// # Errors
+    /// What is different, as a line.
+    fn compare_with_boot_core(&self) -> Result<(), &'static str> {
+        if Vendor::find()? != self.vendor {
+            return Err(
+                "it has another virtualization than the boot core: use a machine with cores of one kind",
+            );
+        }
+        if has_x2apic() != self.x2apic {
+            return Err(
+                "only one of it and the boot core has an x2APIC: use a machine with cores of one kind",
+            );
+        }
+        Ok(())
     }
 
     /// Brings this core into the state in which guests run.
@@ -229,16 +282,21 @@ impl Core {
         }
     }
 
-    fn wait_for(&self, state: u32, tsc: TscFrequency) -> bool {
+    /// Waits until this core is in `state`, for as long as a step may take.
+    ///
+    /// # Errors
+    /// If it gets there too late, or says how it differs from the boot core.
+    fn wait_for(&self, state: u32, tsc: TscFrequency) -> Result<(), NotStarted> {
         let start = timestamp();
         let limit = tsc.to_ticks(PATIENCE);
         while timestamp().wrapping_sub(start) < limit {
-            if self.state.load(Ordering::Acquire) == state {
-                return true;
+            match self.state.load(Ordering::Acquire) {
+                REFUSING => return Err(NotStarted::Differs(self.apic_id, *self.difference.lock())),
+                now if now == state => return Ok(()),
+                _ => core::hint::spin_loop(),
             }
-            core::hint::spin_loop();
         }
-        false
+        Err(NotStarted::Silent(self.apic_id))
     }
 
     /// Starts this core from the boot core.
@@ -255,9 +313,10 @@ impl Core {
         trampoline: NonNull<u8>,
         root: HostPhysical,
         tsc: TscFrequency,
-    ) -> Result<(), Silent> {
+    ) -> Result<(), NotStarted> {
         let page = trampoline.as_ptr() as u64;
         let millis = |n| tsc.to_ticks(Duration::from_millis(n));
+        let lacks;
         // SAFETY: the trampoline's symbols lie inside its code, which fits the page. An
         // INIT and two start-up interrupts bring the core from wherever the firmware
         // left it to the page (Intel SDM vol. 3 §9.4.4).
@@ -289,12 +348,13 @@ impl Core {
                     break;
                 }
             }
+            lacks = slot(&raw const trampoline_lacks).cast::<u32>();
         }
-        if self.wait_for(READY, tsc) {
-            Ok(())
-        } else {
-            Err(Silent(self.apic_id))
+        // SAFETY: the page, which is the trampoline's until this core is ready or has refused.
+        if unsafe { lacks.read_volatile() } != 0 {
+            return Err(NotStarted::Lacks(self.apic_id));
         }
+        self.wait_for(READY, tsc)
     }
 
     /// How far this core's timestamp counter is from the boot core's, in ticks beyond
@@ -302,14 +362,12 @@ impl Core {
     ///
     /// # Errors
     /// If the core does not answer.
-    pub fn skew(&self, tsc: TscFrequency) -> Result<u64, Silent> {
+    pub fn skew(&self, tsc: TscFrequency) -> Result<u64, NotStarted> {
         let mut least = u64::MAX;
         for _ in 0..SKEW_ROUNDS {
             let before = timestamp();
             self.state.store(MEASURING, Ordering::Release);
-            if !self.wait_for(MEASURED, tsc) {
-                return Err(Silent(self.apic_id));
-            }
+            self.wait_for(MEASURED, tsc)?;
             let there = self.timestamp.load(Ordering::Acquire);
             let after = timestamp();
             let off = before
@@ -326,22 +384,43 @@ impl Core {
     }
 }
 
-/// The core with this APIC id does not answer.
+/// Why the core with this APIC id cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silent(pub u32);
+pub enum NotStarted {
+    /// It does not answer.
+    Silent(u32),
+    /// It lacks instructions.
+    Lacks(u32),
+    /// It is not like the boot core, as the line says.
+    Differs(u32, &'static str),
+}
 
-impl fmt::Display for Silent {
+impl fmt::Display for NotStarted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(id) = self;
-        write!(
-            out,
-            "the core with APIC id {id} does not start: check the firmware"
-        )
+        match self {
+            Self::Silent(id) => write!(
+                out,
+                "the core with APIC id {id} does not start: check the firmware"
+            ),
+            Self::Lacks(id) => write!(
+                out,
+                "the core with APIC id {id} lacks {}, or {}, with which Tern is compiled: \
+                 use a machine with cores of one kind",
+                long_mode_names!(),
+                instruction_names!()
+            ),
+            Self::Differs(id, line) => write!(out, "the core with APIC id {id}: {line}"),
+        }
     }
 }
 
 /// The first Rust code of every core but the boot core.
 extern "C" fn core_start(core: &'static Core) -> ! {
+    if let Err(line) = core.compare_with_boot_core() {
+        *core.difference.lock() = line;
+        core.state.store(REFUSING, Ordering::Release);
+        halt_forever()
+    }
     // SAFETY: this is the core, and it comes here once.
     let local = unsafe { core.prepare() };
     if local.id() != core.apic_id {

@@ -175,14 +175,3 @@ fn a_device_that_is_no_serial_port_is_refused_at_its_ports() {
         assert_eq!(said, refused, "{device}: {line}");
     }
 }
-
-#[test]
-fn a_processor_without_aes_is_refused() {
-    let options = Options {
-        processor: "max,-aes".into(),
-        ..PENDULUM.options(Emulator::Installed)
-    };
-    let line = start(options, &PENDULUM.module).wait_for("cannot start: ");
-    let line = line.unwrap_or_else(|error| panic!("{error}"));
-    assert!(line.contains("AES"), "{line}");
-}

@@ -10,7 +10,9 @@
 /// EDI and its number in ESI.
 ///
 /// The linker script must keep `.note.pvh` in a PT_NOTE segment aligned to 4, and zero
-/// `.bss`. A processor without long mode gets one line on the console and halts.
+/// `.bss`. A processor without the features that the image is compiled with
+/// ([`crate::features`]) gets one line on the console and halts: whatever the compiler made of
+/// the first function, nothing that needs them has run.
 ///
 /// Sources: Intel SDM vol. 3 §10.8.5 (entering IA-32e mode), AMD APM vol. 2 §14.6.
 #[macro_export]
@@ -35,11 +37,25 @@ macro_rules! boot_entry {
             "cli",
             "cld",
             "movl $boot_stack_top, %esp",
+            "movl $boot_no_long_mode_text, %ebp",
+            "movl $0x80000000, %eax",
+            "cpuid",
+            "cmpl $0x80000001, %eax",
+            "jb boot_refuse",
             "movl $0x80000001, %eax",
             "cpuid",
-            "andl $0x20100000, %edx", // bit 29 long mode, bit 20 no-execute
-            "cmpl $0x20100000, %edx",
-            "jne boot_no_long_mode",
+            "notl %edx",
+            "testl ${extended_edx}, %edx",
+            "jnz boot_refuse",
+            "movl $boot_no_instructions_text, %ebp",
+            "movl $1, %eax",
+            "cpuid",
+            "notl %ecx",
+            "notl %edx",
+            "testl ${leaf_1_ecx}, %ecx",
+            "jnz boot_refuse",
+            "testl ${leaf_1_edx}, %edx",
+            "jnz boot_refuse",
             // Page directories: 2048 large pages, present and writable.
             "movl $0x83, %eax",
             "movl $boot_directories, %ecx",
@@ -64,9 +80,11 @@ macro_rules! boot_entry {
             // Whatever firmware has left: five-level paging would take these tables for others.
             "movl $0x620, %eax", // PAE, OSFXSR, OSXMMEXCPT
             "movl %eax, %cr4",
-            "movl $0xc0000080, %ecx", // EFER: LME, NXE
-            "rdmsr",
-            "orl $0x900, %eax",
+            // Whole, whatever firmware has left there: with fast FXSAVE of AMD's processors
+            // (bit 14), SSE registers would not be saved.
+            "movl $0xc0000080, %ecx",
+            "movl $0x900, %eax", // EFER: LME, NXE
+            "xorl %edx, %edx",
             "wrmsr",
             "movl %cr0, %eax",
             "andl $0x9ffffff3, %eax", // not EM, TS; caches on
@@ -74,8 +92,9 @@ macro_rules! boot_entry {
             "movl %eax, %cr0",
             "lgdt boot_segments_pointer",
             "ljmp $8, $boot_long_mode",
-            "boot_no_long_mode:",
-            "movl $boot_no_long_mode_text, %esi",
+            // Prints the text at EBP.
+            "boot_refuse:",
+            "movl %ebp, %esi",
             "2:",
             "lodsb",
             "testb %al, %al",
@@ -115,7 +134,17 @@ macro_rules! boot_entry {
             ".short 23",
             ".long boot_segments",
             "boot_no_long_mode_text:",
-            ".asciz \"tern: this processor has no 64-bit mode with no-execute pages: use an x86-64 processor\\n\"",
+            ::core::concat!(
+                ".asciz \"tern: cannot start: the processor lacks ",
+                $crate::long_mode_names!(),
+                ": use an x86-64 processor\\n\"",
+            ),
+            "boot_no_instructions_text:",
+            ::core::concat!(
+                ".asciz \"tern: cannot start: the processor lacks ",
+                $crate::instruction_names!(),
+                ", with which Tern is compiled: use a newer one\\n\"",
+            ),
             ".popsection",
             ".pushsection .bss.boot, \"aw\", @nobits",
             ".balign 4096",
@@ -132,6 +161,9 @@ macro_rules! boot_entry {
             ".globl boot_stack_top",
             "boot_stack_top:",
             ".popsection",
+            extended_edx = const $crate::features::EXTENDED_EDX,
+            leaf_1_ecx = const $crate::features::LEAF_1_ECX,
+            leaf_1_edx = const $crate::features::LEAF_1_EDX,
             options(att_syntax)
         );
     };

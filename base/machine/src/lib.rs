@@ -11,6 +11,7 @@ pub mod console;
 pub mod cpu;
 pub mod descriptors;
 mod entry;
+pub mod features;
 pub mod fpu;
 pub mod interrupts;
 pub mod port;

@@ -35,8 +35,6 @@ pub struct Timing {
 /// What a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lacks {
-    /// Instructions that the images are compiled with: AES, SSE up to 4.2.
-    Instructions,
     /// A local APIC.
     Apic,
     /// A way to learn the timestamp counter's rate.
@@ -57,9 +55,6 @@ impl fmt::Display for Lacks {
                     "the processor's physical addresses have {bits} bits, sandboxes need \
                      {ADDRESS_BITS}: use a newer one"
                 );
-            }
-            Self::Instructions => {
-                "the processor lacks AES or SSE 4.2 instructions, which page hashes need: use a newer one"
             }
             Self::Apic => "the processor has no local APIC: enable it in the firmware",
             Self::Clock => {
@@ -105,19 +100,15 @@ pub unsafe fn read_information(address: u64, protocol: u64) -> Result<Informatio
     information::from_multiboot2(bytes, address)
 }
 
-/// Whether the processor has what every image is compiled for.
+/// Whether the processor has what the hypervisor needs beyond the instructions that the entry
+/// code has looked for, and beyond virtualization.
 ///
 /// # Errors
 /// The first thing it lacks.
 pub fn check_features() -> Result<(), Lacks> {
     const APIC: u32 = 1 << 9;
-    const AES_SSE: u32 = 1 << 25 | 1 << 20 | 1 << 19 | 1 << 9 | 1;
-    let features = cpuid(1, 0);
-    if features.edx & APIC == 0 {
+    if cpuid(1, 0).edx & APIC == 0 {
         return Err(Lacks::Apic);
-    }
-    if features.ecx & AES_SSE != AES_SSE {
-        return Err(Lacks::Instructions);
     }
     check_addresses(cpuid_if_present(0x8000_0008).eax)
 }

@@ -42,6 +42,8 @@ pub const TICKS_PER_SECOND: u64 = 100_000_000;
 pub struct Configuration<'a> {
     /// The processor, by its name in Bochs.
     pub processor: &'a str,
+    /// Its features, where its name does not say them.
+    pub features: Option<&'a str>,
     /// Number of cores.
     pub cores: u8,
     /// MiB of memory.
@@ -77,6 +79,9 @@ impl Configuration<'_> {
             "cpu: model={}, count={}, ips={TICKS_PER_SECOND}, quantum=16, reset_on_triple_fault=0",
             self.processor, self.cores
         ));
+        if let Some(features) = self.features {
+            line(format_args!("cpuid: {features}"));
+        }
         line(format_args!("memory: guest={0}, host={0}", self.memory));
         line(format_args!("romimage: file={folder}/rom"));
         line(format_args!("vgaromimage: file={folder}/vga-rom"));
@@ -117,6 +122,7 @@ mod tests {
     fn configuration(folder: &str) -> Result<String> {
         Configuration {
             processor: Model::Amd.name(),
+            features: None,
             cores: 4,
             memory: 128,
             folder: Path::new(folder),

@@ -75,6 +75,7 @@ impl Folder {
         })?;
         let configuration = Configuration {
             processor: options.processor,
+            features: options.features,
             cores: options.cores,
             memory: options.memory,
             folder: &self.path,

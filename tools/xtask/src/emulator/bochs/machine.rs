@@ -26,6 +26,8 @@ pub struct Options {
     pub emulator: PathBuf,
     /// The processor, by its name in Bochs.
     pub processor: &'static str,
+    /// The features of the processor that is called `bx_generic`, as Bochs writes them.
+    pub features: Option<&'static str>,
     /// Number of cores.
     pub cores: u8,
     /// MiB of memory.
@@ -55,6 +57,7 @@ impl Options {
         Self {
             emulator: EMULATOR.into(),
             processor: model.name(),
+            features: None,
             cores: cores
                 .max()
                 .and_then(|it| u8::try_from(it).ok())
