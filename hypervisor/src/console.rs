@@ -4,7 +4,6 @@ use arrayvec::ArrayVec;
 use core::fmt::{self, Write};
 use spin::{Mutex, MutexGuard};
 use tern_machine::console::Console;
-use tern_machine::cpu::halt_forever;
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -24,7 +23,7 @@ macro_rules! say {
 pub fn print_line(line: fmt::Arguments<'_>) {
     let turn = turn();
     if turn.is_none() && ending::is_ending() {
-        halt_forever(); // the last line is being printed, or has been
+        ending::rest(); // the last line is being printed, or has been
     }
     // The console's writes do not fail.
     let _ = Console.write_fmt(line);

@@ -1,7 +1,7 @@
 //! The cores: started one by one, brought to the same state, sent into their guests at
 //! the same time, and ended together.
 use crate::clock;
-use crate::faults::CoreTables;
+use crate::faults::{self, CoreTables};
 use crate::memory::frames::{Frames, OutOfMemory};
 use crate::ranges::Range;
 use crate::sandbox::Sandbox;
@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
 use tern_machine::apic::{self, LocalApic, Register, has_x2apic};
-use tern_machine::cpu::{enable_machine_checks, halt_forever, timestamp};
+use tern_machine::cpu::{enable_machine_checks, timestamp};
 use tern_machine::{features, instruction_names, long_mode_names};
 use tern_units::{Duration, HostPhysical, PAGE_SIZE, TscFrequency};
 
@@ -255,14 +255,7 @@ impl Core {
             enable_machine_checks();
             self.vendor.enable(self.save_area);
             let local = LocalApic::enable(0);
-            for entry in [
-                Register::LVT_TIMER,
-                Register::LVT_LINT0,
-                Register::LVT_LINT1,
-                Register::LVT_ERROR,
-            ] {
-                local.write(entry, apic::LVT_MASKED);
-            }
+            local.mask_local_entries();
             local.write(Register::TASK_PRIORITY, 0);
             local.write(Register::SPURIOUS, apic::SOFTWARE_ENABLE | 0xff);
             local
@@ -276,9 +269,12 @@ impl Core {
     pub unsafe fn run(&self) -> ! {
         let launch = self.launch.lock().take();
         match launch {
-            // SAFETY: this is the guest's core, prepared.
-            Some((guest, sandbox)) => unsafe { exits::launch(guest, sandbox) },
-            None => halt_forever(),
+            Some((guest, sandbox)) => {
+                faults::assign(sandbox.owner);
+                // SAFETY: this is the guest's core, prepared.
+                unsafe { exits::launch(guest, sandbox) }
+            }
+            None => ending::rest(),
         }
     }
 
@@ -419,7 +415,7 @@ extern "C" fn core_start(core: &'static Core) -> ! {
     if let Err(line) = core.compare_with_boot_core() {
         *core.difference.lock() = line;
         core.state.store(REFUSING, Ordering::Release);
-        halt_forever()
+        ending::rest()
     }
     // SAFETY: this is the core, and it comes here once.
     let local = unsafe { core.prepare() };
@@ -429,7 +425,7 @@ extern "C" fn core_start(core: &'static Core) -> ! {
             core.apic_id,
             local.id()
         );
-        halt_forever()
+        ending::rest()
     }
     core.state.store(READY, Ordering::Release);
     // The boot core ends this wait, or halts the machine with a line that says why.
@@ -440,7 +436,7 @@ extern "C" fn core_start(core: &'static Core) -> ! {
                 core.state.store(MEASURED, Ordering::Release);
             }
             GO => break,
-            _ if ending::is_ending() => halt_forever(),
+            _ if ending::is_ending() => ending::rest(),
             _ => core::hint::spin_loop(),
         }
     }

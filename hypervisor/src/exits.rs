@@ -1,14 +1,12 @@
 //! What happens at each exit: served and back into the guest, or the sandbox stops.
 use crate::apic_writes::{interrupt_to_self, is_masked_local_entry, is_timer_entry};
 use crate::cpuid;
-use crate::ending;
 use crate::guest::{Event, Exit, Guest};
 use crate::hypercalls::{self, Outcome};
 use crate::sandbox::{Sandbox, reason, violation};
 use crate::vendor::AnyGuest;
 use tern_abi::directory::ExitReason;
 use tern_machine::apic::{Register, has_tsc_deadline};
-use tern_machine::cpu::halt_forever;
 
 /// Runs a guest of either vendor as `sandbox` on this core, for good.
 ///
@@ -35,7 +33,7 @@ pub fn run<G: Guest>(mut guest: G, mut sandbox: Sandbox) -> ! {
         let exit = guest.run();
         let (rax, rcx) = (guest.registers().rax, guest.registers().rcx);
         let why = reason(&exit, rax, rcx);
-        sandbox.count(why);
+        sandbox.owner.record.count(why);
         serve(&mut guest, &mut sandbox, exit, why);
     }
 }
@@ -79,10 +77,8 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
         ),
         Exit::Exception(event) => guest.inject(event),
         Exit::Nmi => {
-            guest.take_pending_nmi();
-            if ending::is_ending() {
-                halt_forever();
-            }
+            guest.take_nmi();
+            sandbox.tell_nmi();
         }
         Exit::MachineCheck => {
             sandbox.stop(violation(why, 18, 0, at), format_args!("machine check"))
@@ -99,6 +95,10 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
         Exit::InvalidState => sandbox.stop(
             violation(why, u64::MAX, 0, at),
             format_args!("the processor refuses its state"),
+        ),
+        Exit::EntryRefused(error) => sandbox.stop(
+            violation(why, error, 0, at),
+            format_args!("the processor refuses to enter it, error {error}"),
         ),
         Exit::Other(code) => sandbox.stop(
             violation(why, code, 0, at),
@@ -158,7 +158,7 @@ fn write_msr_exit<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, why: ExitReaso
         if let Some(vector) = interrupt_to_self(register, value, sandbox.apic_id) {
             // SAFETY: an interrupt of this core's guest to itself, at a vector that is no
             // exception's.
-            unsafe { sandbox.local.write(Register::SELF_INTERRUPT, vector) };
+            unsafe { sandbox.owner.local.write(Register::SELF_INTERRUPT, vector) };
             return guest.skip_instruction();
         }
         if takes_local_entry(sandbox, register, value) {
@@ -181,7 +181,7 @@ fn write_msr_exit<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, why: ExitReaso
 fn takes_local_entry(sandbox: &Sandbox, register: u32, value: u64) -> bool {
     if register == Register::LVT_TIMER.msr() && is_timer_entry(value, has_tsc_deadline()) {
         // SAFETY: the guest's own timer, with a value that the register takes.
-        unsafe { sandbox.local.write(Register::LVT_TIMER, value as u32) };
+        unsafe { sandbox.owner.local.write(Register::LVT_TIMER, value as u32) };
         return true;
     }
     // Nothing is written: masked, the others have no effect, and the processor may refuse the

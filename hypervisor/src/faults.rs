@@ -1,12 +1,21 @@
-//! What happens to the hypervisor itself: its exceptions, which end the core with a
-//! line that says where, and the NMI that it accepts between two runs of a guest.
+//! What happens to the hypervisor itself: its exceptions and panics, which end the core with a
+//! record and a line that says where, and the NMI that it accepts between two runs of a guest.
 use crate::ending;
+use crate::sandbox::record::Owner;
+use crate::sandbox::{self, violation};
 use crate::say;
 use core::cell::UnsafeCell;
+use core::fmt;
+use core::mem::offset_of;
+use core::panic::PanicInfo;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use spin::Once;
-use tern_machine::cpu::{halt_forever, page_fault_address};
-use tern_machine::descriptors::{Gate, InterruptTable, SegmentTable, TaskState};
+use tern_abi::directory::{ExitReason, Violation};
+use tern_machine::cpu::page_fault_address;
+use tern_machine::descriptors::{Gate, InterruptTable, SegmentTable, TaskState, segment_table};
 use tern_machine::interrupts::{Frame, STUB_BYTES};
+use tern_machine::port;
 
 tern_machine::interrupt_entry!("hypervisor_vectors", "hypervisor_interrupt");
 
@@ -31,6 +40,8 @@ pub struct CoreTables {
     stacks: [[u8; STACK_BYTES]; 4],
     segments: SegmentTable,
     task: TaskState,
+    /// Whose core it is, once that is known.
+    owner: AtomicPtr<Owner>,
 }
 
 impl CoreTables {
@@ -41,6 +52,7 @@ impl CoreTables {
             stacks: [[0; STACK_BYTES]; 4],
             segments: SegmentTable::new(),
             task: TaskState::new(),
+            owner: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
@@ -100,35 +112,90 @@ fn interrupt_table() -> InterruptTable {
     table
 }
 
-/// Called by the stubs. An NMI ends this core if the run is over ([`crate::shutdown::end`]), or else
-/// returns, and uses no FP register; all others end this core.
+/// The tables that are loaded on this core; `None` before any are.
+fn own_tables() -> Option<&'static CoreTables> {
+    TABLE.get()?;
+    let tables = segment_table() - offset_of!(CoreTables, segments) as u64;
+    // SAFETY: a core with the interrupt table has the segments of a `CoreTables`, which live for
+    // ever; what of them changes is atomic, or the processor's alone.
+    Some(unsafe { &*(tables as *const CoreTables) })
+}
+
+/// Says whose this core is from now on.
+pub fn assign(owner: &'static Owner) {
+    if let Some(tables) = own_tables() {
+        let owner = ptr::from_ref(owner).cast_mut();
+        tables.owner.store(owner, Ordering::Release);
+    }
+}
+
+fn owner() -> Option<&'static Owner> {
+    let owner = own_tables()?.owner.load(Ordering::Acquire);
+    // SAFETY: null, or what `assign` was given for good.
+    unsafe { owner.as_ref() }
+}
+
+/// Non-maskable interrupts that did not end the run: nobody of ours sent them.
+static UNCLAIMED_NMIS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many non-maskable interrupts came that nobody sent.
+#[must_use]
+pub fn unclaimed_nmis() -> u64 {
+    UNCLAIMED_NMIS.load(Ordering::Relaxed)
+}
+
+/// Takes a non-maskable interrupt that came to this core: rests if the run is over
+/// ([`crate::shutdown::end`]), or else counts it. Uses no FP register: the guest's may be loaded.
+pub fn take_nmi() {
+    if ending::is_ending() {
+        ending::rest()
+    }
+    UNCLAIMED_NMIS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Called by the stubs. All vectors but that of the NMI end this core.
 #[unsafe(no_mangle)]
 extern "C" fn hypervisor_interrupt(frame: &mut Frame) {
-    if frame.vector != NMI {
-        report(frame)
-    }
-    if ending::is_ending() {
-        halt_forever()
+    match frame.vector {
+        NMI => take_nmi(),
+        _ => report(frame),
     }
 }
 
 #[cold]
 #[inline(never)]
 fn report(frame: &Frame) -> ! {
-    if frame.vector == PAGE_FAULT {
-        say!(
-            "hypervisor fault: access to {:#x}, error {:#x}, at {:#x}",
-            page_fault_address(),
-            frame.error,
-            frame.rip
-        );
-    } else {
-        say!(
-            "hypervisor fault: vector {}, error {:#x}, at {:#x}",
-            frame.vector,
-            frame.error,
-            frame.rip
-        );
+    let (vector, error, rip) = (frame.vector, frame.error, frame.rip);
+    if vector == PAGE_FAULT {
+        let address = page_fault_address();
+        fail(
+            violation(ExitReason::Hypervisor, vector, address, rip),
+            format_args!("hypervisor fault: access to {address:#x}, error {error:#x}, at {rip:#x}"),
+        )
     }
-    halt_forever()
+    fail(
+        violation(ExitReason::Hypervisor, vector, error, rip),
+        format_args!("hypervisor fault: vector {vector}, error {error:#x}, at {rip:#x}"),
+    )
+}
+
+/// Ends this core after a panic of the hypervisor's.
+pub fn panic(info: &PanicInfo<'_>) -> ! {
+    let (file, line) = info
+        .location()
+        .map_or(("?", 0), |at| (at.file(), at.line()));
+    fail(
+        violation(ExitReason::Hypervisor, Violation::PANIC, line.into(), 0),
+        format_args!("hypervisor panic at {file}:{line}: {}", info.message()),
+    )
+}
+
+/// Ends this core and the sandbox on it, or before there is one the machine's start.
+fn fail(record: Violation, what: fmt::Arguments<'_>) -> ! {
+    if let Some(owner) = owner() {
+        sandbox::retire(owner, &record, what)
+    }
+    say!("{what}");
+    port::stop_emulator();
+    ending::rest()
 }

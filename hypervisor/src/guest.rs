@@ -90,6 +90,8 @@ pub enum Exit {
     Instruction(&'static str),
     /// The processor refuses the guest's state.
     InvalidState,
+    /// The processor refuses the entry as such, for this reason of the vendor's.
+    EntryRefused(u64),
     /// Anything else, by the vendor's code.
     Other(u64),
 }
@@ -145,9 +147,8 @@ pub trait Guest {
     fn read_kept_msr(&self, register: u32) -> Option<u64>;
     /// Writes such a register; `None` for others.
     fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>>;
-    /// Lets a waiting non-maskable interrupt or machine check reach the hypervisor's
-    /// own handler.
-    fn take_pending_nmi(&mut self);
+    /// Takes the non-maskable interrupt for which the guest left: [`crate::faults::take_nmi`].
+    fn take_nmi(&mut self);
 }
 
 /// Where a guest begins.

@@ -39,7 +39,7 @@ pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
         Ok(Hypercall::Stop) => return Outcome::Stop(first),
         Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
             sandbox.console.finish();
-            shutdown::end(sandbox.local, first)
+            shutdown::end(sandbox.owner.local, first)
         }
         Ok(Hypercall::ShutDown) => Err(HypercallError::NotPermitted),
         Err(error) => Err(error),
@@ -76,7 +76,7 @@ fn apic_read(sandbox: &Sandbox, register: u64) -> Result<u64, HypercallError> {
     }
     // SAFETY: these registers exist, and reading them changes nothing.
     Ok(u64::from(unsafe {
-        sandbox.local.read(Register(register as u16))
+        sandbox.owner.local.read(Register(register as u16))
     }))
 }
 
@@ -97,7 +97,7 @@ fn apic_write(sandbox: &Sandbox, register: u64, value: u64) -> Result<u64, Hyper
         _ => check_other_write(register, value as u32)?,
     }
     // SAFETY: these registers concern this core's guest alone, and take the value.
-    unsafe { sandbox.local.write(register, value as u32) };
+    unsafe { sandbox.owner.local.write(register, value as u32) };
     Ok(0)
 }
 
@@ -119,7 +119,7 @@ fn check_other_write(register: Register, value: u32) -> Result<(), HypercallErro
 /// lock is taken, and the interrupt controller is waited for by a bounded number of reads.
 #[inline(never)]
 fn doorbell(sandbox: &mut Sandbox, channel: u64) -> Result<u64, HypercallError> {
-    let local = sandbox.local;
+    let local = sandbox.owner.local;
     let send = |peer| {
         // SAFETY: a fixed interrupt at the vector that sandboxes keep for doorbells, along a
         // channel whose description grants one.
@@ -127,7 +127,10 @@ fn doorbell(sandbox: &mut Sandbox, channel: u64) -> Result<u64, HypercallError> 
     };
     let rung = Doorbell::ring(&mut sandbox.doorbells, channel, timestamp, send);
     if rung.is_ok() {
-        sandbox.count_instead(ExitReason::RefusedDoorbell, ExitReason::Doorbell);
+        sandbox
+            .owner
+            .record
+            .count_instead(ExitReason::RefusedDoorbell, ExitReason::Doorbell);
     }
     rung.map(|()| 0)
 }

@@ -5,13 +5,11 @@
 
 use core::panic::PanicInfo;
 use tern_hypervisor::boot;
+use tern_hypervisor::faults;
 use tern_hypervisor::memory::host_tables::Own;
 use tern_hypervisor::ranges::Range;
-use tern_hypervisor::say;
 use tern_machine::bump::SealedBump;
 use tern_machine::console::Console;
-use tern_machine::cpu::halt_forever;
-use tern_machine::port;
 use tern_units::PAGE_SIZE;
 
 tern_machine::freestanding!();
@@ -77,15 +75,5 @@ extern "C" fn start(information: u64, protocol: u64) -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    match info.location() {
-        Some(at) => say!(
-            "hypervisor panic at {}:{}: {}",
-            at.file(),
-            at.line(),
-            info.message()
-        ),
-        None => say!("hypervisor panic: {}", info.message()),
-    }
-    port::stop_emulator();
-    halt_forever()
+    faults::panic(info)
 }

@@ -2,6 +2,7 @@
 //! exits, and everything is denied until allowed.
 use crate::guest::Reach;
 use crate::memory::frames::{Frames, OutOfMemory};
+use bit_field::BitField;
 use core::marker::PhantomData;
 
 /// A guest's two bitmaps.
@@ -50,14 +51,14 @@ impl<const BYTES: usize> PortPermissions<BYTES> {
             .take(usize::from(count))
             .take_while(|p| *p < 1 << 16)
         {
-            self.0[port / 8] &= !(1 << (port % 8));
+            self.0[port / 8].set_bit(port % 8, false);
         }
     }
 
     /// Whether an access to `port` exits.
     #[must_use]
     pub fn denies(&self, port: u16) -> bool {
-        self.0[usize::from(port) / 8] & 1 << (port % 8) != 0
+        self.0[usize::from(port) / 8].get_bit(usize::from(port) % 8)
     }
 }
 
@@ -91,7 +92,7 @@ impl<const BYTES: usize, B: RegisterBits> RegisterPermissions<BYTES, B> {
             panic!("no permission bits for register {register:#x}");
         };
         for bit in &B::of(position)[..1 + usize::from(write)] {
-            self.0[bit / 8] &= !(1 << (bit % 8));
+            self.0[bit / 8].set_bit(bit % 8, false);
         }
     }
 
@@ -100,7 +101,7 @@ impl<const BYTES: usize, B: RegisterBits> RegisterPermissions<BYTES, B> {
     pub fn denies(&self, register: u32, write: bool) -> bool {
         position(B::RANGES, register).is_none_or(|position| {
             let bit = B::of(position)[usize::from(write)];
-            self.0[bit / 8] & 1 << (bit % 8) != 0
+            self.0[bit / 8].get_bit(bit % 8)
         })
     }
 }

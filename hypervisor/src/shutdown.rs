@@ -1,10 +1,9 @@
 //! The end of the machine's run, for every core.
-use crate::{console, ending};
+use crate::{console, ending, faults};
 use arrayvec::ArrayVec;
 use core::fmt::Write;
 use spin::Once;
 use tern_machine::apic::{self, LocalApic};
-use tern_machine::cpu::halt_forever;
 use tern_machine::port;
 
 static STARTED: Once<ArrayVec<u32, { tern_firmware::acpi::MAX_CORES }>> = Once::new();
@@ -33,8 +32,12 @@ pub fn end(local: LocalApic, status: u64) -> ! {
             }
         }
         // The console's writes do not fail.
+        let strangers = faults::unclaimed_nmis();
+        if strangers > 0 {
+            let _ = writeln!(console, "tern: {strangers} NMIs came that nobody sent");
+        }
         let _ = writeln!(console, "tern: shut down with status {status}");
         port::stop_emulator();
     }
-    halt_forever()
+    ending::rest()
 }

@@ -3,7 +3,10 @@
 //!
 //! A test that cannot boot fails; none is skipped.
 
+use elf::ElfBytes;
+use elf::endian::LittleEndian;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -169,6 +172,26 @@ pub fn status(machine: &mut Machine) -> u64 {
         .unwrap_or_else(|error| panic!("{error}"));
     let number = line.rsplit(' ').next().and_then(|word| word.parse().ok());
     number.unwrap_or_else(|| panic!("no status in '{line}'"))
+}
+
+/// Where the image called `binary` has the one function whose symbol `is` the wanted one.
+///
+/// # Panics
+/// If it has none.
+#[must_use]
+pub fn symbol(binary: &str, is: impl Fn(&str) -> bool) -> Range<u64> {
+    let path = build::output_directory().join(binary);
+    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(&file);
+    let table = elf.and_then(|elf| elf.symbol_table());
+    let Ok(Some((symbols, names))) = table else {
+        panic!("{binary} has no symbols");
+    };
+    let found = symbols
+        .iter()
+        .find(|symbol| names.get(symbol.st_name as usize).is_ok_and(&is));
+    let found = found.unwrap_or_else(|| panic!("{binary} has no such symbol"));
+    found.st_value..found.st_value + found.st_size
 }
 
 /// A file that is removed in the end.

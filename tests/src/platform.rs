@@ -314,20 +314,21 @@ impl Running {
         directory::violation(self.memory(), &entry).or_fail(self.platform)
     }
 
-    /// Lets it run until the stack pointer of `core` lies in `range`, and puts the core at
+    /// Lets it run until `wanted` holds for the registers of `core`, and puts the core at
     /// instruction `rip` with stack pointer `rsp`.
     #[track_caller]
-    pub fn derail(&mut self, core: u32, range: &std::ops::Range<u64>, rip: u64, rsp: u64) {
+    pub fn derail(&mut self, core: u32, wanted: impl Fn(&Registers) -> bool, rip: u64, rsp: u64) {
         let platform = self.platform;
-        const RSP: usize = 7;
-        self.until("the stack pointer", |running| match &mut running.machine {
+        self.until("such registers", |running| match &mut running.machine {
             Machine::Qemu(InQemu { machine, .. }) => {
                 // The machine stands still while a debugger is attached.
                 let mut debugger = machine.debugger().or_fail(platform);
                 let registers = debugger.registers(core).or_fail(platform);
-                let found = range.contains(&registers.general[RSP]);
+                let found = wanted(&registers);
                 if found {
-                    for (register, value) in [(RSP, rsp), (Registers::INSTRUCTION, rip)] {
+                    for (register, value) in
+                        [(Registers::STACK, rsp), (Registers::INSTRUCTION, rip)]
+                    {
                         let set = debugger.set_register(core, register, value);
                         set.or_fail(platform);
                     }
@@ -337,7 +338,7 @@ impl Running {
             }
             Machine::Bochs(InBochs { machine, .. }) => {
                 let registers = machine.registers(core).or_fail(platform);
-                let found = range.contains(&registers.general[RSP]);
+                let found = wanted(&registers);
                 if found {
                     for (register, value) in [("rsp", rsp), ("rip", rip)] {
                         machine
@@ -348,5 +349,22 @@ impl Running {
                 found
             }
         });
+    }
+
+    /// Sends a non-maskable interrupt to the core with this APIC id, as a device does: by a
+    /// write to the interrupt controllers' memory. In QEMU alone.
+    #[track_caller]
+    pub fn send_nmi(&mut self, apic_id: u64) {
+        const MESSAGES: u64 = 0xfee0_0000;
+        const NMI: u32 = 4 << 8;
+        let Machine::Qemu(InQemu { machine, .. }) = &mut self.machine else {
+            panic!("{}: nothing sends an NMI there", self.platform);
+        };
+        let mut debugger = machine.debugger().or_fail(self.platform);
+        let at = tern_units::HostPhysical::new(MESSAGES | apic_id << 12);
+        debugger
+            .write(at, &NMI.to_le_bytes())
+            .or_fail(self.platform);
+        debugger.detach().or_fail(self.platform);
     }
 }

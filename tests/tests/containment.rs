@@ -1,9 +1,8 @@
 //! What goes wrong in a sandbox kernel itself: it is said on the console, it stops that
 //! sandbox, and the next one misses nothing.
-use elf::ElfBytes;
-use elf::endian::LittleEndian;
-use tern_tests::{Built, Platform, Running, on_each_machine, text};
+use tern_tests::{Built, Platform, Running, on_each_machine, symbol, text};
 use xtask::build;
+use xtask::emulator::Registers;
 
 /// The kernel's stacks: `kernel/src/memory/layout.rs`. The idle thread has slot 0; its
 /// lower half is the guard.
@@ -33,25 +32,14 @@ fn a_kernel_panics(platform: Platform) {
     beta_goes_on(&mut machine);
 }
 
-/// The address of a symbol of the kernel.
-fn kernel_symbol(name: &str) -> u64 {
-    let file = std::fs::read(build::output_directory().join(build::KERNEL)).unwrap();
-    let elf = ElfBytes::<LittleEndian>::minimal_parse(&file).unwrap();
-    let (symbols, names) = elf.symbol_table().unwrap().unwrap();
-    symbols
-        .iter()
-        .find(|symbol| names.get(symbol.st_name as usize).ok() == Some(name))
-        .unwrap_or_else(|| panic!("the kernel has no symbol {name}"))
-        .st_value
-}
-
 /// Starts the machine and puts core 0, while its kernel is idle, at instruction `rip`
 /// with stack pointer `rsp`.
 fn derail(platform: Platform, rip: u64, rsp: u64) -> Running {
     let mut machine = Running::start(&Built::parse(&system(0)), platform);
     machine.goes_on(1, 1);
     let idle = IDLE_STACK + GUARD..IDLE_STACK + 2 * GUARD;
-    machine.derail(0, &idle, rip, rsp);
+    let is_idle = |at: &Registers| idle.contains(&at.general[Registers::STACK]);
+    machine.derail(0, is_idle, rip, rsp);
     machine
 }
 
@@ -59,7 +47,8 @@ fn a_kernel_stack_overflows(platform: Platform) {
     // Given a stack pointer at the very bottom of the idle thread's stack,
     // when a function there saves a register,
     let bottom = IDLE_STACK + GUARD;
-    let mut machine = derail(platform, kernel_symbol("enter_user"), bottom);
+    let enter_user = symbol(build::KERNEL, |name| name == "enter_user").start;
+    let mut machine = derail(platform, enter_user, bottom);
     // then the guard is hit, its owner is named, and beta goes on.
     let line = machine.wait_for("stack overflow");
     assert!(

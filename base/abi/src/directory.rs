@@ -145,11 +145,14 @@ pub enum ExitReason {
     /// A hypercall to ring a doorbell that was refused: the sandbox has no such doorbell, or
     /// its interval had not passed.
     RefusedDoorbell = 16,
+    /// None that a guest gave: the hypervisor itself failed on the sandbox's core, by a fault or
+    /// a panic. The record has the fault's vector, or [`Violation::PANIC`].
+    Hypervisor = 17,
 }
 
 impl ExitReason {
     /// Every reason, in the order of the counts.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Hypercall,
         Self::ApicHypercall,
         Self::Cpuid,
@@ -167,6 +170,7 @@ impl ExitReason {
         Self::Other,
         Self::Doorbell,
         Self::RefusedDoorbell,
+        Self::Hypervisor,
     ];
 
     /// Its name in reports.
@@ -190,6 +194,7 @@ impl ExitReason {
             Self::Other => "other",
             Self::Doorbell => "doorbell",
             Self::RefusedDoorbell => "refused-doorbell",
+            Self::Hypervisor => "hypervisor",
         }
     }
 }
@@ -213,6 +218,10 @@ pub struct Violation {
 impl Violation {
     /// Words in the encoding.
     pub const WORDS: usize = 5;
+
+    /// The object of a record of the hypervisor's panic: no exception has that vector. The value
+    /// is the line of the source.
+    pub const PANIC: u64 = 256;
 
     /// Its encoding.
     #[must_use]

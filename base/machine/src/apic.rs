@@ -3,6 +3,7 @@
 //! Sources: Intel SDM vol. 3 §§ "Advanced programmable interrupt controller" and
 //! "Extended xAPIC (x2APIC)"; AMD APM vol. 2 §16.
 use crate::cpu::{cpuid, read_msr, write_msr};
+use bit_field::BitField;
 use core::arch::asm;
 
 /// A register of the local APIC by its x2APIC number: its MSR is 0x800 plus the number,
@@ -50,6 +51,8 @@ impl Register {
     pub const TIMER_DIVIDE: Self = Self(0x3e);
     /// Interrupt to oneself: write the vector. x2APIC only.
     pub const SELF_INTERRUPT: Self = Self(0x3f);
+    /// AMD's further features, where the version says that there are some.
+    pub const EXTENDED_FEATURE: Self = Self(0x40);
 
     /// Its model-specific register in x2APIC mode.
     #[must_use]
@@ -83,6 +86,33 @@ pub const COMMAND_STARTUP: u32 = 0x4600;
 pub const COMMAND_NMI: u32 = 0x4400;
 /// Interrupt command: fixed delivery, asserted; the low byte is the vector.
 pub const COMMAND_FIXED: u32 = 0x4000;
+
+/// Returns the entries of the local vector table of an APIC with this `version` register and
+/// extended feature register: those that every APIC has, and as many more as it says (Intel SDM
+/// vol. 3 §11.4.8: the number less one in bits 23:16; AMD APM vol. 2 §16.3.4 and §16.3.8: bit 31
+/// for more of its own, their number in bits 23:16 of the feature register).
+pub fn local_entries(version: u32, extended: u32) -> impl Iterator<Item = Register> {
+    const FIRST_EXTENDED: u16 = 0x50;
+    const ENTRIES: [Register; 7] = [
+        Register::LVT_TIMER,
+        Register::LVT_LINT0,
+        Register::LVT_LINT1,
+        Register::LVT_ERROR,
+        Register::LVT_PERFORMANCE,
+        Register::LVT_THERMAL,
+        Register::LVT_CORRECTED_ERROR,
+    ];
+    let count = version.get_bits(16..24) as usize + 1;
+    let more = match version.get_bit(EXTENDED_SPACE) {
+        true => extended.get_bits(16..24) as u16,
+        false => 0,
+    };
+    let extended = (0..more).map(|number| Register(FIRST_EXTENDED + number));
+    ENTRIES.into_iter().take(count.max(4)).chain(extended)
+}
+
+/// Bit of the version register: there are registers from [`Register::EXTENDED_FEATURE`] on.
+const EXTENDED_SPACE: usize = 31;
 
 /// Whether the processor has an x2APIC (CPUID 1, ECX bit 21).
 #[must_use]
@@ -165,6 +195,24 @@ impl LocalApic {
         }
     }
 
+    /// Masks every entry of the local vector table, whatever the firmware left there.
+    ///
+    /// # Safety
+    /// The caller owns the APIC, and waits for none of its interrupts.
+    pub unsafe fn mask_local_entries(self) {
+        // SAFETY: as the caller vouches. The version exists everywhere and says what else does.
+        unsafe {
+            let version = self.read(Register::VERSION);
+            let extended = match version.get_bit(EXTENDED_SPACE) {
+                true => self.read(Register::EXTENDED_FEATURE),
+                false => 0,
+            };
+            for entry in local_entries(version, extended) {
+                self.write(entry, LVT_MASKED);
+            }
+        }
+    }
+
     /// This core's APIC id.
     #[must_use]
     pub fn id(self) -> u32 {
@@ -209,6 +257,47 @@ impl LocalApic {
                 self.write(Register::INTERRUPT_COMMAND_HIGH, destination << 24);
                 self.write(Register::INTERRUPT_COMMAND, command);
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn every_entry_that_an_apic_has_is_known_and_no_other() {
+        for (version, extended, numbers, whose) in [
+            (0x0003_0010, 0, &[0x32, 0x35, 0x36, 0x37][..], "P6"),
+            (
+                0x0005_0014,
+                0,
+                &[0x32, 0x35, 0x36, 0x37, 0x34, 0x33],
+                "Pentium 4, QEMU, Bochs",
+            ),
+            (
+                0x0106_0015,
+                0,
+                &[0x32, 0x35, 0x36, 0x37, 0x34, 0x33, 0x2f],
+                "Nehalem and later",
+            ),
+            (
+                0x8105_0010,
+                0x0004_0007,
+                &[0x32, 0x35, 0x36, 0x37, 0x34, 0x33, 0x50, 0x51, 0x52, 0x53],
+                "AMD from family 10h on",
+            ),
+            (
+                0x0005_0010,
+                0x0004_0007,
+                &[0x32, 0x35, 0x36, 0x37, 0x34, 0x33],
+                "not extended",
+            ),
+        ] {
+            let entries: Vec<_> = local_entries(version, extended).map(|it| it.0).collect();
+            assert_eq!(entries, numbers, "{whose}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! with an interrupt stack for every vector.
 //!
 //! Sources: Intel SDM vol. 3 §§3.4.5, 6.14, 8.7; AMD APM vol. 2 §§4.8, 8.9, 12.2.5.
+use bit_field::BitField;
 use core::arch::asm;
 use core::mem::size_of;
 
@@ -69,20 +70,23 @@ const _: () = assert!(size_of::<Gate>() == 16);
 impl Gate {
     /// An interrupt gate (interrupts off at entry) to `handler` on interrupt stack
     /// `stack` (1 to 7; 0 stays on the interrupted stack, which red zones forbid), reachable by software from ring `ring` and below.
+    ///
+    /// # Panics
+    /// If there is no such stack or ring.
     #[must_use]
-    pub const fn interrupt(handler: u64, stack: u8, ring: u8) -> Self {
-        assert!(stack <= 7 && ring <= 3);
-        const PRESENT: u64 = 1 << 47;
-        const INTERRUPT_GATE: u64 = 0xe << 40;
+    pub fn interrupt(handler: u64, stack: u8, ring: u8) -> Self {
+        const INTERRUPT_GATE: u64 = 0xe;
+        let mut low = 0;
+        low.set_bits(0..16, handler.get_bits(0..16));
+        low.set_bits(16..32, KERNEL_CODE.into());
+        low.set_bits(32..35, stack.into());
+        low.set_bits(40..44, INTERRUPT_GATE);
+        low.set_bits(45..47, ring.into());
+        low.set_bit(47, true); // present
+        low.set_bits(48..64, handler.get_bits(16..32));
         Self {
-            low: handler & 0xffff
-                | (KERNEL_CODE as u64) << 16
-                | (stack as u64) << 32
-                | INTERRUPT_GATE
-                | (ring as u64) << 45
-                | PRESENT
-                | (handler >> 16 & 0xffff) << 48,
-            high: handler >> 32,
+            low,
+            high: handler.get_bits(32..64),
         }
     }
 }
@@ -156,13 +160,7 @@ impl SegmentTable {
     /// # Safety
     /// Both must live as long as they are loaded, and `task`'s stacks must be valid.
     pub unsafe fn load(&mut self, task: *const TaskState) {
-        const AVAILABLE_TASK: u64 = 0x89 << 40;
-        let base = task as u64;
-        self.0[5] = (size_of::<TaskState>() as u64 - 1)
-            | (base & 0xff_ffff) << 16
-            | AVAILABLE_TASK
-            | (base >> 24 & 0xff) << 56;
-        self.0[6] = base >> 32;
+        [self.0[5], self.0[6]] = task_descriptor(task as u64);
         let pointer = TablePointer {
             limit: size_of::<Self>() as u16 - 1,
             base: &raw const *self as u64,
@@ -193,8 +191,68 @@ impl SegmentTable {
     }
 }
 
+/// The two words of an available task state segment at `base` (Intel SDM vol. 3 figure 8-4).
+fn task_descriptor(base: u64) -> [u64; 2] {
+    const AVAILABLE_TASK: u64 = 9;
+    let mut low = size_of::<TaskState>() as u64 - 1;
+    low.set_bits(16..40, base.get_bits(0..24));
+    low.set_bits(40..44, AVAILABLE_TASK);
+    low.set_bit(47, true); // present
+    low.set_bits(56..64, base.get_bits(24..32));
+    [low, base.get_bits(32..64)]
+}
+
+/// Returns where the task state segment is that these two words of a segment table describe.
+#[must_use]
+pub fn task_base([low, high]: [u64; 2]) -> u64 {
+    let mut base = low.get_bits(16..40);
+    base.set_bits(24..32, low.get_bits(56..64));
+    base.set_bits(32..64, high.get_bits(0..32));
+    base
+}
+
+/// Returns where this core's segment table is.
+#[must_use]
+pub fn segment_table() -> u64 {
+    let mut pointer = TablePointer { limit: 0, base: 0 };
+    // SAFETY: SGDT writes ten bytes, and every ring 0 may execute it.
+    unsafe {
+        asm!("sgdt [{}]", in(reg) &raw mut pointer, options(nostack, preserves_flags));
+    }
+    pointer.base
+}
+
+/// Returns where this core's interrupt table is.
+#[must_use]
+pub fn interrupt_table() -> u64 {
+    let mut pointer = TablePointer { limit: 0, base: 0 };
+    // SAFETY: as in `segment_table`, by SIDT.
+    unsafe {
+        asm!("sidt [{}]", in(reg) &raw mut pointer, options(nostack, preserves_flags));
+    }
+    pointer.base
+}
+
 impl Default for SegmentTable {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_those_of_the_manual() {
+        // Intel SDM vol. 3 figure 6-8: an interrupt gate of ring 3 on stack 2.
+        let gate = Gate::interrupt(0x1234_5678_9abc_def0, 2, 3);
+        assert_eq!(gate.low, 0x9abc_ee02_0008_def0);
+        assert_eq!(gate.high, 0x1234_5678);
+        // Figure 8-4: 104 bytes, present, available.
+        let base = 0x1234_5678_9abc_def0;
+        let words = task_descriptor(base);
+        assert_eq!(words, [0x9a00_89bc_def0_0067, 0x1234_5678]);
+        assert_eq!(task_base(words), base);
     }
 }

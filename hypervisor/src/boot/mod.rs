@@ -27,7 +27,7 @@ use partition::{Facts, Partition};
 use tern_abi::directory::DirectoryHeader;
 use tern_config::{Image, Machine, System, check_machine};
 use tern_machine::apic::LocalApic;
-use tern_machine::cpu::{halt_forever, timestamp};
+use tern_machine::cpu::timestamp;
 use tern_machine::port;
 use tern_units::{Duration, HostPhysical, PAGE_SIZE};
 
@@ -42,7 +42,7 @@ fn refuse(line: fmt::Arguments<'_>) -> ! {
     say!("cannot start: {line}");
     ending::begin();
     port::stop_emulator();
-    halt_forever()
+    ending::rest()
 }
 
 trait OrRefuse<T> {

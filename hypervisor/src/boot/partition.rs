@@ -9,10 +9,12 @@ use crate::guest::Reach;
 use crate::loader;
 use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
-use crate::sandbox::{Record, Sandbox};
+use crate::sandbox::Sandbox;
+use crate::sandbox::record::{Owner, Record};
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
@@ -258,21 +260,26 @@ impl Partition {
         let guest = facts.vendor.build(frames, &self.reach, start)?;
         let name: &'static str = Box::leak(description.name.clone().into_boxed_str());
         let lines = description.devices.iter();
-        let sandbox = Sandbox {
+        let owner = Box::leak(Box::new(Owner {
             name,
-            memory: self.memory.as_u64(),
-            memory_bytes: self.memory_bytes,
             record: self.record,
             local: facts.local,
-            apic_id: self.apic_id,
-            doorbells: doorbells(system, self.index as u32, facts)?,
             lines: lines
                 .map(|device| &system.devices[*device as usize])
                 .filter(|device| device.channels.is_none())
                 .map(|device| device.interrupt)
                 .collect(),
+            has_ended: AtomicBool::new(false),
+        }));
+        let sandbox = Sandbox {
+            owner,
+            memory: self.memory.as_u64(),
+            memory_bytes: self.memory_bytes,
+            apic_id: self.apic_id,
+            doorbells: doorbells(system, self.index as u32, facts)?,
             may_shut_down: description.may_shut_down,
             console: LineBuffer::new(name),
+            nmi_was_told: false,
         };
         Ok((guest, sandbox))
     }

@@ -2,7 +2,9 @@
 //! nowhere.
 //!
 //! Source: Intel 82093AA data sheet, §3.
+use bit_field::BitField;
 use core::fmt;
+use core::ops::Range;
 use core::ptr;
 use spin::Mutex;
 use tern_abi::layout::DEVICE_VECTOR_BASE;
@@ -10,9 +12,15 @@ use tern_firmware::acpi::{IoApic, Override, Tables};
 
 const REGISTER_VERSION: u32 = 1;
 const REGISTER_REDIRECTION: u32 = 0x10;
-const MASKED: u64 = 1 << 16;
-const LEVEL: u64 = 1 << 15;
-const ACTIVE_LOW: u64 = 1 << 13;
+
+/// Bits of a redirection entry (§3.2.4): vector, polarity, trigger mode, mask, destination.
+const VECTOR: Range<usize> = 0..8;
+const ACTIVE_LOW: usize = 13;
+const LEVEL: usize = 15;
+const MASK: usize = 16;
+const DESTINATION: Range<usize> = 56..64;
+/// An entry that delivers nothing.
+const MASKED: u64 = 1 << MASK;
 
 /// Why a line cannot be routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +51,7 @@ pub unsafe fn mask_all(tables: &Tables) {
     for controller in &tables.io_apics {
         // SAFETY: as the caller vouches.
         unsafe {
-            let inputs = read(controller, REGISTER_VERSION) >> 16 & 0xff;
-            for input in 0..=inputs {
+            for input in 0..inputs(controller) {
                 write_redirection(controller, input, MASKED);
             }
         }
@@ -62,11 +69,10 @@ pub unsafe fn mask_all(tables: &Tables) {
 pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), RouteError> {
     let special = tables.overrides.iter().find(|entry| entry.line == line);
     let global = special.map_or(u32::from(line), |entry| entry.global);
-    let signalling = special.map_or(0, signalling);
     // SAFETY: as the caller vouches.
     let serves = |controller: &&IoApic| unsafe {
-        let inputs = (read(controller, REGISTER_VERSION) >> 16 & 0xff) + 1;
-        (controller.first_global..controller.first_global + inputs).contains(&global)
+        let end = controller.first_global + inputs(controller);
+        (controller.first_global..end).contains(&global)
     };
     let controller = tables
         .io_apics
@@ -74,7 +80,7 @@ pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), 
         .find(serves)
         .ok_or(RouteError::NoSuchLine)?;
     let entry = match core {
-        Some(core) => destination(core)? | u64::from(DEVICE_VECTOR_BASE + line) | signalling,
+        Some(core) => entry_to(core, DEVICE_VECTOR_BASE + line, special)?,
         None => MASKED,
     };
     // SAFETY: as the caller vouches.
@@ -82,24 +88,30 @@ pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), 
     Ok(())
 }
 
-/// The bits that name the core with this APIC id: eight without interrupt remapping, of which
-/// all ones are all cores.
-fn destination(core: u32) -> Result<u64, RouteError> {
-    match core {
-        0..0xff => Ok(u64::from(core) << 56),
-        _ => Err(RouteError::OutOfReach(core)),
+/// The entry that delivers `vector` to the core with this APIC id, whose bits are eight without
+/// interrupt remapping, of which all ones are all cores.
+fn entry_to(core: u32, vector: u8, special: Option<&Override>) -> Result<u64, RouteError> {
+    const ALL: u32 = 0xff;
+    if core >= ALL {
+        return Err(RouteError::OutOfReach(core));
     }
+    let mut entry = 0;
+    entry.set_bits(VECTOR, vector.into());
+    entry.set_bits(DESTINATION, core.into());
+    if let Some(special) = special {
+        entry.set_bit(LEVEL, special.level);
+        entry.set_bit(ACTIVE_LOW, special.active_low);
+    }
+    Ok(entry)
 }
 
-fn signalling(entry: &Override) -> u64 {
-    let mut bits = 0;
-    if entry.level {
-        bits |= LEVEL;
-    }
-    if entry.active_low {
-        bits |= ACTIVE_LOW;
-    }
-    bits
+/// How many inputs a controller has (§3.2.2): one more than the number of the last.
+///
+/// # Safety
+/// As for [`mask_all`].
+unsafe fn inputs(controller: &IoApic) -> u32 {
+    // SAFETY: as the caller vouches.
+    unsafe { read(controller, REGISTER_VERSION) }.get_bits(16..24) + 1
 }
 
 /// # Safety
@@ -136,6 +148,9 @@ unsafe fn write(controller: &IoApic, register: u32, value: u32) {
     }
 }
 
+/// Attempts to be the one core that masks lines.
+const MAX_ATTEMPTS: u32 = 1_000_000;
+
 /// The tables that say where the I/O APICs are, once the machine runs.
 static TABLES: Mutex<Option<Tables>> = Mutex::new(None);
 
@@ -146,7 +161,11 @@ pub fn remember(tables: Tables) {
 
 /// Masks the interrupt lines of a sandbox that stopped.
 pub fn mask_lines(lines: &[u8]) {
-    let guard = TABLES.lock();
+    // A core that failed with the lock keeps it: the lines of this one go to a core that takes no
+    // interrupts any more.
+    let Some(guard) = (0..MAX_ATTEMPTS).find_map(|_| TABLES.try_lock()) else {
+        return;
+    };
     let Some(tables) = guard.as_ref() else { return };
     for &line in lines {
         // SAFETY: the hypervisor owns the I/O APICs, one core at a time.
@@ -162,10 +181,31 @@ mod tests {
 
     #[test]
     fn no_interrupt_goes_to_another_core_than_the_one_that_is_named() {
-        assert_eq!(destination(0), Ok(0));
-        assert_eq!(destination(254), Ok(254 << 56));
+        assert_eq!(entry_to(0, 0x33, None), Ok(0x33));
+        assert_eq!(entry_to(254, 0x33, None), Ok(254 << 56 | 0x33));
         for core in [255, 256, 0x1_0001] {
-            assert_eq!(destination(core), Err(RouteError::OutOfReach(core)));
+            assert_eq!(
+                entry_to(core, 0x33, None),
+                Err(RouteError::OutOfReach(core))
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_signals_as_the_firmware_says() {
+        for (level, active_low, bits) in [
+            (false, false, 0),
+            (true, false, 1 << 15),
+            (false, true, 1 << 13),
+            (true, true, 1 << 15 | 1 << 13),
+        ] {
+            let special = Override {
+                line: 9,
+                global: 20,
+                active_low,
+                level,
+            };
+            assert_eq!(entry_to(1, 0x39, Some(&special)), Ok(1 << 56 | bits | 0x39));
         }
     }
 }

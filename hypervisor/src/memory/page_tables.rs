@@ -2,6 +2,7 @@
 //! with it. What is not mapped does not exist for the sandbox.
 use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
+use bit_field::BitField;
 use core::marker::PhantomData;
 use tern_units::{HostPhysical, PAGE_SIZE};
 
@@ -20,7 +21,6 @@ pub trait Format {
 
 /// Bits of an entry that hold the address.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-const ENTRIES: usize = 512;
 
 /// The four-level tables of one sandbox.
 #[derive(Debug)]
@@ -125,8 +125,9 @@ impl<F: Format> Tables<F> {
     }
 
     fn slot(table: u64, address: u64, level: u32) -> *mut u64 {
-        let index = (address >> (12 + 9 * level)) as usize % ENTRIES;
-        (table as *mut u64).wrapping_add(index)
+        let lowest = 12 + 9 * level as usize;
+        let index = address.get_bits(lowest..lowest + 9);
+        (table as *mut u64).wrapping_add(index as usize)
     }
 }
 

@@ -282,7 +282,7 @@ impl Guest for SvmGuest {
         }
     }
 
-    fn take_pending_nmi(&mut self) {
+    fn take_nmi(&mut self) {
         // SAFETY: the core's interrupt table handles NMI on a stack of its own, and
         // interrupts are masked in the flags.
         unsafe { asm!("stgi", "nop", "clgi") };

@@ -2,6 +2,7 @@
 //! (Intel SDM vol. 3, appendix C and §28.2).
 use super::fields::{Field, read};
 use crate::guest::{Event, Exit};
+use bit_field::BitField;
 use core::arch::asm;
 use tern_units::GuestPhysical;
 
@@ -9,11 +10,18 @@ const DEBUG: u8 = 1;
 const NMI: u8 = 2;
 const MACHINE_CHECK: u8 = 18;
 
-/// The reason of the exit that just happened.
+/// Returns that the last entry was refused as such, and why.
+#[cold]
+#[inline(never)]
+pub fn refused() -> Exit {
+    Exit::EntryRefused(read(Field::INSTRUCTION_ERROR))
+}
+
+/// Returns the reason of the exit that just happened.
 pub fn decode() -> Exit {
-    const ENTRY_FAILED: u64 = 1 << 31;
+    const ENTRY_FAILED: usize = 31;
     let reason = read(Field::EXIT_REASON);
-    if reason & ENTRY_FAILED != 0 {
+    if reason.get_bit(ENTRY_FAILED) {
         return match reason as u16 {
             41 => Exit::MachineCheck,
             _ => Exit::InvalidState,
@@ -51,24 +59,26 @@ pub fn decode() -> Exit {
 /// Table 28-5: direction in bit 3, the port in bits 31:16.
 fn port(qualification: u64) -> Exit {
     Exit::Port {
-        port: (qualification >> 16) as u16,
-        write: qualification & 1 << 3 == 0,
+        port: qualification.get_bits(16..32) as u16,
+        write: !qualification.get_bit(3),
     }
 }
 
 /// Table 28-7: read, write and fetch in bits 0 to 2; as a page fault's error code says
 /// it, write is bit 1 and fetch bit 4.
 fn memory(address: u64, qualification: u64) -> Exit {
-    let (write, fetch) = (qualification >> 1 & 1, qualification >> 2 & 1);
+    let mut error = 0;
+    error.set_bit(1, qualification.get_bit(1));
+    error.set_bit(4, qualification.get_bit(2));
     Exit::Memory {
         address: GuestPhysical::new(address),
-        error: write << 1 | fetch << 4,
+        error,
     }
 }
 
 /// §25.9.2: vector in bits 7:0, error code valid in bit 11.
 fn exception() -> Exit {
-    const HAS_ERROR: u64 = 1 << 11;
+    const HAS_ERROR: usize = 11;
     let event = read(Field::EXIT_EVENT);
     match event as u8 {
         NMI => Exit::Nmi,
@@ -80,7 +90,7 @@ fn exception() -> Exit {
             let error = read(Field::EXIT_EVENT_ERROR) as u32;
             Exit::Exception(Event {
                 vector,
-                error: (event & HAS_ERROR != 0).then_some(error),
+                error: event.get_bit(HAS_ERROR).then_some(error),
             })
         }
     }

@@ -8,15 +8,18 @@ mod fields;
 mod state;
 
 use crate::event_word;
+use crate::faults;
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
 use crate::memory::frames::{Frames, OutOfMemory};
 use crate::memory::mapping::Access;
 use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::permissions;
+use bit_field::BitField;
 use bitmaps::{IoPermissions, MsrPermissions};
 use capabilities::Capabilities;
 use core::arch::asm;
+use core::ops::Range;
 use enter::Context;
 use fields::{Field, read, write};
 use state::Addresses;
@@ -169,11 +172,12 @@ impl VmxGuest {
 
 /// Ends the shadow of STI or MOV SS, as an instruction and the delivery of an event do.
 fn end_shadow() {
-    const STI_OR_MOV_SS: u64 = 3;
-    let shadow = read(Field::GUEST_INTERRUPTIBILITY);
-    if shadow & STI_OR_MOV_SS != 0 {
+    const STI_OR_MOV_SS: Range<usize> = 0..2;
+    let mut shadow = read(Field::GUEST_INTERRUPTIBILITY);
+    if shadow.get_bits(STI_OR_MOV_SS) != 0 {
+        shadow.set_bits(STI_OR_MOV_SS, 0);
         // SAFETY: lets the guest's own interrupts through.
-        unsafe { write(Field::GUEST_INTERRUPTIBILITY, shadow & !STI_OR_MOV_SS) };
+        unsafe { write(Field::GUEST_INTERRUPTIBILITY, shadow) };
     }
 }
 
@@ -183,11 +187,9 @@ impl Guest for VmxGuest {
         // SAFETY: `bind` made the VMCS current on this core, complete, and with nested
         // tables that map only the sandbox's memory.
         let refused = unsafe { enter::enter(&raw mut self.context, self.launched) };
-        assert!(
-            !refused,
-            "VM entry refused, error {}",
-            read(Field::INSTRUCTION_ERROR)
-        );
+        if refused {
+            return exits::refused();
+        }
         self.launched = true;
         exits::decode()
     }
@@ -201,7 +203,7 @@ impl Guest for VmxGuest {
     }
 
     fn ring(&self) -> u8 {
-        (read(Field::GUEST_SS_RIGHTS) >> 5 & 3) as u8
+        read(Field::GUEST_SS_RIGHTS).get_bits(5..7) as u8
     }
 
     fn skip_instruction(&mut self) {
@@ -257,10 +259,11 @@ impl Guest for VmxGuest {
         Some(accepted.map(|value| unsafe { write(field, value) }))
     }
 
-    /// Nothing to do: the exit for a non-maskable interrupt takes it, and those that
-    /// come while the hypervisor runs reach its handler at once (§28.3.1, §26.1), up to the
-    /// very entry: [`crate::shutdown::end`].
-    fn take_pending_nmi(&mut self) {}
+    /// The exit has taken it; those that come while the hypervisor runs reach its handler at
+    /// once (§28.3.1, §26.1), up to the very entry: [`crate::shutdown::end`].
+    fn take_nmi(&mut self) {
+        faults::take_nmi();
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use super::fields::{Field, Segment, write};
 use crate::kept::{MSR_EFER, MSR_PAT, PAT_RESET};
 use core::arch::asm;
 use tern_machine::cpu::read_msr;
-use tern_machine::descriptors::{KERNEL_CODE, KERNEL_DATA, TASK};
+use tern_machine::descriptors::{
+    KERNEL_CODE, KERNEL_DATA, TASK, interrupt_table, segment_table, task_base,
+};
 
 /// Physical addresses of what a guest consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,21 +100,12 @@ unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
 /// # Safety
 /// As [`load`], with the VMCS current.
 unsafe fn host() {
-    #[repr(C, packed(2))]
-    struct TablePointer {
-        limit: u16,
-        base: u64,
-    }
-    let mut segments = TablePointer { limit: 0, base: 0 };
-    let mut interrupts = TablePointer { limit: 0, base: 0 };
+    let (segments, interrupts) = (segment_table(), interrupt_table());
     let (cr0, cr3, cr4): (u64, u64, u64);
-    // SAFETY: stores and reads of this core's own registers; the task descriptor is the
-    // one that was loaded (§3.5, figure 8-4: base in bits 39:16, 63:56 and 95:64).
+    // SAFETY: reads of this core's own registers; the task descriptor is the one that was loaded.
     unsafe {
-        asm!("sgdt [{}]", "sidt [{}]", in(reg) &raw mut segments, in(reg) &raw mut interrupts, options(nostack));
         asm!("mov {}, cr0", "mov {}, cr3", "mov {}, cr4", out(reg) cr0, out(reg) cr3, out(reg) cr4, options(nostack));
-        let [low, high] = ((segments.base + u64::from(TASK)) as *const [u64; 2]).read();
-        let task = low >> 16 & 0xff_ffff | low >> 56 << 24 | high << 32;
+        let task = task_base(((segments + u64::from(TASK)) as *const [u64; 2]).read());
         write(Field::HOST_CR0, cr0);
         write(Field::HOST_CR3, cr3);
         write(Field::HOST_CR4, cr4);
@@ -126,8 +119,8 @@ unsafe fn host() {
         write(Field::HOST_FS_BASE, 0);
         write(Field::HOST_GS_BASE, 0);
         write(Field::HOST_TR_BASE, task);
-        write(Field::HOST_GDTR_BASE, segments.base);
-        write(Field::HOST_IDTR_BASE, interrupts.base);
+        write(Field::HOST_GDTR_BASE, segments);
+        write(Field::HOST_IDTR_BASE, interrupts);
         write(Field::HOST_SYSENTER_CS, 0);
         write(Field::HOST_SYSENTER_ESP, 0);
         write(Field::HOST_SYSENTER_EIP, 0);

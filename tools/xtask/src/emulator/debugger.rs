@@ -36,6 +36,8 @@ impl Registers {
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12",
         "r13", "r14", "r15",
     ];
+    /// The number of the stack pointer among them.
+    pub const STACK: usize = 7;
     /// The stub's number of the instruction pointer, after those.
     pub const INSTRUCTION: usize = 16;
 
@@ -50,7 +52,7 @@ impl Registers {
         let code_segment = word(17 * 8 + 4)? as u32;
         Some(Self {
             general,
-            instruction: word(16 * 8)?,
+            instruction: word(8 * Self::INSTRUCTION)?,
             code_segment,
             root: word(17 * 8 + 7 * 4 + 5 * 8)?,
         })

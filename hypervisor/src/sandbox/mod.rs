@@ -1,0 +1,136 @@
+//! A sandbox while it runs: what it may ask for, what is counted, and how it ends.
+pub mod record;
+
+use crate::console::LineBuffer;
+use crate::devices::io_apic;
+use crate::doorbell::Doorbell;
+use crate::ending;
+use crate::guest::Exit;
+use crate::say;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use record::Owner;
+use tern_abi::directory::{ExitReason, Violation};
+use tern_machine::apic::{LocalApic, Register};
+use tern_machine::cpu::timestamp;
+use tern_machine::port;
+
+/// Sandboxes that have not stopped.
+pub static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// One sandbox on its core.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Its name, record and APIC.
+    pub owner: &'static Owner,
+    /// Its memory: the machine's address of its guest-physical zero, mapped to itself.
+    pub memory: u64,
+    /// The size of its memory.
+    pub memory_bytes: u64,
+    /// Its core's APIC id.
+    pub apic_id: u32,
+    /// The doorbells of the channels that it writes.
+    pub doorbells: Vec<Doorbell>,
+    /// Whether it may end the machine's run.
+    pub may_shut_down: bool,
+    /// The line it is writing on the console.
+    pub console: LineBuffer,
+    /// Whether the console has said that there was a non-maskable interrupt.
+    pub nmi_was_told: bool,
+}
+
+impl Sandbox {
+    /// Says once that a non-maskable interrupt came to its core that nobody sent.
+    pub fn tell_nmi(&mut self) {
+        if !core::mem::replace(&mut self.nmi_was_told, true) {
+            let name = self.owner.name;
+            say!("an NMI that nobody sent came to the core of sandbox {name}: look for bad memory");
+        }
+    }
+
+    /// Whether it reaches its local APIC itself.
+    #[must_use]
+    pub fn owns_apic(&self) -> bool {
+        self.owner.local == LocalApic::X2apic
+    }
+
+    /// Stops this sandbox for good and keeps its core: the record first, then one line on the
+    /// console that ends in `what`.
+    pub fn stop(&mut self, violation: Violation, what: fmt::Arguments<'_>) -> ! {
+        self.owner.record.end(&violation);
+        self.console.finish();
+        let at = violation.instruction;
+        retire(
+            self.owner,
+            &violation,
+            format_args!("{what} at instruction {at:#x}"),
+        )
+    }
+}
+
+/// Ends the core of a sandbox for good: writes the record, takes its interrupt sources away and
+/// says on the console `what` stopped it.
+pub fn retire(owner: &Owner, violation: &Violation, what: fmt::Arguments<'_>) -> ! {
+    owner.record.end(violation);
+    if owner.has_ended.swap(true, Ordering::Relaxed) {
+        ending::rest() // the end itself has failed
+    }
+    // SAFETY: the guest does not run again; masking its sources affects it alone.
+    unsafe {
+        owner.local.write(Register::TIMER_INITIAL, 0);
+        owner.local.mask_local_entries();
+    }
+    io_apic::mask_lines(&owner.lines);
+    // What follows may take long.
+    ending::open_global_interrupts();
+
+    say!("sandbox {} stopped: {what}", owner.name);
+    if RUNNING.fetch_sub(1, Ordering::Relaxed) == 1 {
+        say!("every sandbox has stopped");
+        port::stop_emulator();
+    }
+    ending::rest()
+}
+
+/// A violation of kind `reason`, now, with the guest's instruction pointer.
+#[must_use]
+pub fn violation(reason: ExitReason, object: u64, value: u64, instruction: u64) -> Violation {
+    Violation {
+        reason: reason as u64 + 1,
+        object,
+        value,
+        instruction,
+        tsc: timestamp(),
+    }
+}
+
+/// The reason under which an exit is counted; `number` is the hypercall's or the
+/// register's, RAX or RCX as the exit has it.
+#[must_use]
+pub fn reason(exit: &Exit, rax: u64, rcx: u64) -> ExitReason {
+    use tern_abi::hypercall::Hypercall;
+    match exit {
+        Exit::Hypercall => match Hypercall::try_from(rax) {
+            Ok(Hypercall::ApicRead | Hypercall::ApicWrite) => ExitReason::ApicHypercall,
+            // Until it has rung.
+            Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
+            _ => ExitReason::Hypercall,
+        },
+        Exit::Cpuid => ExitReason::Cpuid,
+        Exit::WriteMsr if rcx as u32 == Register::INTERRUPT_COMMAND.msr() => {
+            ExitReason::InterruptCommand
+        }
+        Exit::ReadMsr | Exit::WriteMsr => ExitReason::Msr,
+        Exit::Port { .. } => ExitReason::Port,
+        Exit::Memory { .. } => ExitReason::NestedPageFault,
+        Exit::Exception(_) => ExitReason::Exception,
+        Exit::Nmi => ExitReason::Nmi,
+        Exit::MachineCheck => ExitReason::MachineCheck,
+        Exit::Interrupt => ExitReason::Interrupt,
+        Exit::Shutdown => ExitReason::Shutdown,
+        Exit::Init => ExitReason::Init,
+        Exit::Instruction(_) => ExitReason::Instruction,
+        Exit::InvalidState | Exit::EntryRefused(_) | Exit::Other(_) => ExitReason::Other,
+    }
+}
