@@ -1,6 +1,6 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, calibrate, image, iso, record, run, setup, test, timing};
+use crate::{boot, build, calibrate, check, image, iso, record, run, setup, test, timing};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ const COMMANDS: [(&str, &str); 10] = [
     ),
     (
         "check",
-        "check                         formatting and lints\n",
+        "check                         formatting, lints, unused dependencies\n",
     ),
     (
         "test",
@@ -65,7 +65,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "image" => write_output(command, rest, image::write),
         "iso" => write_output(command, rest, iso::write),
         "build" => build::build(rest, false),
-        "check" => nothing_more(command, rest).and_then(|()| test::check()),
+        "check" => nothing_more(command, rest).and_then(|()| check::check()),
         "test" => test::test(rest),
         "run" => return run_system(rest),
         "boot" => return boot::execute(rest),

@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod build;
 pub mod calibrate;
+pub mod check;
 pub mod command;
 pub mod emulator;
 pub mod error;
