@@ -3,7 +3,7 @@
 //! Debian's Bochs is a debugger build. It runs on (`c`) or a number of ticks (`s all N`), one
 //! instruction a tick on every core; it stops at the guest's breakpoint instruction, and
 //! while it runs on, at SIGINT. It then takes commands; port 0xE9 comes out between them,
-//! on the same stream. A line that starts with `Next at t=` marks a stop.
+//! on the same stream. A line that ends with `Next at t=` and a tick marks a stop.
 use crate::emulator::Console;
 use crate::error::{Context, Error, Result};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,6 +21,9 @@ const ANSWER_BOUND: Duration = Duration::from_secs(20);
 /// ticks as the first (`bx_dbg_timebp_command`, `timebp_handler`): in the middle of a later
 /// step, which it ends.
 const NEVER: u64 = 1 << 60;
+
+/// How the debugger says that a machine has stopped, and at which tick.
+const STOP: &str = "Next at t=";
 
 /// Where a machine stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,6 +283,7 @@ fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
     let mut begun = String::new();
+    let mut unfinished = String::new();
     while output
         .read_until(b'\n', &mut bytes)
         .is_ok_and(|count| count > 0)
@@ -298,7 +302,13 @@ fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>
             begun.pop();
             continue;
         }
-        let sent = if let Some(ticks) = line.strip_prefix("Next at t=") {
+        let sent = if let Some((before, ticks)) = line.split_once(STOP)
+            && (stopped || ticks.parse::<u64>().is_ok())
+        {
+            // A step may end in the middle of a line, which goes on with the next step.
+            if !stopped {
+                unfinished.push_str(before);
+            }
             stopped = true;
             let ticks = ticks.parse().unwrap_or(0);
             replies.send(Reply::Stop(Stop { ticks })).is_ok()
@@ -312,7 +322,8 @@ fn separate(output: impl Read, console: &Sender<String>, replies: &Sender<Reply>
         } else if stopped {
             replies.send(Reply::Line(line)).is_ok()
         } else {
-            console.send(line).is_ok()
+            let whole = std::mem::take(&mut unfinished) + &line;
+            console.send(whole).is_ok()
         };
         if !sent {
             break;
@@ -328,14 +339,16 @@ mod tests {
     fn the_machines_lines_and_the_debuggers_are_kept_apart() {
         let output = "banner\nNext at t=0\n(0) jmp\n<bochs:1> c\ntern: hello\r\ntern: b(7).[31] [0x8a56] 0008:8a56 (unk. ctxt): ud2\n\
                       ye\n(1) Magic breakpoint\nNext at t=42\n\
-                      (0) hlt\n<bochs:2> xp /2gx 0x8\n0x8 <bogus+ 0>:\t0x1\t0x00000002\n";
+                      (0) hlt\n<bochs:2> s all 9\ntern: halfNext at t=51\n(0) hlt\n<bochs:3> s all 9\n \
+                      a line\nNext at t=60\n(0) hlt\n<bochs:4> xp /2gx 0x8\n\
+                      0x8 <bogus+ 0>:\t0x1\t0x00000002\n";
         let (lines, console) = channel();
         let (sender, replies) = channel();
         separate(output.as_bytes(), &lines, &sender);
         drop((lines, sender));
         assert_eq!(
             console.iter().collect::<Vec<_>>(),
-            ["tern: hello", "tern: bye"]
+            ["tern: hello", "tern: bye", "tern: half a line"]
         );
         let replies: Vec<_> = replies.iter().collect();
         let stops: Vec<_> = replies
@@ -345,7 +358,7 @@ mod tests {
                 Reply::Line(_) => None,
             })
             .collect();
-        assert_eq!(stops, [0, 42]);
+        assert_eq!(stops, [0, 42, 51, 60]);
         let Some(Reply::Line(last)) = replies.last() else {
             panic!("no answer");
         };
