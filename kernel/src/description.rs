@@ -2,7 +2,7 @@
 use crate::masked::BootOnce;
 use crate::memory::layout::DIRECT_BASE;
 use core::ptr::NonNull;
-use tern_config::{Image, Runs, Sandbox, System, channel_address};
+use tern_config::{Image, InterruptPlan, Runs, Sandbox, System, channel_address};
 
 #[derive(Debug)]
 struct Description {
@@ -51,6 +51,12 @@ pub fn sandbox_number() -> u32 {
 #[must_use]
 pub fn sandbox() -> &'static Sandbox {
     &system().sandboxes[DESCRIPTION.get().sandbox]
+}
+
+/// How the lines of this sandbox's devices interrupt it.
+#[must_use]
+pub fn interrupt_plan() -> InterruptPlan {
+    system().interrupt_plan(DESCRIPTION.get().sandbox)
 }
 
 /// Whether this sandbox's programs may read the timestamp counter, because its command

@@ -6,7 +6,9 @@ use crate::cpu::descriptors::YIELD_VECTOR;
 use crate::hypercall::{StopReason, stop};
 use crate::memory::paging::Stack;
 use crate::{panic, serial, thread, trace};
-use tern_abi::layout::{DEVICE_VECTOR_BASE, DOORBELL_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use tern_abi::layout::{
+    HIGHEST_DEVICE_CLASS, LINES, LOWEST_DEVICE_CLASS, SPURIOUS_VECTOR, TIMER_VECTOR, line_vector,
+};
 use tern_machine::cpu::{page_fault_address, timestamp};
 use tern_machine::interrupts::Frame;
 use tern_trace::Event;
@@ -15,7 +17,6 @@ const DEBUG: u64 = 1;
 /// The page fault's vector.
 pub const PAGE_FAULT: u64 = 14;
 const LAST_EXCEPTION: u64 = 31;
-const LAST_DEVICE: u64 = DEVICE_VECTOR_BASE as u64 + 15;
 
 /// An exception that a program raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,17 +81,16 @@ pub fn exception_name(vector: u64) -> &'static str {
 /// `context`, and returns the context to go on with. Interrupts are off.
 pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Context {
     const YIELD: u64 = YIELD_VECTOR as u64;
-    const DOORBELL: u64 = DOORBELL_VECTOR as u64;
-    const FIRST_DEVICE: u64 = DEVICE_VECTOR_BASE as u64;
+    const SPURIOUS: u64 = SPURIOUS_VECTOR as u64;
+    const FIRST_DEVICE: u64 = line_vector(LOWEST_DEVICE_CLASS, 0) as u64;
+    const LAST_DEVICE: u64 = line_vector(HIGHEST_DEVICE_CLASS, LINES - 1) as u64;
     match vector {
         YIELD => thread::dispatch(),
-        FIRST_DEVICE..=LAST_DEVICE | DOORBELL => {
+        FIRST_DEVICE..=LAST_DEVICE => {
             let vector = vector as u8;
             trace::record_masked(Event::InterruptIn { vector });
             apic::end_of_interrupt();
-            if vector != DOORBELL_VECTOR {
-                serial::interrupted(vector - DEVICE_VECTOR_BASE);
-            }
+            serial::interrupted(vector % LINES);
             let next = thread::dispatch();
             trace::record_masked(Event::InterruptOut { vector });
             next
@@ -113,12 +113,14 @@ pub extern "C" fn interrupt(vector: u64, context: &mut Context) -> *const Contex
         // at the entry, with the trap flag already masked there.
         DEBUG if context.frame.rip == system_call_entry as *const () as u64 => context,
         0..=LAST_EXCEPTION => kernel_exception(&context.frame),
+        // It takes no end-of-interrupt (Intel SDM vol. 3 §10.9).
+        SPURIOUS => context,
+        // A doorbell, which releases nothing, or a vector that nothing is routed to.
         _ => {
-            // Vectors that nothing is routed to. The spurious one takes no
-            // end-of-interrupt (Intel SDM vol. 3 §10.9).
-            if vector != u64::from(SPURIOUS_VECTOR) {
-                apic::end_of_interrupt();
-            }
+            let vector = vector as u8;
+            trace::record_masked(Event::InterruptIn { vector });
+            apic::end_of_interrupt();
+            trace::record_masked(Event::InterruptOut { vector });
             context
         }
     }

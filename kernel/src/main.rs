@@ -33,8 +33,8 @@ mod user_slice;
 mod voter;
 
 use core::arch::asm;
-use cpu::apic;
 use cpu::descriptors::{self, HandlerStacks};
+use cpu::{apic, task_priority};
 use hypercall::{StopReason, stop};
 use masked::BootOnce;
 use memory::frames;
@@ -116,6 +116,7 @@ extern "C" fn start_on_stack() -> ! {
         if let Err(error) = thread::initialize(&bodies::servers(), &starts, 0) {
             panic!("the system description's servers: {error}");
         }
+        task_priority::initialize(&description::interrupt_plan());
         apic::initialize(&boot.sandbox);
     }
     let threads = description::sandbox().threads().count();

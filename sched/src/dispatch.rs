@@ -186,6 +186,7 @@ impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
             {
                 let above = self.agenda.above(first);
                 if above > now.as_nanos() && self.none_due_at(first, now) {
+                    observer.works_at(Some(first));
                     return Some((self.ready.first_at(first), above));
                 }
             }
@@ -193,10 +194,14 @@ impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
                 (Some(due), None) => due,
                 (Some(due), Some(first)) if due < first => due,
                 (_, Some(first)) if self.none_due_at(first, now) => {
+                    observer.works_at(Some(first));
                     return Some((self.ready.first_at(first), self.agenda.above(first)));
                 }
                 (_, Some(first)) => first,
-                (None, None) => return None,
+                (None, None) => {
+                    observer.works_at(None);
+                    return None;
+                }
             };
             let server = self.first_of_level(level);
             let slot = self.slot(server);
@@ -209,6 +214,7 @@ impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
                 self.notice_due(server, now, observer);
                 let slot = self.slot(server);
                 if slot.ready && slot.due > now {
+                    observer.works_at(Some(level));
                     return Some((self.ready.first_at(level), self.agenda.above(level)));
                 }
             }

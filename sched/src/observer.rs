@@ -10,6 +10,13 @@ pub trait Observer {
         let _ = thread;
     }
 
+    /// From now on the core works at this priority: that of the server which runs, its own or
+    /// one that it inherits, or `None` where nothing runs. Told by each decision, whether it
+    /// changes or not.
+    fn works_at(&mut self, priority: Option<u16>) {
+        let _ = priority;
+    }
+
     /// A sleeping thread has become runnable at `at`. That is the instant it asked
     /// for: where it could not have preempted, it is noticed at a later dispatch, when it
     /// could run.
@@ -38,6 +45,10 @@ pub trait Observer {
 impl<O: Observer + ?Sized> Observer for &mut O {
     fn switched(&mut self, thread: Option<ThreadId>) {
         (**self).switched(thread);
+    }
+
+    fn works_at(&mut self, priority: Option<u16>) {
+        (**self).works_at(priority);
     }
 
     fn woken(&mut self, thread: ThreadId, at: Instant) {

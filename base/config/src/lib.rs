@@ -11,6 +11,7 @@ mod derive;
 #[cfg(feature = "std")]
 pub mod description;
 pub mod image;
+mod interrupts;
 pub mod layout;
 mod ports;
 mod program;
@@ -20,6 +21,7 @@ pub mod system;
 #[cfg(feature = "std")]
 pub use description::{Description, Problem, Problems};
 pub use image::{Image, ImageBuilder, ImageError};
+pub use interrupts::InterruptPlan;
 pub use layout::{Machine, MachineError, channel_address, check_machine};
 pub use ports::may_be_given;
 pub use program::program_pages;

@@ -181,6 +181,13 @@ fn what_can_be_simulated_but_not_booted_is_a_warning() {
             "+0 device.spare: no sandbox has device \"spare\"",
             true,
         ),
+        (
+            "devices = [\"plant\"] => devices = [\"plant\", \"spare\"] ⏎ [[device]] ⏎ name = \"spare\" ⏎ \
+             port = 0x2e8 ⏎ interrupt = 5",
+            "+0 sandbox.arbitrator.devices: nothing drives device \"spare\", whose interrupts go \
+             nowhere: give a thread `driver = \"spare\"`",
+            true,
+        ),
     ] {
         assert_eq!(warnings(head), (vec![warning.to_owned()], boots), "{head}");
     }

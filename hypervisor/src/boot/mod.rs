@@ -7,7 +7,7 @@ mod partition_error;
 mod ports;
 
 use crate::cores::Core;
-use crate::devices::io_apic;
+use crate::devices::io_apic::{self, Target};
 use crate::faults;
 use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::host_tables::{self, LOW_MEMORY, Own};
@@ -267,15 +267,20 @@ fn start_core(core: &'static Core, facts: &Facts, root: HostPhysical, trampoline
 unsafe fn route_devices(system: &System, partitions: &[Partition], facts: &MachineFacts) {
     // SAFETY: as the caller vouches.
     unsafe { io_apic::mask_all(&facts.tables) };
-    for (sandbox, partition) in system.sandboxes.iter().zip(partitions) {
-        for &device in &sandbox.devices {
+    for (index, partition) in partitions.iter().enumerate() {
+        let plan = system.interrupt_plan(index);
+        for &device in &system.sandboxes[index].devices {
             let device = &system.devices[device as usize];
-            if device.channels.is_some() {
+            // What nobody serves stays masked.
+            let Some(vector) = plan.vector(device.interrupt) else {
                 continue;
-            }
+            };
+            let target = Target {
+                core: partition.apic_id,
+                vector,
+            };
             // SAFETY: as the caller vouches.
-            let routed =
-                unsafe { io_apic::route(&facts.tables, device.interrupt, Some(partition.apic_id)) };
+            let routed = unsafe { io_apic::route(&facts.tables, device.interrupt, Some(target)) };
             if let Err(error) = routed {
                 refuse(format_args!(
                     "interrupt {} of device \"{}\": {error}",

@@ -7,16 +7,15 @@ use core::fmt;
 use core::ops::Range;
 use core::ptr;
 use spin::Mutex;
-use tern_abi::layout::DEVICE_VECTOR_BASE;
 use tern_firmware::acpi::{IoApic, Override, Tables};
 
 const REGISTER_VERSION: u32 = 1;
 const REGISTER_REDIRECTION: u32 = 0x10;
 
-/// Bits of a redirection entry (§3.2.4): vector, polarity, trigger mode, mask, destination.
+/// Bits of a redirection entry (§3.2.4): vector, polarity, mask, destination; all others zero: a fixed
+/// interrupt at an edge.
 const VECTOR: Range<usize> = 0..8;
 const ACTIVE_LOW: usize = 13;
-const LEVEL: usize = 15;
 const MASK: usize = 16;
 const DESTINATION: Range<usize> = 56..64;
 /// An entry that delivers nothing.
@@ -29,6 +28,18 @@ pub enum RouteError {
     NoSuchLine,
     /// An I/O APIC cannot name the core with this APIC id.
     OutOfReach(u32),
+    /// The firmware says that it is level triggered: whatever else may be connected to it
+    /// could hold it active, and nobody would serve that.
+    Level,
+}
+
+/// Where a line leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// APIC id of the core.
+    pub core: u32,
+    /// The vector there.
+    pub vector: u8,
 }
 
 impl fmt::Display for RouteError {
@@ -38,6 +49,10 @@ impl fmt::Display for RouteError {
             Self::OutOfReach(core) => write!(
                 out,
                 "no I/O APIC reaches the core with APIC id {core}: put the sandbox on another core"
+            ),
+            Self::Level => out.write_str(
+                "the firmware says that it is level triggered, so other devices may share it: \
+                 give the device a line of its own",
             ),
         }
     }
@@ -58,15 +73,14 @@ pub unsafe fn mask_all(tables: &Tables) {
     }
 }
 
-/// Routes the legacy interrupt `line` to the core with APIC id `core`, at vector
-/// [`DEVICE_VECTOR_BASE`] plus the line; masked if `core` is `None`.
+/// Routes the legacy interrupt `line` to `target`; masked if that is `None`.
 ///
 /// # Errors
-/// If no I/O APIC serves it, or reaches the core.
+/// If no I/O APIC serves it, or reaches the core, or the line is one that devices share.
 ///
 /// # Safety
 /// As for [`mask_all`].
-pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), RouteError> {
+pub unsafe fn route(tables: &Tables, line: u8, target: Option<Target>) -> Result<(), RouteError> {
     let special = tables.overrides.iter().find(|entry| entry.line == line);
     let global = special.map_or(u32::from(line), |entry| entry.global);
     // SAFETY: as the caller vouches.
@@ -79,8 +93,8 @@ pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), 
         .iter()
         .find(serves)
         .ok_or(RouteError::NoSuchLine)?;
-    let entry = match core {
-        Some(core) => entry_to(core, DEVICE_VECTOR_BASE + line, special)?,
+    let entry = match target {
+        Some(target) => entry_to(target, special)?,
         None => MASKED,
     };
     // SAFETY: as the caller vouches.
@@ -88,20 +102,23 @@ pub unsafe fn route(tables: &Tables, line: u8, core: Option<u32>) -> Result<(), 
     Ok(())
 }
 
-/// The entry that delivers `vector` to the core with this APIC id, whose bits are eight without
-/// interrupt remapping, of which all ones are all cores.
-fn entry_to(core: u32, vector: u8, special: Option<&Override>) -> Result<u64, RouteError> {
+/// The entry that delivers a line to its target, whose core has eight bits without interrupt
+/// remapping, of which all ones are all cores. `special` is what the firmware says of the line.
+fn entry_to(target: Target, special: Option<&Override>) -> Result<u64, RouteError> {
     const ALL: u32 = 0xff;
-    if core >= ALL {
-        return Err(RouteError::OutOfReach(core));
+    if target.core >= ALL {
+        return Err(RouteError::OutOfReach(target.core));
+    }
+    if special.is_some_and(|special| special.level) {
+        return Err(RouteError::Level);
     }
     let mut entry = 0;
-    entry.set_bits(VECTOR, vector.into());
-    entry.set_bits(DESTINATION, core.into());
-    if let Some(special) = special {
-        entry.set_bit(LEVEL, special.level);
-        entry.set_bit(ACTIVE_LOW, special.active_low);
-    }
+    entry.set_bits(VECTOR, target.vector.into());
+    entry.set_bits(DESTINATION, target.core.into());
+    entry.set_bit(
+        ACTIVE_LOW,
+        special.is_some_and(|special| special.active_low),
+    );
     Ok(entry)
 }
 
@@ -179,33 +196,37 @@ pub fn mask_lines(lines: &[u8]) {
 mod tests {
     use super::*;
 
+    const TARGET: Target = Target {
+        core: 2,
+        vector: 0xe3,
+    };
+
     #[test]
     fn no_interrupt_goes_to_another_core_than_the_one_that_is_named() {
-        assert_eq!(entry_to(0, 0x33, None), Ok(0x33));
-        assert_eq!(entry_to(254, 0x33, None), Ok(254 << 56 | 0x33));
+        let to = |core| entry_to(Target { core, ..TARGET }, None);
+        assert_eq!(to(0), Ok(0xe3));
+        assert_eq!(to(254), Ok(254 << 56 | 0xe3));
         for core in [255, 256, 0x1_0001] {
-            assert_eq!(
-                entry_to(core, 0x33, None),
-                Err(RouteError::OutOfReach(core))
-            );
+            assert_eq!(to(core), Err(RouteError::OutOfReach(core)));
         }
     }
 
     #[test]
-    fn a_line_signals_as_the_firmware_says() {
-        for (level, active_low, bits) in [
-            (false, false, 0),
-            (true, false, 1 << 15),
-            (false, true, 1 << 13),
-            (true, true, 1 << 15 | 1 << 13),
+    fn a_line_that_devices_may_share_is_refused_and_others_signal_as_the_firmware_says() {
+        let special = |active_low, level| Override {
+            line: 9,
+            global: 20,
+            active_low,
+            level,
+        };
+        let plain = 2 << 56 | 0xe3;
+        for (special, wanted) in [
+            (special(false, false), Ok(plain)),
+            (special(true, false), Ok(plain | 1 << 13)),
+            (special(false, true), Err(RouteError::Level)),
+            (special(true, true), Err(RouteError::Level)),
         ] {
-            let special = Override {
-                line: 9,
-                global: 20,
-                active_low,
-                level,
-            };
-            assert_eq!(entry_to(1, 0x39, Some(&special)), Ok(1 << 56 | bits | 0x39));
+            assert_eq!(entry_to(TARGET, Some(&special)), wanted, "{special:?}");
         }
     }
 }

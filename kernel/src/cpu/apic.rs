@@ -52,7 +52,6 @@ pub unsafe fn initialize(boot: &SandboxBoot) {
             Register::SPURIOUS,
             SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR),
         ),
-        (Register::TASK_PRIORITY, 0),
         (Register::TIMER_DIVIDE, DIVIDE_BY_1),
         (Register::LVT_TIMER, mode | u32::from(TIMER_VECTOR)),
     ] {

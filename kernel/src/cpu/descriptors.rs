@@ -8,7 +8,7 @@ use super::entry::{
 use crate::memory::paging::Stack;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
-use tern_abi::layout::TIMER_VECTOR;
+use tern_abi::layout::{DOORBELL_VECTOR, TIMER_VECTOR};
 use tern_machine::cpu::{cpuid, cpuid_if_present, write_msr};
 use tern_machine::descriptors::{
     Gate, InterruptTable, KERNEL_CODE, KERNEL_DATA, SegmentTable, TaskState,
@@ -22,8 +22,9 @@ const STACK_DOUBLE_FAULT: u8 = 2;
 const STACK_NON_MASKABLE: u8 = 3;
 const STACK_MACHINE_CHECK: u8 = 4;
 
-/// The vector by which a thread gives up the core: reachable from ring 0 alone.
-pub const YIELD_VECTOR: u8 = 0x42;
+/// The vector by which a thread gives up the core: reachable from ring 0 alone, and in the
+/// lowest class, which would hold nothing else off.
+pub const YIELD_VECTOR: u8 = DOORBELL_VECTOR + 1;
 
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;

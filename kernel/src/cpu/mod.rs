@@ -3,3 +3,4 @@ pub mod apic;
 pub mod context;
 pub mod descriptors;
 pub mod entry;
+pub mod task_priority;

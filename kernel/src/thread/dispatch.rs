@@ -3,6 +3,7 @@ use super::control::{Control, THREADS, running};
 use crate::cpu::apic::{self, TimerAccess};
 use crate::cpu::context::{Context, Left};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context, use_timer_handler};
+use crate::cpu::task_priority;
 use crate::interrupts::ProgramFault;
 use crate::masked::Masked;
 use crate::{clock, trace};
@@ -67,6 +68,11 @@ impl Observer for Recorder {
         };
         // SAFETY: interrupts are off; the block lives for good.
         unsafe { make_current(next) };
+    }
+
+    #[inline(always)]
+    fn works_at(&mut self, priority: Option<u16>) {
+        task_priority::hold_off(priority);
     }
 
     #[inline(always)]

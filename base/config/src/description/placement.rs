@@ -54,6 +54,21 @@ pub(super) fn check(
             warnings.push(reader.places.problem(&place, "", reason));
         }
     }
+    for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        let undriven = sandbox.devices.iter().filter(|device| {
+            let it = &system.devices[**device as usize];
+            it.channels.is_none() && system.line_priority(index, **device).is_none()
+        });
+        for device in undriven {
+            let name = &system.devices[*device as usize].name;
+            let reason = format!(
+                "nothing drives device \"{name}\", whose interrupts go nowhere: \
+                 give a thread `driver = \"{name}\"`"
+            );
+            let place = sandbox_place(index);
+            warnings.push(reader.places.problem(&place, "devices", reason));
+        }
+    }
     warnings
 }
 

@@ -1,9 +1,8 @@
 //! Measured responses against the analysis's bounds.
 use crate::error::{Context, Error, Result};
 use std::fmt;
-use tern_abi::layout::DEVICE_VECTOR_BASE;
 use tern_config::description::Costs;
-use tern_config::{Runs, Sandbox, System, Thread};
+use tern_config::{Runs, System, Thread};
 use tern_trace::{Core, Event, Trace};
 
 /// One thread's worst response beside its bound, in nanoseconds.
@@ -58,15 +57,16 @@ impl fmt::Display for Response {
 pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Response>> {
     let report = tern_check::check(system, &tern_check::cost_table(costs));
     let mut found = Vec::new();
-    for ((sandbox, core), bounds) in system
+    for (((index, sandbox), core), bounds) in system
         .sandboxes
         .iter()
+        .enumerate()
         .zip(&trace.cores)
         .zip(report.sandboxes)
     {
         let bounds = bounds.servers.into_iter().flat_map(|server| server.threads);
         let least = |it: tern_check::ThreadReport| it.tighter.or(it.response).map(|r| r.as_nanos());
-        let worst = worst(system, sandbox, core, trace)?;
+        let worst = worst(system, index, core, trace)?;
         let threads = sandbox.threads().map(|(_, _, thread)| thread);
         for ((thread, worst), bound) in threads.zip(worst).zip(bounds.map(least)) {
             if let Some(measured) = worst {
@@ -85,17 +85,14 @@ pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Re
 /// The worst response of each thread of a sandbox: of a driver, which has no releases by
 /// the clock, from its device's interrupt, or else from its own first instruction, to the
 /// completion; of others from the release that the description gives.
-fn worst(
-    system: &System,
-    sandbox: &Sandbox,
-    core: &Core,
-    trace: &Trace,
-) -> Result<Vec<Option<u64>>> {
+fn worst(system: &System, index: usize, core: &Core, trace: &Trace) -> Result<Vec<Option<u64>>> {
+    let sandbox = &system.sandboxes[index];
     let threads: Vec<_> = sandbox.threads().map(|(_, _, thread)| thread).collect();
+    let plan = system.interrupt_plan(index);
     let vector = |thread: &Thread| match thread.runs {
         Runs::Driver(device) => {
             let line = system.devices.get(device as usize)?.interrupt;
-            Some(DEVICE_VECTOR_BASE + line)
+            plan.vector(line)
         }
         _ => None,
     };
@@ -132,9 +129,9 @@ fn worst(
             continue;
         };
         let release = thread.offset + u64::from(job) * thread.period;
-        let arrived = match vectors[number] {
-            Some(_) => arrival.take().unwrap_or(now),
-            None => release,
+        let arrived = match thread.runs {
+            Runs::Driver(_) => arrival.take().unwrap_or(now),
+            _ => release,
         };
         worst[number] = worst[number].max(Some(now.saturating_sub(arrived)));
     }
@@ -263,12 +260,12 @@ mod tests {
 
     fn worst_of(events: &[(u64, Event)]) -> Result<Vec<Option<u64>>> {
         let (system, trace) = (system(), trace(events));
-        worst(&system, &system.sandboxes[0], &trace.cores[0], &trace)
+        worst(&system, 0, &trace.cores[0], &trace)
     }
 
     #[test]
     fn a_response_is_from_the_release_and_a_drivers_from_its_interrupt() {
-        let vector = DEVICE_VECTOR_BASE + 3;
+        let vector = system().interrupt_plan(0).vector(3).unwrap();
         let driver = |job| {
             (
                 Event::Release { thread: 0, job },
