@@ -20,7 +20,7 @@ const COMMANDS: [(&str, &str); 10] = [
     ),
     (
         "check",
-        "check                         formatting, lints, unused dependencies\n",
+        "check                         layers, formatting, lints, unused dependencies\n",
     ),
     (
         "test",

@@ -2,8 +2,7 @@
 //! unpacked from the packages of bookworm-backports without touching the system.
 use crate::build::run;
 use crate::error::{Context, Error, Result};
-use crate::setup::find_program;
-use crate::workspace;
+use crate::workspace::{self, find_program};
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@ use crate::build::run;
 use crate::emulator::bochs;
 use crate::error::{Error, Result};
 use crate::qemu10;
+use crate::workspace::{find_program, is_program};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -59,21 +60,6 @@ const MANAGERS: [Manager; 3] = [
 
 /// The emulator's program.
 pub const EMULATOR: &str = "qemu-system-x86_64";
-
-/// The program `name` on the path.
-#[must_use]
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| is_program(file))
-}
-
-fn is_program(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    file.metadata()
-        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-}
 
 /// The emulator to use: the one `choice` names (`10` for the private QEMU 10), else the
 /// one in `TERN_QEMU`, else the machine's own, installed if it is missing.
@@ -273,15 +259,4 @@ fn elevation() -> Option<&'static [&'static str]> {
         .status()
         .is_ok_and(|status| status.success());
     if answers { Some(&["sudo", "-n"]) } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_found_on_the_path_and_an_unknown_one_is_not() {
-        assert!(find_program("sh").is_some());
-        assert_eq!(find_program("no-such-program-as-this"), None);
-    }
 }

@@ -1,4 +1,4 @@
-//! Where things are in the repository and which packages it has.
+//! Where things are: the repository, its packages, and programs on the path.
 use crate::error::{Context, Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -100,4 +100,32 @@ fn package(value: &Value) -> Option<Package> {
             .iter()
             .any(|target| is(&target, "lib") && target["test"] == Value::Bool(true)),
     })
+}
+
+/// Finds the program `name` on the path.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| is_program(file))
+}
+
+/// Returns whether `file` is one that this user may execute.
+#[must_use]
+pub fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_on_the_path_and_an_unknown_one_is_not() {
+        assert!(find_program("sh").is_some());
+        assert_eq!(find_program("no-such-program-as-this"), None);
+    }
 }

@@ -1,4 +1,5 @@
 //! Dependencies that no source names: a manifest says what a crate is made of, and is wrong then.
+use super::manifest::keys;
 use crate::error::{Context, Error, Result};
 use crate::workspace;
 use std::collections::BTreeSet;
@@ -68,28 +69,6 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).context(|| format!("reading {}", path.display()))
 }
 
-/// The keys of `[section]`, and the names after it in headers `[section.NAME]`.
-fn keys(manifest: &str, section: &str) -> Vec<String> {
-    let mut keys = Vec::new();
-    let mut is_inside = false;
-    for line in manifest.lines().map(str::trim) {
-        if let Some(header) = line.strip_prefix('[') {
-            let header = header.split(']').next().unwrap_or("");
-            is_inside = header == section;
-            let name = header
-                .strip_prefix(section)
-                .and_then(|rest| rest.strip_prefix('.'));
-            keys.extend(name.map(str::to_string));
-        } else if is_inside && let Some((key, _)) = line.split_once('=') {
-            let key = key.trim().split('.').next().unwrap_or("");
-            if !key.is_empty() && !key.starts_with('#') {
-                keys.push(key.trim_matches('"').to_string());
-            }
-        }
-    }
-    keys
-}
-
 /// All that is compiled with a section's dependencies, without comments.
 fn sources(folder: &Path, section: &Section) -> Result<String> {
     let mut text = String::new();
@@ -135,16 +114,6 @@ fn is_named(text: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_dependencies_of_a_manifest_are_those_of_its_sections() {
-        let manifest = "[package]\nname = \"x\"\n[dependencies]\n# spin = \"1\"\n\
-                        a-b.workspace = true\n\"c\" = { path = \"d\" } # e\n\n\
-                        [dependencies.f]\nversion = \"1\"\n[dev-dependencies]\ng = \"1\"\n";
-        assert_eq!(keys(manifest, "dependencies"), ["a-b", "c", "f"]);
-        assert_eq!(keys(manifest, "dev-dependencies"), ["g"]);
-        assert!(keys(manifest, "build-dependencies").is_empty());
-    }
 
     #[test]
     fn a_crate_is_named_by_a_path_a_macro_or_an_import() {

@@ -1,7 +1,7 @@
 //! A core that is held: from the timer's interrupt that releases a job on, it executes
 //! nothing of its sandbox's for a while. Its registers, its memory and its pending interrupts
 //! stay as they are, as if system management mode had taken the core.
-use super::inject::Aim;
+use super::aim::Aim;
 use super::kernel::Kernel;
 use super::tool::{Beat, Tool};
 use crate::error::{Error, Result};

@@ -1,15 +1,16 @@
 //! A fault put into a machine from outside, through the emulator's debugger, unannounced to
 //! anything inside.
 use super::action::{Action, action};
+use super::aim::Aim;
 use super::hit::hit;
 use super::hold::{Held, hold};
 use super::program::ReplicaPages;
 use super::stub::Stub;
 use super::tool::Tool;
-use crate::emulator::{Directory, Machine, Memory, bochs};
+use crate::emulator::{Machine, Memory, bochs};
 use crate::error::{Error, Result};
 use crate::record;
-use tern_config::{ReplicaSet, System, ThreadRef};
+use tern_config::ThreadRef;
 use tern_fault::target::Target;
 
 /// A fault that was injected.
@@ -26,35 +27,6 @@ pub struct Injected {
     pub tsc: u64,
     /// The hold of a core.
     pub held: Option<Held>,
-}
-
-/// Where a fault goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Aim<'a> {
-    /// The machine's directory.
-    pub directory: &'a Directory,
-    /// What runs on the machine.
-    pub system: &'a System,
-    /// The set that is watched.
-    pub set: &'a ReplicaSet,
-    /// What is hit.
-    pub target: Target,
-    /// The thread that is hit.
-    pub place: ThreadRef,
-    /// The epoch whose job is hit: that one's or a later one's.
-    pub epoch: u64,
-}
-
-impl Aim<'_> {
-    /// Returns the number of the replica that is hit.
-    fn replica(&self) -> Result<usize> {
-        let mut replicas = self.set.replicas.iter();
-        let replica = replicas.position(|place| *place == self.place);
-        replica.ok_or_else(|| {
-            let (target, set) = (self.target, &self.set.name);
-            Error::input(format!("{target}: there is no such replica of set {set}"))
-        })
-    }
 }
 
 /// Puts a fault into a machine that runs in QEMU; `random` decides what the aim leaves

@@ -1,5 +1,6 @@
 //! How the faults that `tern-fault` names are put into a machine from outside.
 mod action;
+pub mod aim;
 mod hit;
 mod hold;
 pub mod inject;

@@ -2,7 +2,8 @@
 use crate::emulator::bochs::configuration::TICKS_PER_SECOND;
 use crate::emulator::{self, Console, Memory, bochs};
 use crate::error::{Error, Result};
-use crate::fault::inject::{Aim, Injected, inject, inject_in_bochs};
+use crate::fault::aim::Aim;
+use crate::fault::inject::{Injected, inject, inject_in_bochs};
 use std::time::Duration;
 
 /// What a run needs of a machine.

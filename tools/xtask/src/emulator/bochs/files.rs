@@ -1,7 +1,7 @@
 //! The files of one machine in Bochs: what it reads, and what it leaves to explain its end.
 use super::configuration::Configuration;
 use super::image::{self, Parts};
-use super::machine::Options;
+use super::options::Options;
 use crate::emulator::leftovers;
 use crate::error::{Context, Result};
 use std::fs::File;

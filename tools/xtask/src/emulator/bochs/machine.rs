@@ -1,77 +1,16 @@
 //! One machine in Bochs: its parts, its start, and that it always ends.
 use super::blocks;
-use super::configuration::{Model, TICKS_PER_SECOND};
 use super::debugger::{Debugger, Stop};
 use super::files::Folder;
 use super::listing::{Ask, Reader, Standing};
+use super::options::Options;
 use super::terminal;
 use crate::emulator::{Console, Memory, Registers};
 use crate::error::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
-use tern_config::System;
 use tern_units::HostPhysical;
-
-/// The emulator's program. Debian's `bochs` is a script around it.
-pub const EMULATOR: &str = "bochs-bin";
-
-/// MiB of memory for the hypervisor, the boot module and what a PC keeps for itself.
-const OVERHEAD: u64 = 32;
-
-/// What machine to start.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The emulator's program.
-    pub emulator: PathBuf,
-    /// The processor, by its name in Bochs.
-    pub processor: &'static str,
-    /// The features of the processor that is called `bx_generic`, as Bochs writes them.
-    pub features: Option<&'static str>,
-    /// Number of cores.
-    pub cores: u8,
-    /// MiB of memory.
-    pub memory: u64,
-    /// The ROM's ELF file.
-    pub rom: PathBuf,
-    /// The hypervisor's ELF file.
-    pub hypervisor: PathBuf,
-    /// The boot module's contents, if there is one.
-    pub module: Option<Vec<u8>>,
-    /// The hypervisor's command line.
-    pub command_line: String,
-    /// A model-specific register that the firmware sets on the boot core, and its value.
-    pub firmware_register: Option<(u32, u64)>,
-    /// How long the machine may run, in the host's time.
-    pub bound: Duration,
-}
-
-impl Options {
-    /// A machine of `model` that is large enough for `system` with the boot module
-    /// `module`; ROM and hypervisor as [`crate::build`] leaves them.
-    #[must_use]
-    pub fn for_system(system: &System, module: Vec<u8>, model: Model) -> Self {
-        let output = crate::build::output_directory();
-        let cores = system.sandboxes.iter().map(|sandbox| sandbox.core + 1);
-        let bytes = system.memory_bytes() + 2 * module.len() as u64;
-        Self {
-            emulator: EMULATOR.into(),
-            processor: model.name(),
-            features: None,
-            cores: cores
-                .max()
-                .and_then(|it| u8::try_from(it).ok())
-                .unwrap_or(1),
-            memory: OVERHEAD + bytes.div_ceil(1 << 20),
-            rom: output.join(crate::build::ROM),
-            hypervisor: output.join(crate::build::HYPERVISOR),
-            module: Some(module),
-            command_line: format!("tsc_hertz={TICKS_PER_SECOND}"),
-            firmware_register: None,
-            bound: Duration::from_secs(120),
-        }
-    }
-}
 
 /// A machine that runs or has stopped. Dropping it ends the emulator and removes its
 /// files.

@@ -8,8 +8,10 @@ mod files;
 pub mod image;
 pub mod listing;
 pub mod machine;
+pub mod options;
 mod terminal;
 
 pub use configuration::Model;
 pub use debugger::Stop;
-pub use machine::{EMULATOR, Machine, Options};
+pub use machine::Machine;
+pub use options::{EMULATOR, Options};
