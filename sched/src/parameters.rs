@@ -64,7 +64,7 @@ pub struct ServerParameters {
     pub minimum_budget: Duration,
     /// The most replenishments in the list of a sporadic server, at least 1. Where one more
     /// is posted, the last is delayed to its time (rule 5). See
-    /// [`analysis::room`](crate::analysis::room) for how many its threads need.
+    /// [`Room`](crate::analysis::Room) for how many its threads need.
     pub room: u32,
 }
 

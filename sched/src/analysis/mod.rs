@@ -14,6 +14,7 @@
 //! | how long does a message take? | [`channel_latency`] | supply bounds, composed |
 //! | and across cores, in a circle? | [`fixed_point`] | Tindell and Clark 1994 |
 //! | how long does a repair take? | [`repair_bound`] | its proof |
+//! | how long does a list of replenishments get? | [`Room`], [`periods_behind`] | its proof |
 //! | and while the donor runs on, if it ends? | [`recovery_bound`] | Clark et al. 2005 |
 mod across;
 mod admission;
@@ -23,6 +24,7 @@ mod in_step;
 mod level;
 mod recovery;
 mod repair;
+mod room;
 mod servers;
 mod supply;
 mod threads;
@@ -36,6 +38,7 @@ pub use recovery::{Copying, RecoveryBound, RecoveryObstacle, recovery_bound};
 pub use repair::{
     MOST_REPAIR_PAGES, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
 };
+pub use room::{Room, Waking, periods_behind};
 pub use servers::{ServerModel, ServerResponses, server_response, server_responses};
 pub use supply::Supply;
 pub use threads::{Bound, ServerContext, ThreadModel, ThreadResponse, thread_responses};
