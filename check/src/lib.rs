@@ -11,11 +11,13 @@ mod bounds;
 mod core;
 mod recovery;
 mod report;
+mod room;
 mod sandbox;
 
 pub use bounds::thread_bounds;
 pub use recovery::RecoveryReport;
 pub use report::{Failure, Report, SandboxReport, ServerReport, ThreadReport};
+pub use room::give_room;
 
 /// Analyses a system on a platform with these costs.
 #[must_use]
@@ -32,12 +34,24 @@ pub fn check_and_advise(system: &System, costs: &CostTable) -> Report {
 
 fn report(system: &System, costs: &CostTable, advise: bool) -> Report {
     let sandboxes = 0..system.sandboxes.len();
+    let sandbox = |index| {
+        let mut report = sandbox::sandbox_report(system, index, costs, advise);
+        for (server, room) in report
+            .servers
+            .iter_mut()
+            .zip(room::rooms(system, index, costs))
+        {
+            if room.is_some_and(|room| !room.is_enough) {
+                server.has_room = false;
+                server.failure.get_or_insert_with(room::failure);
+            }
+        }
+        report
+    };
     Report {
         system: system.name.clone(),
         platform: system.platform.clone(),
-        sandboxes: sandboxes
-            .map(|sandbox| sandbox::sandbox_report(system, sandbox, costs, advise))
-            .collect(),
+        sandboxes: sandboxes.map(sandbox).collect(),
         recovery: recovery::bounds(system, costs),
     }
 }

@@ -44,6 +44,9 @@ pub struct ServerReport {
     pub deadline: Duration,
     /// Its threads, in the order of the description.
     pub threads: Vec<ThreadReport>,
+    /// Whether its list has room for the replenishments that its threads may need at a time;
+    /// their bounds rely on it.
+    pub has_room: bool,
     /// Why it fails, and the smallest change that would help.
     pub failure: Option<Failure>,
 }
@@ -82,11 +85,13 @@ pub struct Failure {
 }
 
 impl ServerReport {
-    /// Whether its deadline holds.
+    /// Whether its deadline holds, and its threads' bounds can be relied on.
     #[must_use]
     pub fn schedulable(&self) -> bool {
-        self.response
-            .is_some_and(|response| response <= self.deadline)
+        self.has_room
+            && self
+                .response
+                .is_some_and(|response| response <= self.deadline)
     }
 }
 

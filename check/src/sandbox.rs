@@ -34,6 +34,7 @@ pub(crate) fn sandbox_report(
                 response,
                 deadline: Duration::from_nanos(server.deadline),
                 threads: Vec::new(),
+                has_room: true,
                 failure: None,
             };
             if !report.schedulable() {

@@ -48,7 +48,10 @@ pub fn servers() -> Vec<(ServerParameters, usize)> {
             let budget = Duration::from_nanos(server.budget);
             let period = Duration::from_nanos(server.period);
             let parameters = match server.kind {
-                ServerKind::Sporadic => ServerParameters::sporadic(budget, period, server.priority),
+                ServerKind::Sporadic => {
+                    let sporadic = ServerParameters::sporadic(budget, period, server.priority);
+                    sporadic.with_room(server.room)
+                }
                 ServerKind::Io => ServerParameters::io(budget, period, server.priority),
             };
             (parameters, server.threads.len())

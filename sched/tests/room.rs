@@ -11,11 +11,14 @@ use tern_sched::{Scheduler, ServerId, ServerParameters, Silent, ThreadId};
 const SYSTEMS: u64 = if cfg!(debug_assertions) {
     4_000
 } else {
-    400_000
+    300_000
 };
 
 /// More than any list here ever has.
 const PLENTY: u32 = 1 << 12;
+
+/// Jobs of a thread: release, work.
+type Queue = VecDeque<(u64, u64)>;
 
 /// A thread of the server whose list is watched.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +43,7 @@ impl Thread {
 
     /// Jobs until `end`: those of a clock in step with it, others as close as they may be, or
     /// further apart; most take all of their work.
-    fn jobs(&self, random: &mut Random, end: u64) -> VecDeque<(u64, u64)> {
+    fn jobs(&self, random: &mut Random, end: u64) -> Queue {
         let mut jobs = VecDeque::new();
         let (mut arrival, style) = (random.within(0, 2 * self.period), random.within(0, 2));
         while arrival < end {
@@ -171,68 +174,71 @@ impl Case {
         20 * self.period + 300
     }
 
-    /// Runs it once, and returns how long its list was at most.
-    fn run(&self, random: &mut Random) -> usize {
+    /// Runs it once with this room, and returns how long its list was at most.
+    fn run(&self, random: &mut Random, room: u32) -> usize {
         let end = self.end();
         let jobs = self.threads.iter().map(|it| it.jobs(random, end)).collect();
-        self.run_jobs(random, jobs)
+        self.run_jobs(random, room, jobs)
     }
 
     /// The same, with these jobs of its threads.
-    fn run_jobs(&self, random: &mut Random, jobs: Vec<VecDeque<(u64, u64)>>) -> usize {
-        let end = self.end();
-        let mut scheduler = Box::new(Scheduler::<4, 16>::new());
-        let mut queues: Vec<VecDeque<(u64, u64)>> = Vec::new();
-        let mut add =
-            |scheduler: &mut Scheduler<4, 16>, parameters, jobs: &mut dyn Iterator<Item = _>| {
-                let server = scheduler.add_server(parameters).unwrap();
-                for jobs in jobs {
-                    let jobs: VecDeque<(u64, u64)> = jobs;
-                    let thread = scheduler.add_thread(server).unwrap();
-                    if let Some((release, _)) = jobs.front() {
-                        scheduler.sleep_until(thread, at(*release), &mut Silent);
-                    }
-                    queues.push(jobs);
-                }
-                server
-            };
-        for (priority, &(budget, period)) in (0..).zip(&self.above) {
-            let parameters = ServerParameters::sporadic(span(budget), span(period), priority);
+    fn run_jobs(&self, random: &mut Random, room: u32, jobs: Vec<Queue>) -> usize {
+        let above = (0..).zip(&self.above).map(|(priority, &(budget, period))| {
             let thread = Thread {
                 work: budget,
                 period,
                 jitter: 0,
                 by_clock: false,
             };
-            let jobs = thread.jobs(random, end);
-            add(
-                &mut scheduler,
-                parameters.with_room(PLENTY),
-                &mut [jobs].into_iter(),
-            );
-        }
+            let parameters = ServerParameters::sporadic(span(budget), span(period), priority);
+            (parameters, vec![thread.jobs(random, self.end())])
+        });
         let own = ServerParameters::sporadic(span(self.budget), span(self.period), 3);
-        let watched = add(&mut scheduler, own.with_room(PLENTY), &mut jobs.into_iter());
+        let servers: Vec<_> = above.chain([(own, jobs)]).collect();
         let late = self.late_timers;
-        watch(&mut scheduler, &mut queues, watched, end, || {
-            random.within(0, late)
-        })
+        watch(&servers, room, self.end(), || random.within(0, late))
     }
 }
 
-/// Runs jobs until `end`, and returns how long the list of the `watched` server was at most.
+/// Runs servers with the jobs of their threads until `end`, twice: with this room in the list of
+/// the last, and with plenty. Nobody can tell the two apart. Returns how long that list was at
+/// most.
 fn watch(
-    scheduler: &mut Scheduler<4, 16>,
-    queues: &mut [VecDeque<(u64, u64)>],
-    watched: ServerId,
+    servers: &[(ServerParameters, Vec<Queue>)],
+    room: u32,
     end: u64,
     mut late: impl FnMut() -> u64,
 ) -> usize {
+    let mut schedulers = [room, PLENTY].map(|room| {
+        let mut scheduler = Box::new(Scheduler::<4, 16>::new());
+        for (index, (parameters, threads)) in servers.iter().enumerate() {
+            let is_last = index + 1 == servers.len();
+            let room = if is_last { room } else { PLENTY };
+            let server = scheduler.add_server(parameters.with_room(room)).unwrap();
+            for jobs in threads {
+                let thread = scheduler.add_thread(server).unwrap();
+                rest(&mut scheduler, thread, jobs.front());
+            }
+        }
+        scheduler
+    });
+    let mut queues: Vec<_> = servers
+        .iter()
+        .flat_map(|(_, threads)| threads.clone())
+        .collect();
+    let watched = ServerId::new(servers.len() as u16 - 1);
     let (mut now, mut longest) = (0, 0);
     while now < end {
-        let decision = scheduler.dispatch(at(now), &mut Silent);
-        let list = scheduler.sporadic(watched).unwrap().replenishments();
-        longest = longest.max(list.count());
+        let [decision, other] = schedulers
+            .each_mut()
+            .map(|scheduler| scheduler.dispatch(at(now), &mut Silent));
+        let [list, long] = schedulers
+            .each_ref()
+            .map(|it| it.sporadic(watched).unwrap().replenishments());
+        longest = longest.max(list.size_hint().0);
+        assert_eq!(decision, other, "at {now}, room for {room}");
+        assert!(list.eq(long), "at {now}, room for {room}");
+
         let timer = decision.timer.as_nanos().saturating_add(late());
         let Some(thread) = decision.thread else {
             now = timer;
@@ -245,7 +251,9 @@ fn watch(
         *work -= ran;
         if *work == 0 {
             queue.pop_front();
-            rest(scheduler, thread, queue.front());
+            for scheduler in &mut schedulers {
+                rest(scheduler, thread, queue.front());
+            }
         }
     }
     longest
@@ -275,12 +283,7 @@ fn no_list_is_ever_longer_than_its_room() {
         let of_a_period = Room::new(&case.wakings(), span(case.period), Some(1));
         *by_clock += u64::from(case.threads.iter().all(|it| it.by_clock));
         for _ in 0..2 {
-            let longest = case.run(&mut random);
-            assert!(
-                longest <= room.replenishments as usize,
-                "seed {seed}: {longest}, room for {}: {case:?}",
-                room.replenishments
-            );
+            let longest = case.run(&mut random, room.replenishments);
             *beyond_a_period += u64::from(longest > of_a_period.replenishments as usize);
             *at_the_bound += u64::from(longest == room.replenishments as usize);
         }
@@ -322,11 +325,7 @@ fn where_only_the_clock_wakes_the_list_has_room_whatever_the_jobs_do() {
                 _ => 1,
             };
         }
-        let longest = case.run_jobs(&mut random, jobs);
-        assert!(
-            longest <= room.replenishments as usize,
-            "seed {seed}: {case:?}"
-        );
+        let longest = case.run_jobs(&mut random, room.replenishments, jobs);
         seen[0] += 1;
         seen[1] += u64::from(longest + 2 >= room.replenishments as usize);
     }
@@ -440,8 +439,38 @@ fn gaps_are_handed_on_while_a_server_waits_for_budget() {
         late_timers: 0,
     };
     let room = case.room().unwrap();
-    let longest = (0..2_000).map(|seed| case.run(&mut Random(seed))).max();
+    let run = |seed| case.run(&mut Random(seed), room.replenishments);
+    let longest = (0..2_000).map(run).max();
     println!("{longest:?} of {room:?}");
     assert!(room.is_enough && longest.unwrap() > 2 + 4, "{longest:?}");
-    assert!(longest.unwrap() <= room.replenishments as usize);
+}
+
+/// In units of 50 us: 20 ms every 40 ms, ticks of 50 us every 500 us, and 16 ms every 40 ms from
+/// 9 ms on.
+#[test]
+fn eighty_ticks_in_a_period_leave_45_entries() {
+    let thread = |work, period| Thread {
+        work,
+        period,
+        jitter: 0,
+        by_clock: true,
+    };
+    let case = Case {
+        budget: 400,
+        period: 800,
+        threads: vec![thread(1, 10), thread(320, 800)],
+        above: vec![],
+        late_timers: 0,
+    };
+    let jobs = |first: u64, it: &Thread| {
+        let releases = (first..case.end()).step_by(it.period as usize);
+        releases.map(|at| (at, it.work)).collect()
+    };
+    let jobs = vec![jobs(0, &case.threads[0]), jobs(180, &case.threads[1])];
+    let room = case.room().unwrap().replenishments;
+    assert_eq!(room, 2 + 80 + 1);
+    let run = |room| case.run_jobs(&mut Random(0), room, jobs.clone());
+    assert_eq!(run(room), 45);
+    assert_eq!(run(45), 45);
+    assert!(std::panic::catch_unwind(move || run(44)).is_err());
 }

@@ -192,7 +192,10 @@ fn parameters(server: &Server) -> ServerParameters {
         Duration::from_nanos(server.period),
     );
     match server.kind {
-        ServerKind::Sporadic => ServerParameters::sporadic(budget, period, server.priority),
+        ServerKind::Sporadic => {
+            let sporadic = ServerParameters::sporadic(budget, period, server.priority);
+            sporadic.with_room(server.room)
+        }
         ServerKind::Io => ServerParameters::io(budget, period, server.priority),
     }
 }

@@ -24,13 +24,13 @@ use core::fmt;
 use sha2::{Digest, Sha256};
 use tern_units::PAGE_SIZE;
 
-use crate::system::System;
+use crate::system::{Server, ServerKind, System};
 
 /// Marks a system image; its first word.
 pub const IMAGE_MAGIC: [u8; 8] = *b"TERNIMG1";
 /// The format that this build writes and reads. It changes with the layout above and
 /// with the types of [`crate::system`].
-pub const IMAGE_VERSION: u64 = 3;
+pub const IMAGE_VERSION: u64 = 4;
 /// The longest name of a file, in bytes.
 pub const NAME_MAX: usize = 48;
 
@@ -63,6 +63,8 @@ pub enum ImageError {
     ChecksumMismatch,
     /// Its file table points outside it, or repeats or garbles a name.
     BadTable,
+    /// A sporadic server of this name has no room for replenishments.
+    NoRoom(String),
     /// Its system description cannot be decoded, or refers to what does not exist.
     BadSystem,
     /// The description names a file that is not there.
@@ -98,6 +100,10 @@ impl fmt::Display for ImageError {
                 )
             }
             Self::BadTable => write!(out, "system image has a bad file table: {REBUILD}"),
+            Self::NoRoom(server) => write!(
+                out,
+                "server \"{server}\" has no room for replenishments: {REBUILD}, which gives it some"
+            ),
             Self::BadSystem => write!(out, "system image has a bad system description: {REBUILD}"),
             Self::FileMissing(name) => {
                 write!(
@@ -148,7 +154,8 @@ impl ImageBuilder {
     ///
     /// # Errors
     /// When a name does not fit or comes twice, a file that the description names was
-    /// not added, or the description refers to what does not exist.
+    /// not added, the description refers to what does not exist, or a server has no
+    /// room for replenishments.
     pub fn build(&self) -> Result<Vec<u8>, ImageError> {
         for (position, (name, _)) in self.files.iter().enumerate() {
             if name.is_empty() || name.len() > NAME_MAX || name.contains('\0') {
@@ -167,6 +174,11 @@ impl ImageBuilder {
         }
         if !self.system.references_hold() {
             return Err(ImageError::BadSystem);
+        }
+        let servers = self.system.sandboxes.iter().flat_map(|it| &it.servers);
+        let lacks = |it: &&Server| it.kind == ServerKind::Sporadic && it.room == 0;
+        if let Some(server) = servers.into_iter().find(lacks) {
+            return Err(ImageError::NoRoom(server.name.clone()));
         }
         let system =
             postcard::to_allocvec(&self.sized_system()).map_err(|_| ImageError::BadSystem)?;

@@ -88,6 +88,9 @@ pub struct Server {
     pub blocking: u64,
     /// Priority in its sandbox, 0 highest, no two the same.
     pub priority: u32,
+    /// Replenishments that its list has room for; 0 for an I/O server, and until the checker has
+    /// given it some.
+    pub room: u32,
     /// Its threads, in the order of the file; they run in that order of precedence.
     pub threads: Vec<Thread>,
 }

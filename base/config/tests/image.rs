@@ -21,6 +21,7 @@ fn two_sandboxes() -> System {
     };
     let server = |name: &str, threads| Server {
         name: name.into(),
+        room: 16,
         threads,
         ..Server::default()
     };
@@ -145,7 +146,7 @@ fn each_fault_of_an_image_has_its_line() {
         ),
         (
             resealed(8, IMAGE_VERSION + 1),
-            "system image of format 4, this build reads format 3: rebuild it with `cargo xtask image`",
+            "system image of format 5, this build reads format 4: rebuild it with `cargo xtask image`",
         ),
         (
             {
@@ -181,6 +182,8 @@ fn each_fault_of_an_image_has_its_line() {
 fn an_image_is_refused_at_its_making() {
     let mut dangling = two_sandboxes();
     dangling.channels[0].readers.push(2);
+    let mut roomless = two_sandboxes();
+    roomless.sandboxes[0].servers[1].room = 0;
     let mut unvoted = two_sandboxes();
     unvoted.replica_sets.push(ReplicaSet {
         program: "load".into(),
@@ -217,6 +220,11 @@ fn an_image_is_refused_at_its_making() {
             unvoted,
             vec!["tern-kernel", "load"],
             "bad system description",
+        ),
+        (
+            roomless,
+            vec!["tern-kernel", "load"],
+            "server \"empty\" has no room for replenishments",
         ),
     ];
     for (system, files, reason) in cases {

@@ -11,9 +11,13 @@ fn sound() -> &'static [u8] {
     static SOUND: OnceLock<Vec<u8>> = OnceLock::new();
     SOUND.get_or_init(|| {
         let text = include_str!("../../../base/config/tests/full.toml");
-        let system = Description::parse("full.toml", text)
+        let mut system = Description::parse("full.toml", text)
             .expect("a sound description")
             .system;
+        let sandboxes = system.sandboxes.iter_mut();
+        for server in sandboxes.flat_map(|sandbox| &mut sandbox.servers) {
+            server.room = 16;
+        }
         let mut builder = ImageBuilder::new(&system);
         let mut names: Vec<&str> = system.files().collect();
         names.sort_unstable();

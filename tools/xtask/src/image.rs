@@ -4,19 +4,23 @@ use crate::build;
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
-use tern_check::{check, check_and_advise, cost_table};
+use tern_check::{check, check_and_advise, cost_table, give_room};
+use tern_config::description::Costs;
 use tern_config::{Description, ImageBuilder, Problems, System};
 use tern_trace::write_whole;
 use trace_viewer::print::CheckText;
 
 /// The boot module of `system`, with the kernels and programs that it names as
-/// [`build::build`] has left them.
+/// [`build::build`] has left them. Servers that have no room for replenishments yet get what their
+/// threads need, costs not counted.
 ///
 /// # Errors
 /// If the description names a program that no package makes, or one is not built.
 pub fn assemble(system: &System) -> Result<Vec<u8>> {
+    let mut system = system.clone();
+    give_room(&mut system, &cost_table(&Costs::default()));
     let names: BTreeSet<&str> = system.files().collect();
-    let mut builder = ImageBuilder::new(system);
+    let mut builder = ImageBuilder::new(&system);
     for name in names {
         let file = build::binary(name)?;
         let contents = std::fs::read(&file)
@@ -46,7 +50,8 @@ pub fn describe(file: &Path) -> Result<System> {
 pub fn admit(file: &Path, force: bool) -> Result<System> {
     let description = read(file)?;
     let costs = cost_table(&description.costs().map_err(wrong)?);
-    let system = description.system;
+    let mut system = description.system;
+    give_room(&mut system, &costs);
     if check(&system, &costs).schedulable() {
         return Ok(system);
     }

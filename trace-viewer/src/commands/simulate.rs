@@ -1,7 +1,7 @@
 //! `tern simulate FILE --until TIME`: the schedule, by the kernel's own code.
 use std::path::PathBuf;
 
-use tern_check::check;
+use tern_check::{check, give_room};
 use tern_config::description::parse_duration;
 use tern_units::Instant;
 
@@ -38,7 +38,8 @@ pub struct Arguments {
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let (system, costs) = read(&arguments.file)?;
+    let (mut system, costs) = read(&arguments.file)?;
+    give_room(&mut system, &costs);
     let until = Instant::from_nanos(arguments.until);
     let simulate = match &arguments.trace {
         Some(_) => tern_sim::simulate_with_records,

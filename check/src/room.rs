@@ -1,0 +1,278 @@
+//! The room for replenishments that each server gets, from what wakes its threads.
+use tern_config::layout::REPAIR_LOOKS;
+use tern_config::{Runs, Server, ServerKind, System, Thread};
+use tern_sched::MOST_ROOM;
+use tern_sched::analysis::{CostTable, Room, Waking, periods_behind};
+use tern_units::Duration;
+
+use crate::core::Core;
+use crate::report::Failure;
+
+/// Looks of a replica in an epoch, at most, that the clock of the description does not give:
+/// for a late voter before its job, and for other replicas in a repair.
+const LOOKS: u64 = 2 * REPAIR_LOOKS;
+
+/// Room up to this is given without a search for less: it is enough whatever the jobs of threads
+/// do that only the clock wakes.
+const LITTLE: u32 = 64;
+
+/// Gives each sporadic server of a system that has none yet the room for replenishments that its
+/// threads need on a platform with these costs: the number that the image carries, and
+/// simulation takes.
+pub fn give_room(system: &mut System, costs: &CostTable) {
+    for sandbox in 0..system.sandboxes.len() {
+        let rooms = rooms(system, sandbox, costs);
+        let servers = system.sandboxes[sandbox].servers.iter_mut();
+        for (server, room) in servers.zip(rooms) {
+            if let (Some(room), 0) = (room, server.room) {
+                server.room = room.replenishments;
+            }
+        }
+    }
+}
+
+/// The room of each server of a sandbox; `None` for an I/O server, which has one replenishment.
+pub(crate) fn rooms(system: &System, sandbox: usize, costs: &CostTable) -> Vec<Option<Room>> {
+    let mut analysis = None;
+    let servers = &system.sandboxes[sandbox].servers;
+    let rooms = servers.iter().enumerate().map(|(index, server)| {
+        if server.kind == ServerKind::Io {
+            return None;
+        }
+        let wakings = wakings(server);
+        let period = Duration::from_nanos(server.period);
+        let always = Room::new(&wakings, period, None);
+        if always.is_enough && always.replenishments <= LITTLE {
+            return Some(always);
+        }
+
+        // Fewer may do, by how late the server is.
+        let (core, positions, responses) = analysis.get_or_insert_with(|| {
+            let (core, positions) = Core::new(system, sandbox, costs);
+            let responses = core.responses();
+            (core, positions, responses)
+        });
+        let position = positions[index];
+        let periods = periods(server, &wakings, core, position, responses[position]);
+        Some(Room::new(&wakings, period, periods))
+    });
+    rooms.collect()
+}
+
+/// For how many periods budget is handed on in a server, which is at `position` on its core.
+fn periods(
+    server: &Server,
+    wakings: &[Waking],
+    core: &Core<'_>,
+    position: usize,
+    response: Option<Duration>,
+) -> Option<u64> {
+    if let [thread] = server.threads.as_slice() {
+        let never_waits = match thread.runs {
+            // While repairs are as the description promises: the bound on them sees to it.
+            Runs::Replica(_) => true,
+            // In step with its server, a job finds all of the budget in one piece.
+            Runs::Driver(_) => core.in_step(position, response).is_some(),
+            Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => false,
+        };
+        if never_waits {
+            return Some(1);
+        }
+    }
+    let budget = Duration::from_nanos(server.budget);
+    let late = response?.saturating_sub(budget);
+    let supply = core.context(position, response).supply()?;
+    periods_behind(wakings, supply, budget, late)
+}
+
+/// Why the threads of a server have no bounds, if its room is not enough.
+pub(crate) fn failure() -> Failure {
+    Failure {
+        reason: format!(
+            "no bound: its budget may come back in more pieces than the {MOST_ROOM} that its list \
+             has room for, as its threads ask for all of it again and again"
+        ),
+        change: Some("raise its budget above what its threads ask for".into()),
+    }
+}
+
+/// What wakes the threads of a server. One without threads is simulated as if one thread used
+/// all of the budget in each period.
+fn wakings(server: &Server) -> Vec<Waking> {
+    let nanos = Duration::from_nanos;
+    let (budget, period) = (nanos(server.budget), nanos(server.period));
+    if server.threads.is_empty() {
+        return vec![Waking::by_clock(budget, period, period)];
+    }
+    let threads = server.threads.iter();
+    threads.flat_map(|it| of_thread(server, it)).collect()
+}
+
+fn of_thread(server: &Server, thread: &Thread) -> Vec<Waking> {
+    let nanos = Duration::from_nanos;
+    let (wcet, period) = (nanos(thread.wcet), nanos(thread.period));
+    let by_clock = |work| Waking::by_clock(work, period, nanos(server.period));
+    match thread.runs {
+        Runs::Nothing if !thread.jobs.is_empty() => vec![of_jobs(server, thread)],
+        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => vec![by_clock(wcet)],
+        // By interrupts and requests, no closer than its period.
+        Runs::Driver(_) => vec![Waking::at_any_time(wcet, period)],
+        // At the release and at the verdict, and at looks anywhere in the epoch. A repair takes
+        // what is left of the budget, twice in two epochs at most.
+        Runs::Replica(_) => {
+            let repair = nanos(server.budget.saturating_sub(thread.wcet));
+            let anywhere = |work, period| Waking {
+                jitter: nanos(thread.period),
+                ..Waking::at_any_time(work, period)
+            };
+            vec![
+                by_clock(wcet),
+                by_clock(Duration::ZERO),
+                Waking {
+                    wakes: 0,
+                    ..anywhere(repair, period.saturating_mul(2))
+                },
+                Waking {
+                    wakes: LOOKS,
+                    ..anywhere(Duration::ZERO, period)
+                },
+            ]
+        }
+    }
+}
+
+/// Jobs at explicit times.
+fn of_jobs(server: &Server, thread: &Thread) -> Waking {
+    let work = thread.jobs.iter().map(|job| job.work).max().unwrap_or(0);
+    let mut instants: Vec<u64> = thread
+        .jobs
+        .iter()
+        .map(|job| job.at % server.period.max(1))
+        .collect();
+    instants.sort_unstable();
+    instants.dedup();
+    let distances = thread.jobs.windows(2).map(|pair| pair[1].at - pair[0].at);
+    let shortest = distances.filter(|it| *it > 0).min();
+    let period = Duration::from_nanos(shortest.unwrap_or(thread.period).max(1));
+    Waking {
+        instants: Some(instants.len() as u64),
+        ..Waking::at_any_time(Duration::from_nanos(work), period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_config::{Job, Sandbox};
+
+    const MS: u64 = 1_000_000;
+
+    fn thread(wcet: u64, period: u64, runs: Runs) -> Thread {
+        Thread {
+            wcet,
+            period,
+            runs,
+            ..Thread::default()
+        }
+    }
+
+    /// A core with these servers: budget, period, threads.
+    fn system(servers: Vec<(u64, u64, Vec<Thread>)>) -> System {
+        let servers = (0..).zip(servers);
+        let servers = servers.map(|(priority, (budget, period, threads))| Server {
+            budget,
+            period,
+            deadline: period,
+            priority,
+            threads,
+            ..Server::default()
+        });
+        let sandbox = Sandbox {
+            servers: servers.collect(),
+            ..Sandbox::default()
+        };
+        System {
+            sandboxes: vec![sandbox],
+            ..System::default()
+        }
+    }
+
+    /// The room of a server (20 ms, 40 ms) with these threads.
+    fn room_for(threads: Vec<Thread>) -> u32 {
+        let mut system = system(vec![(20 * MS, 40 * MS, threads)]);
+        give_room(&mut system, &CostTable::NONE);
+        system.sandboxes[0].servers[0].room
+    }
+
+    #[test]
+    fn each_thing_that_a_thread_runs_has_its_wakes() {
+        let program = || Runs::Program {
+            file: String::new(),
+            argument: 0,
+            heap_pages: 0,
+            stack_pages: 4,
+            simulates: None,
+        };
+        let jobs = |at: &[u64]| Thread {
+            jobs: at.iter().map(|at| Job { at: *at, work: MS }).collect(),
+            ..thread(MS, 40 * MS, Runs::Nothing)
+        };
+        for (threads, wakes) in [
+            (vec![], 1),
+            (vec![thread(20 * MS, 40 * MS, program())], 1),
+            (vec![thread(MS, 10 * MS, Runs::Nothing)], 4),
+            (vec![thread(MS, 30 * MS, Runs::Nothing)], 4),
+            // At 40,000 instants modulo 40 ms, but twice in a period.
+            (vec![thread(MS, 30 * MS + 1_000, Runs::Nothing)], 2),
+            (vec![thread(MS, 80 * MS, Runs::Voter(0))], 1),
+            (vec![jobs(&[0, MS, 40 * MS, 41 * MS, 90 * MS])], 3),
+            // In each of two epochs that are there within a period: 12 looks.
+            (vec![thread(MS, 40 * MS, Runs::Replica(0))], 2 + 24),
+            // Whenever its interrupts come.
+            (vec![thread(MS, 9 * MS, Runs::Driver(0))], 5),
+            // Two ask for more than there is, but only in a second period.
+            (
+                vec![
+                    thread(12 * MS, 60 * MS, Runs::Driver(0)),
+                    thread(11 * MS, 80 * MS, Runs::Driver(0)),
+                ],
+                2 + 1,
+            ),
+        ] {
+            let (room, count) = (room_for(threads.clone()), threads.len());
+            assert_eq!(room, 2 + wakes, "{count} threads, {:?}", threads.first());
+        }
+    }
+
+    #[test]
+    fn a_driver_that_takes_all_of_the_budget_finds_it_in_one_piece() {
+        let driver = thread(20 * MS, 40 * MS, Runs::Driver(0));
+        assert!(room_for(vec![driver]) >= 3);
+    }
+
+    /// Two drivers that together ask for all of the budget in every period.
+    fn drivers() -> (u64, u64, Vec<Thread>) {
+        let driver = || thread(10 * MS, 40 * MS, Runs::Driver(0));
+        (20 * MS, 40 * MS, vec![driver(), driver()])
+    }
+
+    #[test]
+    fn a_server_whose_list_may_grow_without_end_is_refused_by_name() {
+        let alone = system(vec![drivers()]);
+        assert!(crate::check(&alone, &CostTable::NONE).sandboxes[0].servers[0].has_room);
+
+        // Below another its budget comes late, and it never catches up.
+        let above = (MS, 10 * MS, vec![thread(MS, 10 * MS, Runs::Voter(0))]);
+        let mut below = system(vec![above, drivers()]);
+        let report = crate::check(&below, &CostTable::NONE);
+        let server = &report.sandboxes[0].servers[1];
+        assert!(server.response.is_some_and(|it| it <= server.deadline));
+        assert!(!server.schedulable() && !report.schedulable());
+        let reason = &server.failure.as_ref().unwrap().reason;
+        assert!(reason.contains("65536"), "{reason}");
+
+        // It gets room for what comes in two periods all the same.
+        give_room(&mut below, &CostTable::NONE);
+        assert_eq!(below.sandboxes[0].servers[1].room, 2 + 2 * 2);
+    }
+}
