@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::faults::{self, CoreTables};
 use crate::memory::frames::{Frames, OutOfMemory};
+use crate::memory_types;
 use crate::ranges::Range;
 use crate::sandbox::Sandbox;
 use crate::say;
@@ -138,6 +139,8 @@ pub struct Core {
     vendor: Vendor,
     /// Whether the boot core has an x2APIC.
     x2apic: bool,
+    /// How the boot core's firmware gave types to memory.
+    memory_types: u64,
     save_area: HostPhysical,
     /// First address past its stack.
     stack_top: u64,
@@ -197,6 +200,7 @@ impl Core {
             apic_id,
             vendor,
             x2apic: has_x2apic(),
+            memory_types: memory_types::ranges(),
             save_area,
             stack_top,
             tables: Mutex::new(tables),
@@ -253,6 +257,8 @@ impl Core {
         // page is this core's. The APIC is the hypervisor's until the sandbox starts.
         unsafe {
             enable_machine_checks();
+            memory_types::set_page_attributes();
+            memory_types::refuse_split_locks();
             self.vendor.enable(self.save_area);
             let local = LocalApic::enable(0);
             local.mask_local_entries();
@@ -426,6 +432,12 @@ extern "C" fn core_start(core: &'static Core) -> ! {
             local.id()
         );
         ending::rest()
+    }
+    if memory_types::ranges() != core.memory_types {
+        say!(
+            "core {}: its memory types (MTRRs) are not those of the boot core: update the firmware",
+            core.apic_id
+        );
     }
     core.state.store(READY, Ordering::Release);
     // The boot core ends this wait, or halts the machine with a line that says why.

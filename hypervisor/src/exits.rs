@@ -76,6 +76,16 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
             format_args!("{} guest-physical {address}", kind_of_access(error)),
         ),
         Exit::Exception(event) => guest.inject(event),
+        Exit::WriteCr0 => match guest.write_cr0() {
+            Some(Ok(())) => {}
+            Some(Err(_)) => guest.inject(Event::GENERAL_PROTECTION),
+            None => sandbox.stop(
+                violation(why, 0, 0, at),
+                format_args!("CR0 written, and not by a MOV"),
+            ),
+        },
+        // The bit reads as clear, and is reserved for the guest.
+        Exit::WriteCr4 => guest.inject(Event::GENERAL_PROTECTION),
         Exit::Nmi => {
             guest.take_nmi();
             sandbox.tell_nmi();

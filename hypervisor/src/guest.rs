@@ -46,6 +46,29 @@ impl Registers {
         r14: 0,
         r15: 0,
     };
+
+    /// The register that instructions call `number`; RSP, which is not among them, is `rsp`.
+    #[must_use]
+    pub const fn numbered(&self, number: u8, rsp: u64) -> u64 {
+        match number & 15 {
+            0 => self.rax,
+            1 => self.rcx,
+            2 => self.rdx,
+            3 => self.rbx,
+            4 => rsp,
+            5 => self.rbp,
+            6 => self.rsi,
+            7 => self.rdi,
+            8 => self.r8,
+            9 => self.r9,
+            10 => self.r10,
+            11 => self.r11,
+            12 => self.r12,
+            13 => self.r13,
+            14 => self.r14,
+            _ => self.r15,
+        }
+    }
 }
 
 /// Why a guest left.
@@ -76,6 +99,10 @@ pub enum Exit {
     },
     /// An intercepted exception: #DB or #AC.
     Exception(Event),
+    /// A write of CR0 that may change bits of the hypervisor's.
+    WriteCr0,
+    /// A write of CR4 that sets bits of the hypervisor's, or of features that CPUID does not show.
+    WriteCr4,
     /// A non-maskable interrupt waits.
     Nmi,
     /// A machine check.
@@ -147,6 +174,9 @@ pub trait Guest {
     fn read_kept_msr(&self, register: u32) -> Option<u64>;
     /// Writes such a register; `None` for others.
     fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>>;
+    /// Serves [`Exit::WriteCr0`]: the guest goes on with what it wrote, but for what is the
+    /// hypervisor's. `None` if the instruction is not found, or is no MOV.
+    fn write_cr0(&mut self) -> Option<Result<(), Refused>>;
     /// Takes the non-maskable interrupt for which the guest left: [`crate::faults::take_nmi`].
     fn take_nmi(&mut self);
 }

@@ -12,8 +12,10 @@ pub const MSR_PAT: u32 = 0x277;
 pub const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 
 const EFER_SCE: u64 = 1;
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
+/// Long mode is enabled.
+pub const EFER_LME: u64 = 1 << 8;
+/// Long mode is active.
+pub const EFER_LMA: u64 = 1 << 10;
 const EFER_NXE: u64 = 1 << 11;
 
 /// What EFER becomes when a guest whose EFER is `current` writes `value`.
@@ -59,6 +61,23 @@ mod tests {
                 "leaves long mode while paging",
             ),
             (0, 0x1000, false, Err(Refused), "virtualization"),
+            (
+                0,
+                1 << 13,
+                false,
+                Err(Refused),
+                "segment limits in long mode",
+            ),
+            (
+                0,
+                1 << 14,
+                false,
+                Err(Refused),
+                "FXSAVE without SSE registers",
+            ),
+            (0, 1 << 17, false, Err(Refused), "MCOMMIT"),
+            (0, 1 << 21, false, Err(Refused), "control of speculation"),
+            (0, 1 << 63, false, Err(Refused), "a reserved bit"),
         ] {
             assert_eq!(efer(current, value, paging), result, "{what}");
         }

@@ -24,6 +24,7 @@ pub mod hypercalls;
 pub mod kept;
 pub mod loader;
 pub mod memory;
+pub mod memory_types;
 pub mod permissions;
 pub mod ranges;
 pub mod sandbox;

@@ -161,3 +161,34 @@ fn the_smallest_hypercall_costs_at_most_150_ticks_under_vt_x() {
 fn the_smallest_hypercall_costs_at_most_150_ticks_under_amd_v() {
     hypercalls_cost_at_most(Model::Amd, 150);
 }
+
+#[test]
+fn a_core_whose_firmware_gave_memory_other_types_is_told_of() {
+    // Given firmware that makes memory write-back on the boot core alone (the default type, 6, and
+    // range registers on, Intel SDM vol. 3 §12.11.2.1),
+    const MEMORY_TYPES: (u32, u64) = (0x2ff, 1 << 11 | 6);
+    let built = four([
+        ("guest-hello", "5"),
+        ("guest-hello", ""),
+        ("guest-hello", ""),
+        ("guest-hello", ""),
+    ]);
+    for (register, told) in [(Some(MEMORY_TYPES), true), (None, false)] {
+        let options = Options {
+            emulator: setup::ensure_bochs().unwrap_or_else(|error| panic!("{error}")),
+            firmware_register: register,
+            ..Options::for_system(&built.system, built.module.clone(), Model::Intel)
+        };
+        let mut machine = Machine::start(&options).unwrap_or_else(|error| panic!("{error}"));
+        machine.resume().unwrap();
+        end(&mut machine);
+        // then each of the other cores says so, and the system runs.
+        let lines = machine.console.lines();
+        for core in 1..4 {
+            let line =
+                format!("core {core}: its memory types (MTRRs) are not those of the boot core");
+            let said = lines.iter().any(|other| other.contains(&line));
+            assert_eq!(said, told, "{lines:#?}");
+        }
+    }
+}

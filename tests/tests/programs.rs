@@ -41,6 +41,9 @@ const ANSWERS: &[(&str, &str)] = &[
     ("shadowed-trap", "got away"),
     // A debug exception; QEMU 7.2 does not know INT1.
     ("shadowed-debug", "stopped by "),
+    // An invalid opcode; general protection where the processor looks at CR4.TSD first.
+    ("read-time-and-core", "stopped by "),
+    ("read-clock-counters", "stopped by "),
 ];
 
 /// The servers of `tests/systems/misbehave/system.toml`.

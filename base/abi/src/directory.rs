@@ -148,11 +148,13 @@ pub enum ExitReason {
     /// None that a guest gave: the hypervisor itself failed on the sandbox's core, by a fault or
     /// a panic. The record has the fault's vector, or [`Violation::PANIC`].
     Hypervisor = 17,
+    /// A write of a control register that changes bits which are not the sandbox's.
+    ControlRegister = 18,
 }
 
 impl ExitReason {
     /// Every reason, in the order of the counts.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Hypercall,
         Self::ApicHypercall,
         Self::Cpuid,
@@ -171,6 +173,7 @@ impl ExitReason {
         Self::Doorbell,
         Self::RefusedDoorbell,
         Self::Hypervisor,
+        Self::ControlRegister,
     ];
 
     /// Its name in reports.
@@ -195,6 +198,7 @@ impl ExitReason {
             Self::Doorbell => "doorbell",
             Self::RefusedDoorbell => "refused-doorbell",
             Self::Hypervisor => "hypervisor",
+            Self::ControlRegister => "control-register",
         }
     }
 }

@@ -125,6 +125,7 @@ pub fn reason(exit: &Exit, rax: u64, rcx: u64) -> ExitReason {
         Exit::Port { .. } => ExitReason::Port,
         Exit::Memory { .. } => ExitReason::NestedPageFault,
         Exit::Exception(_) => ExitReason::Exception,
+        Exit::WriteCr0 | Exit::WriteCr4 => ExitReason::ControlRegister,
         Exit::Nmi => ExitReason::Nmi,
         Exit::MachineCheck => ExitReason::MachineCheck,
         Exit::Interrupt => ExitReason::Interrupt,

@@ -43,10 +43,16 @@ fn decode_rare(block: &Block) -> Exit {
                 }),
             }
         }
+        exit_code::CR0_WRITE => Exit::WriteCr0,
         exit_code::NMI => Exit::Nmi,
         exit_code::INTERRUPT => Exit::Interrupt,
         exit_code::INIT => Exit::Init,
         exit_code::SHUTDOWN => Exit::Shutdown,
+        // CPUID shows none of them: they raise what an instruction does that the processor does
+        // not have, as under VT-x.
+        exit_code::RDTSCP | exit_code::RDPRU | exit_code::MCOMMIT => {
+            Exit::Exception(Event::INVALID_OPCODE)
+        }
         exit_code::RDPMC => Exit::Instruction("RDPMC"),
         exit_code::INVD => Exit::Instruction("INVD"),
         exit_code::INVLPGA => Exit::Instruction("INVLPGA"),

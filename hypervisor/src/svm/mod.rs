@@ -1,5 +1,6 @@
 //! AMD-V: enabling it on a core, building a guest, running it (AMD APM vol. 2, §15).
 pub mod bitmaps;
+pub mod cr0;
 mod enter;
 mod exits;
 pub mod vmcb;
@@ -8,21 +9,25 @@ use crate::event_word;
 use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
 use crate::memory::frames::{Frames, OutOfMemory};
-use crate::memory::mapping::Access;
+use crate::memory::mapping::{Access, Mapping};
 use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::permissions;
+use arrayvec::ArrayVec;
+use bit_field::BitField;
 use bitmaps::{IoPermissions, MsrPermissions};
 use core::arch::asm;
+use cr0::Mode;
 use enter::Context;
 use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
-use tern_units::HostPhysical;
+use tern_units::{GuestPhysical, HostPhysical};
 use vmcb::{Block, Control, Saved, Segment, Vmcb, exit_code, get, intercept, set};
 
 const MSR_VM_CR: u32 = 0xc001_0114;
 const MSR_HOST_SAVE: u32 = 0xc001_0117;
 
 const EFER_SVME: u64 = 1 << 12;
-const CR0_PG: u64 = 1 << 31;
+/// Flushes all translations, at the next entry (APM vol. 2 §15.16.1).
+const FLUSH_ALL: u32 = 1;
 
 /// Whether the boot processor has AMD-V at all (CPUID leaf 8000_0001h, ECX bit 2).
 #[must_use]
@@ -98,7 +103,16 @@ pub struct SvmGuest {
     block: Block,
     context: Context,
     has_next_rip: bool,
+    /// The page attribute table that the guest sees.
+    pat: u64,
+    /// Where its own memory, from its address 0 on, is, and its bytes.
+    memory: (u64, u64),
 }
+
+/// The page attribute table that a guest's accesses go by: write-back, whichever of its eight
+/// entries a page of the guest's selects. Its own would be combined with the type of the nested
+/// page, and uncached wins (APM vol. 2 §15.25.8).
+const PAT_WRITE_BACK: u64 = 0x0606_0606_0606_0606;
 
 impl SvmGuest {
     /// A guest in the state that the PVH protocol demands: 32-bit protected mode, flat
@@ -123,13 +137,60 @@ impl SvmGuest {
         block.control.nested_root = memory.root().as_u64();
         begin(&mut block.saved, start.entry);
         let block = Block::new(block);
+        let is_own = |it: &&Mapping| it.guest == GuestPhysical::new(0);
+        let own = reach.memory.iter().find(is_own);
         let mut context = Context::new(block.as_ptr() as u64, host_block);
         context.registers.rbx = start.start_info;
         Ok(Self {
             block,
             context,
             has_next_rip: cpuid_if_present(0x8000_000a).edx & NEXT_RIP_SAVE != 0,
+            pat: PAT_RESET,
+            memory: own.map_or((0, 0), |own| (own.host.as_u64(), own.bytes)),
         })
+    }
+
+    /// What decides on the guest's addresses.
+    fn mode(&self) -> Mode {
+        const LONG: usize = 9; // L, bit 53 of the descriptor
+        Mode {
+            cr0: get!(self.block, saved.cr0),
+            cr3: get!(self.block, saved.cr3),
+            cr4: get!(self.block, saved.cr4),
+            efer: get!(self.block, saved.efer) & !EFER_SVME,
+            long_code: get!(self.block, saved.cs).attributes.get_bit(LONG),
+        }
+    }
+
+    /// The MOV to CR0 at the guest's instruction pointer: its source and its bytes.
+    fn move_to_cr0(&self, mode: &Mode) -> Option<(u8, u64)> {
+        let (base, rip) = (get!(self.block, saved.cs).base, get!(self.block, saved.rip));
+        let linear = if mode.is_64_bit() {
+            rip
+        } else {
+            base.wrapping_add(rip)
+        };
+        let mut code = ArrayVec::<u8, { cr0::INSTRUCTION_BYTES }>::new();
+        while !code.is_full() {
+            let at = linear.wrapping_add(code.len() as u64);
+            let Some(address) = mode.translate(at, |address| self.own_word(address)) else {
+                break;
+            };
+            let Some(word) = self.own_word(address & !7) else {
+                break;
+            };
+            code.push(word.to_le_bytes()[address as usize % 8]);
+        }
+        cr0::decode(&code, mode.is_64_bit())
+    }
+
+    /// The eight bytes at `address`, a multiple of eight, of the guest's own memory.
+    fn own_word(&self, address: u64) -> Option<u64> {
+        let (memory, bytes) = self.memory;
+        let inside = address.checked_add(8).is_some_and(|end| end <= bytes);
+        // SAFETY: inside the sandbox's memory, which is mapped to itself; the guest does not run
+        // meanwhile, and no reference into it is kept.
+        inside.then(|| unsafe { ((memory + address) as *const u64).read_volatile() })
     }
 
     /// Makes this core ready for [`Guest::run`]: from here on its global interrupt flag
@@ -154,6 +215,7 @@ fn control(control: &mut Control) {
     control.intercepts = [
         intercept::NMI
             | intercept::INIT
+            | intercept::CR0_WRITE
             | intercept::RDPMC
             | intercept::CPUID
             | intercept::INVD
@@ -163,14 +225,16 @@ fn control(control: &mut Control) {
             | intercept::TASK_SWITCH
             | intercept::FERR_FREEZE
             | intercept::SHUTDOWN,
-        intercept::VIRTUALIZATION | intercept::WBINVD_MONITOR_MWAIT_XSETBV,
+        intercept::VIRTUALIZATION
+            | intercept::HIDDEN_COUNTERS
+            | intercept::WBINVD_MONITOR_MWAIT_XSETBV,
         // INVLPGB drops translations of this ASID on all cores, where it is other
         // sandboxes', and processors without CPUID Fn8000_000A_EDX[24] execute it in guests
         // unless it is intercepted (APM vol. 3, INVLPGB; vol. 2 appendix B, offset 090h).
-        intercept::BROADCAST_INVALIDATION,
+        intercept::BROADCAST_INVALIDATION | intercept::MCOMMIT,
     ];
     control.asid = 1; // 0 is the hypervisor's; one guest a core needs no other
-    control.tlb_control = 1; // flush all at the first entry
+    control.tlb_control = FLUSH_ALL; // at the first entry
     control.nested_control = 1;
 }
 
@@ -210,7 +274,7 @@ fn begin(saved: &mut Saved, entry: u64) {
     saved.dr7 = 0x400;
     saved.rflags = 2;
     saved.rip = entry;
-    saved.pat = PAT_RESET;
+    saved.pat = PAT_WRITE_BACK;
 }
 
 impl Guest for SvmGuest {
@@ -264,7 +328,7 @@ impl Guest for SvmGuest {
     fn read_kept_msr(&self, register: u32) -> Option<u64> {
         match register {
             MSR_EFER => Some(get!(self.block, saved.efer) & !EFER_SVME),
-            MSR_PAT => Some(get!(self.block, saved.pat)),
+            MSR_PAT => Some(self.pat),
             _ => None,
         }
     }
@@ -272,14 +336,33 @@ impl Guest for SvmGuest {
     fn write_kept_msr(&mut self, register: u32, value: u64) -> Option<Result<(), Refused>> {
         match register {
             MSR_EFER => {
-                let paging = get!(self.block, saved.cr0) & CR0_PG != 0;
+                let paging = get!(self.block, saved.cr0) & cr0::PG != 0;
                 let current = get!(self.block, saved.efer) & !EFER_SVME;
                 let accepted = kept::efer(current, value, paging);
                 Some(accepted.map(|value| set!(self.block, saved.efer, value | EFER_SVME)))
             }
-            MSR_PAT => Some(kept::pat(value).map(|value| set!(self.block, saved.pat, value))),
+            MSR_PAT => Some(kept::pat(value).map(|value| self.pat = value)),
             _ => None,
         }
+    }
+
+    fn write_cr0(&mut self) -> Option<Result<(), Refused>> {
+        let mode = self.mode();
+        let (source, bytes) = self.move_to_cr0(&mode)?;
+        let registers = &self.context.registers;
+        let value = registers.numbered(source, get!(self.block, saved.rsp));
+        let Ok((cr0, efer)) = mode.with_cr0(value) else {
+            return Some(Err(Refused));
+        };
+
+        set!(self.block, saved.cr0, cr0);
+        set!(self.block, saved.efer, efer | EFER_SVME);
+        let next = get!(self.block, saved.rip).wrapping_add(bytes);
+        set!(self.block, saved.rip, next);
+        set!(self.block, control.interrupt_shadow, 0);
+        // As the instruction itself does where it changes paging.
+        set!(self.block, control.tlb_control, FLUSH_ALL);
+        Some(Ok(()))
     }
 
     fn take_nmi(&mut self) {
@@ -301,13 +384,13 @@ mod tests {
         let block = guest.block;
         // APM vol. 2 table B-1, vectors 3 to 5.
         for (word, bits) in [
-            // NMI, INIT, RDPMC, CPUID, INVD, INVLPGA, ports, registers, task switch, freeze,
+            // NMI, INIT, writes of CR0, RDPMC, CPUID, INVD, INVLPGA, ports, registers, task switch, freeze,
             // shutdown.
-            (0, &[1, 3, 15, 18, 22, 26, 27, 28, 29, 30, 31][..]),
-            // VMRUN to SKINIT; WBINVD, MONITOR, MWAIT, the same if armed, XSETBV.
-            (1, &[0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13]),
-            // INVLPGB, TLBSYNC.
-            (2, &[0, 4]),
+            (0, &[1, 3, 5, 15, 18, 22, 26, 27, 28, 29, 30, 31][..]),
+            // VMRUN to SKINIT; RDTSCP; WBINVD, MONITOR, MWAIT, the same if armed, XSETBV; RDPRU.
+            (1, &[0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14]),
+            // INVLPGB, MCOMMIT, TLBSYNC.
+            (2, &[0, 3, 4]),
         ] {
             let wanted = bits.iter().fold(0, |word, bit| word | 1 << bit);
             let intercepts = get!(block, control.intercepts);
@@ -317,6 +400,56 @@ mod tests {
         assert_eq!(exceptions, 1 << 1 | 1 << 17 | 1 << 18);
         assert_eq!(get!(block, control.nested_control), 1);
         assert_ne!(get!(block, control.asid), 0);
+    }
+
+    #[test]
+    fn a_guest_reads_the_memory_types_that_it_wrote_and_has_others() {
+        let mut frames = of_host(4 << 20);
+        let mut guest = SvmGuest::build(&mut frames, &Reach::default(), Start::default()).unwrap();
+        assert_eq!(guest.read_kept_msr(MSR_PAT), Some(PAT_RESET));
+        // Uncached and write-combining alone; and one that does not exist.
+        let uncached = 0x0100_0100_0100_0100;
+        assert_eq!(guest.write_kept_msr(MSR_PAT, uncached), Some(Ok(())));
+        assert_eq!(guest.write_kept_msr(MSR_PAT, 2), Some(Err(Refused)));
+        assert_eq!(guest.read_kept_msr(MSR_PAT), Some(uncached));
+        assert_eq!(get!(guest.block, saved.pat), 0x0606_0606_0606_0606);
+    }
+
+    #[test]
+    fn a_write_of_cr0_is_found_in_the_guests_memory_and_leaves_caches_on() {
+        const BYTES: u64 = 2 << 20;
+        const CACHES_OFF: u64 = 1 << 30;
+        let mut frames = of_host(8 << 20);
+        let host = frames.take(BYTES, BYTES).unwrap();
+        let code = [0x0f, 0x22, 0xc3]; // mov cr0, ebx
+        // SAFETY: the piece is the test's.
+        unsafe {
+            let at = (host.as_u64() as *mut u8).add(0x1ffd);
+            at.copy_from_nonoverlapping(code.as_ptr(), code.len());
+        }
+        let own = Mapping {
+            guest: GuestPhysical::new(0),
+            host,
+            bytes: BYTES,
+            access: Access::Full,
+        };
+        let reach = Reach {
+            memory: [own].into(),
+            ..Reach::default()
+        };
+        let start = Start {
+            entry: 0x1ffd,
+            start_info: 0,
+        };
+        let mut guest = SvmGuest::build(&mut frames, &reach, start).unwrap();
+        guest.registers().rbx = CACHES_OFF | 0x13;
+        assert_eq!(guest.write_cr0(), Some(Ok(())));
+        assert_eq!(get!(guest.block, saved.cr0), 0x13);
+        assert_eq!(guest.instruction_pointer(), 0x2000);
+        // Zeroes, and memory that is not its own.
+        assert_eq!(guest.write_cr0(), None);
+        set!(guest.block, saved.rip, BYTES);
+        assert_eq!(guest.write_cr0(), None);
     }
 
     #[test]

@@ -177,6 +177,8 @@ pub mod intercept {
     pub const NMI: u32 = 1 << 1;
     /// Word 0: system management interrupts stay the firmware's.
     pub const INIT: u32 = 1 << 3;
+    /// Word 0: writes of CR0 that change more than TS and MP.
+    pub const CR0_WRITE: u32 = 1 << 5;
     /// Word 0.
     pub const RDPMC: u32 = 1 << 15;
     /// Word 0.
@@ -197,10 +199,14 @@ pub mod intercept {
     pub const SHUTDOWN: u32 = 1 << 31;
     /// Word 1: VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT.
     pub const VIRTUALIZATION: u32 = 0x7f;
+    /// Word 1: RDTSCP, RDPRU.
+    pub const HIDDEN_COUNTERS: u32 = 1 << 7 | 1 << 14;
     /// Word 1: WBINVD, MONITOR, MWAIT (both conditions), XSETBV.
     pub const WBINVD_MONITOR_MWAIT_XSETBV: u32 = 0xf << 9 | 1 << 13;
     /// Word 2: INVLPGB, TLBSYNC.
     pub const BROADCAST_INVALIDATION: u32 = 1 | 1 << 4;
+    /// Word 2.
+    pub const MCOMMIT: u32 = 1 << 3;
 }
 
 /// Exit codes (APM vol. 2, appendix C).
@@ -211,6 +217,7 @@ pub mod exit_code {
     pub const INTERRUPT: u64 = 0x60;
     pub const NMI: u64 = 0x61;
     pub const INIT: u64 = 0x63;
+    pub const CR0_WRITE: u64 = 0x65;
     pub const RDPMC: u64 = 0x6f;
     pub const CPUID: u64 = 0x72;
     pub const INVD: u64 = 0x76;
@@ -226,12 +233,15 @@ pub mod exit_code {
     pub const STGI: u64 = 0x84;
     pub const CLGI: u64 = 0x85;
     pub const SKINIT: u64 = 0x86;
+    pub const RDTSCP: u64 = 0x87;
     pub const WBINVD: u64 = 0x89;
     pub const MONITOR: u64 = 0x8a;
     pub const MWAIT: u64 = 0x8b;
     pub const MWAIT_CONDITIONAL: u64 = 0x8c;
     pub const XSETBV: u64 = 0x8d;
+    pub const RDPRU: u64 = 0x8e;
     pub const INVLPGB: u64 = 0xa0;
+    pub const MCOMMIT: u64 = 0xa3;
     pub const TLBSYNC: u64 = 0xa4;
     pub const NESTED_PAGE_FAULT: u64 = 0x400;
     /// Refused state: 64 bits of ones, or 32 in some emulators.

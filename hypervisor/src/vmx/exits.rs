@@ -39,9 +39,7 @@ pub fn decode() -> Exit {
         15 => Exit::Instruction("RDPMC"),
         18 => Exit::Hypercall,
         19..=27 | 50 | 53 => Exit::Instruction("an instruction of VT-x"),
-        // The writes that exit set a bit of CR4 that reads as clear and is reserved for the
-        // guest.
-        28 => Exit::Exception(Event::GENERAL_PROTECTION),
+        28 => control_register(read(Field::QUALIFICATION)),
         30 => port(read(Field::QUALIFICATION)),
         31 => Exit::ReadMsr,
         32 => Exit::WriteMsr,
@@ -73,6 +71,17 @@ fn memory(address: u64, qualification: u64) -> Exit {
     Exit::Memory {
         address: GuestPhysical::new(address),
         error,
+    }
+}
+
+/// Table 28-3: the register in bits 3:0, and what is done in 5:4, a MOV to it being 0. CLTS and LMSW do not exit, as no bit that they write is the hypervisor's.
+fn control_register(qualification: u64) -> Exit {
+    const TO_CR0: u64 = 0;
+    const TO_CR4: u64 = 4;
+    match qualification & 0x3f {
+        TO_CR0 => Exit::WriteCr0,
+        TO_CR4 => Exit::WriteCr4,
+        _ => Exit::Other(28),
     }
 }
 
@@ -124,6 +133,16 @@ mod tests {
         };
         assert_eq!(port(0x03f8_0008), read);
         assert_eq!(port(0x0cf8_0003), write);
+    }
+
+    #[test]
+    fn a_write_of_a_control_register_is_told_from_others() {
+        assert_eq!(control_register(0x300), Exit::WriteCr0);
+        assert_eq!(control_register(0xf04), Exit::WriteCr4);
+        // CLTS, LMSW, and a MOV from CR0.
+        for other in [0x20, 0x30, 0x10] {
+            assert_eq!(control_register(other), Exit::Other(28));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use core::arch::asm;
 use core::ops::Range;
 use enter::Context;
 use fields::{Field, read, write};
-use state::Addresses;
+use state::{Addresses, CR0_CD, CR0_NW, CR0_OWNED};
 use tern_machine::cpu::{cpuid_if_present, read_msr, write_msr};
 use tern_units::HostPhysical;
 
@@ -100,7 +100,8 @@ impl Format for ExtendedFormat {
     }
 
     fn page(address: u64, access: Access, large: bool) -> u64 {
-        const WRITE_BACK: u64 = 6 << 3;
+        // Bit 6: whatever the guest's page attribute table says (§29.3.7.2).
+        const WRITE_BACK: u64 = 6 << 3 | 1 << 6;
         let permissions = match access {
             Access::Full => READ | WRITE | EXECUTE,
             Access::ReadWrite => READ | WRITE,
@@ -257,6 +258,22 @@ impl Guest for VmxGuest {
         };
         // SAFETY: the guest's own register, with a value that it may have.
         Some(accepted.map(|value| unsafe { write(field, value) }))
+    }
+
+    /// Changes what the guest reads of the owned bits to what it writes, and lets it execute the
+    /// instruction again: that does not exit, as only a difference to what is read does (§26.1.3),
+    /// and the processor itself does all the rest, checks included.
+    fn write_cr0(&mut self) -> Option<Result<(), Refused>> {
+        // Table 28-3: the source in bits 11:8.
+        let source = (read(Field::QUALIFICATION) >> 8 & 0xf) as u8;
+        let value = (self.context.registers).numbered(source, read(Field::GUEST_RSP));
+        // The processor checks this with the bits as they are, not as the guest writes them.
+        if value & (CR0_NW | CR0_CD) == CR0_NW {
+            return Some(Err(Refused));
+        }
+        // SAFETY: changes what the guest reads alone.
+        unsafe { write(Field::CR0_SEEN, value & CR0_OWNED) };
+        Some(Ok(()))
     }
 
     /// The exit has taken it; those that come while the hypervisor runs reach its handler at

@@ -23,12 +23,30 @@ pub struct Addresses {
     pub registers: u64,
 }
 
-/// Bits of CR4 that are set while the guest runs, whatever it does. It reads them as clear, and
-/// gets a general-protection exception for setting one: CPUID shows it neither feature.
+/// Bits of CR0 that the guest reads as it wrote them, and that do not change what is so while it
+/// runs: caches are on, and floating-point errors are exceptions. What is uncached costs its
+/// neighbours memory bandwidth, and the EPT's memory types do not hold where CR0.CD is set (SDM
+/// vol. 3 §29.3.7.2).
+pub const CR0_OWNED: u64 = CR0_NE | CR0_NW | CR0_CD;
+const CR0_NE: u64 = 1 << 5;
+/// Not write-through: only together with [`CR0_CD`].
+pub const CR0_NW: u64 = 1 << 29;
+/// Caches off.
+pub const CR0_CD: u64 = 1 << 30;
+
+/// Bits of CR4 that are the guest's: those of features that CPUID shows it (`cpuid.rs`), and of
+/// every processor. All others it reads as clear, and gets a general-protection exception for
+/// setting one.
+///
+/// VME, PVI, TSD, DE, PSE, PAE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, LA57, FSGSBASE, PCIDE, SMEP,
+/// SMAP. Not MCE, VMXE, SMXE, OSXSAVE, protection keys, shadow stacks, user interrupts.
+const CR4_OF_GUEST: u64 = 0x3f | 0x3f << 7 | 1 << 16 | 1 << 17 | 1 << 20 | 1 << 21;
+
+/// Bits of CR4 that are set while the guest runs, whatever it does.
 ///
 /// VT-x demands VMXE. Without MCE a machine check does not exit but shuts the machine down, and
 /// it comes to all cores at once (SDM vol. 3 §2.5, chapter 16).
-const CR4_OWNED: u64 = CR4_VMXE | CR4_MCE;
+const CR4_SET: u64 = CR4_VMXE | CR4_MCE;
 const CR4_VMXE: u64 = 1 << 13;
 const CR4_MCE: u64 = 1 << 6;
 
@@ -90,9 +108,9 @@ unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
             write(Field::VPID, 1); // 0 is the hypervisor's; one guest a core needs no other
         }
         // All else of CR0 and CR4 is the guest's.
-        write(Field::CR0_OWNED, 0);
+        write(Field::CR0_OWNED, CR0_OWNED);
         write(Field::CR0_SEEN, 0);
-        write(Field::CR4_OWNED, CR4_OWNED);
+        write(Field::CR4_OWNED, !CR4_OF_GUEST);
         write(Field::CR4_SEEN, 0);
     }
 }
@@ -164,7 +182,7 @@ unsafe fn guest(capabilities: &Capabilities, entry: u64) {
         for (field, value) in [
             (Field::GUEST_CR0, cr0),
             (Field::GUEST_CR3, 0),
-            (Field::GUEST_CR4, capabilities.cr4_fixed | CR4_OWNED),
+            (Field::GUEST_CR4, capabilities.cr4_fixed | CR4_SET),
             (Field::GUEST_EFER, 0),
             (Field::GUEST_PAT, PAT_RESET),
             (Field::GUEST_DR7, 0x400),
@@ -185,6 +203,24 @@ unsafe fn guest(capabilities: &Capabilities, entry: u64) {
             (Field::LINK_POINTER, u64::MAX),
         ] {
             write(field, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_cr4_a_guest_has_what_cpuid_shows_it() {
+        // By the bits of SDM vol. 3 §2.5.
+        let hidden = [6, 13, 14, 15, 18, 19, 22, 23, 24, 25, 27, 28, 32];
+        let shown = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 16, 17, 20, 21];
+        for bit in hidden {
+            assert_eq!(CR4_OF_GUEST >> bit & 1, 0, "bit {bit}");
+        }
+        for bit in shown {
+            assert_eq!(CR4_OF_GUEST >> bit & 1, 1, "bit {bit}");
         }
     }
 }

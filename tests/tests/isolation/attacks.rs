@@ -102,6 +102,7 @@ const UNKNOWN: Otherwise = Otherwise::Ends(Stopped(Shutdown, 0, "triple fault"))
 const ENDS_MACHINE: Otherwise = Otherwise::Untried(
     "Bochs 2.7 does not intercept a triple fault under AMD-V: it ends the emulator",
 );
+const READS_TIME: Otherwise = Otherwise::Untried("QEMU does not intercept RDTSCP");
 const NO_OPERATION: Otherwise = Otherwise::Untried("QEMU 10 takes it for no operation");
 const NOT_INTERCEPTED: Otherwise = Otherwise::Untried(
     "AMD-V cannot intercept it (APM vol. 2 §15.9); CPUID hides it, and a replica that uses it is voted out",
@@ -299,10 +300,13 @@ pub fn all(places: Places) -> Vec<Attack> {
             Stopped(Shutdown, 0, "triple fault"),
         )
         .except(On::Only(BOCHS_AMD), ENDS_MACHINE),
-        instruction("enabling extended state", "xsetbv", "XSETBV executed").except(
-            On::Only(QEMU),
-            Otherwise::Untried("QEMU 7.2 does not intercept XSETBV"),
-        ),
+        instruction("enabling extended state", "xsetbv", "XSETBV executed")
+            .except(
+                On::Only(QEMU),
+                Otherwise::Untried("QEMU 7.2 does not intercept XSETBV"),
+            )
+            // CR4.OSXSAVE, which it needs, is not the guest's there.
+            .except(On::VtX, UNKNOWN),
         // They stay on for the hypervisor, and a guest has no bit for them. AMD-V cannot keep one
         // bit of CR4: where machine checks are off, one is a shutdown, which is intercepted.
         attack(
@@ -350,6 +354,33 @@ pub fn all(places: Places) -> Vec<Attack> {
             .except(On::AmdV, NOT_INTERCEPTED),
         instruction("drawing a random seed", "rdseed", "RDSEED executed")
             .except(On::AmdV, NOT_INTERCEPTED),
+        // One exit, and it reads what it wrote; AMD-V cannot keep the bits for it.
+        attack(
+            "turning its caches off",
+            "cr0-cache-disable",
+            Refused(3 << 29 | 1),
+        )
+        .except(On::AmdV, Otherwise::Ends(Refused(1))),
+        // An invalid opcode (6), as CPUID shows none of them.
+        attack("reading time and core", "rdtscp", Refused(6))
+            .except(On::Only(QEMU), READS_TIME)
+            .except(On::Only(QEMU_10), READS_TIME),
+        attack("reading clock counters", "rdpru", Refused(6)),
+        attack("waiting for its stores", "mcommit", Refused(6)).except(
+            On::Only(BOCHS_AMD),
+            Otherwise::Untried("Bochs 2.7 takes it for MONITORX"),
+        ),
+        // What it reads is what it wrote, and its memory stays cached.
+        attack(
+            "memory that is not cached",
+            "pat-uncached",
+            Refused(0x0100_0100_0100_0100),
+        ),
+        attack(
+            "changing the memory types of the machine",
+            "mtrr-write",
+            Stopped(Msr, 0x2ff, "to model-specific register 0x2ff"),
+        ),
         attack(
             "sending INIT by hypercall",
             "apic-hypercall",
@@ -400,6 +431,7 @@ pub fn all(places: Places) -> Vec<Attack> {
             "debug-loop",
             Endured,
         ),
+        attack("locks across cache lines", "split-lock", Endured),
         attack("hypercalls without end", "hypercall-flood", Endured),
         attack("a core that never rests", "spin", Endured),
     ]

@@ -10,6 +10,7 @@
 use core::arch::asm;
 use core::fmt::Write;
 use tern_abi::boot::ApicAccess;
+use tern_abi::directory::ExitReason;
 use tern_abi::hypercall::Hypercall;
 use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_guests::Guest;
@@ -24,7 +25,38 @@ const APIC_PAGE: u64 = 0xfee0_0000;
 const VICTIM: u64 = 0;
 const MSR_APIC_BASE: u32 = 0x1b;
 const MSR_HOST_SAVE: u32 = 0xc001_0117;
+const MSR_PAT: u32 = 0x277;
+/// The memory type of what no range register names.
+const MSR_MTRR_DEFAULT: u32 = 0x2ff;
 const MSR_STAR_OF_NOBODY: u32 = 0x4000_0000;
+
+/// The vector of the exception that the last instruction, of as many bytes, raises: an invalid
+/// opcode's, whose handler skips the instruction, or 0 for none.
+macro_rules! exception_of {
+    ($bytes:literal, $($instruction:literal),+) => {{
+        let mut table = InterruptTable::new();
+        let handler = invalid_opcode as *const () as u64;
+        table.0[6] = Gate::interrupt(handler, 0, 0);
+        table.load();
+        let vector: u64;
+        asm!(
+            "xor r15, r15",
+            $($instruction,)+
+            in("r14") $bytes,
+            out("r15") vector,
+            out("rax") _,
+            out("rcx") _,
+            out("rdx") _,
+        );
+        vector
+    }};
+}
+
+/// The handler of an invalid opcode of R14 bytes: leaves the vector in R15.
+#[unsafe(naked)]
+extern "C" fn invalid_opcode() {
+    core::arch::naked_asm!("mov r15, 6", "add [rsp], r14", "iretq")
+}
 
 /// Called by the entry code.
 #[unsafe(no_mangle)]
@@ -158,6 +190,7 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                     in("edx") 0,
                 )
             }),
+            "cr0-cache-disable" => cache_disable(guest),
             // What of it is set afterwards.
             "machine-checks" => {
                 const ENABLE: u64 = 1 << 6;
@@ -190,6 +223,12 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "monitor" => {
                 instruction(|| asm!("monitor", in("rax") 0x10_0000, in("ecx") 0, in("edx") 0))
             }
+            "rdtscp" => exception_of!(3, "rdtscp"),
+            "rdpru" => exception_of!(3, "xor ecx, ecx", ".byte 0x0f, 0x01, 0xfd"),
+            "mcommit" => exception_of!(4, ".byte 0xf3, 0x0f, 0x01, 0xfa"),
+            "mtrr-write" => msr(MSR_MTRR_DEFAULT),
+            "pat-uncached" => pat_uncached(),
+            "split-lock" => split_lock(),
             "rdpmc" => instruction(|| asm!("rdpmc", in("ecx") 0, out("eax") _, out("edx") _)),
             _ => return None,
         }
@@ -292,6 +331,63 @@ fn hypercall_arguments(guest: &Guest) -> u64 {
         accepted += u64::from(result as i64 >= 0);
     }
     accepted
+}
+
+/// Turns caching off, and off for writes too, and uses its memory; what it then reads of the two
+/// bits, and how many exits that took.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn cache_disable(guest: &Guest) -> u64 {
+    const CACHE_BITS: u64 = 3 << 29;
+    let before = guest.exits(ExitReason::ControlRegister);
+    let cr0: u64;
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!(
+            "mov {cr0}, cr0",
+            "or {cr0}, {bits}",
+            "mov cr0, {cr0}",
+            "mov {cr0}, cr0",
+            cr0 = out(reg) cr0,
+            bits = in(reg) CACHE_BITS,
+        );
+        for round in 0..20_000 {
+            LOOP_STACK.0.as_ptr().add(round % 4096).read_volatile();
+        }
+    }
+    cr0 & CACHE_BITS | (guest.exits(ExitReason::ControlRegister) - before)
+}
+
+/// Names uncached and write-combining memory alone, whichever entry a page selects, and uses its
+/// memory; what the register then says.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn pat_uncached() -> u64 {
+    const UNCACHED_OR_COMBINING: u64 = 0x0100_0100_0100_0100;
+    // SAFETY: as the caller says.
+    unsafe {
+        write_msr(MSR_PAT, UNCACHED_OR_COMBINING);
+        for round in 0..20_000 {
+            LOOP_STACK.0.as_ptr().add(round % 4096).read_volatile();
+        }
+        read_msr(MSR_PAT)
+    }
+}
+
+/// Locked additions across the border of two cache lines, without end: without detection each
+/// locks the bus for all cores.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn split_lock() -> u64 {
+    let lines = core::hint::black_box([0_u64; 32]);
+    let border = (lines.as_ptr() as u64 + 127) & !63;
+    loop {
+        // SAFETY: as the caller says; the eight bytes lie inside the array.
+        unsafe { asm!("lock add qword ptr [{}], 1", in(reg) border - 4) };
+    }
 }
 
 #[repr(align(4096))]

@@ -73,6 +73,11 @@ unsafe fn misbehave(number: u64) {
             32 => asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "nop", "nop"),
             33 => shadowed_trap(),
             34 => shadowed_debug_interrupt(),
+            35 => asm!("rdtscp", out("eax") _, out("edx") _, out("ecx") _),
+            // RDPRU.
+            36 => {
+                asm!(".byte 0x0f, 0x01, 0xfd", in("ecx") 0_u32, lateout("eax") _, lateout("edx") _)
+            }
             _ => {}
         }
     }
