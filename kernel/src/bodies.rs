@@ -235,7 +235,7 @@ extern "C" fn begin(assignment: u64) -> ! {
         } => run_plant(assignment, device),
         Runs::Program { .. } => run_program(assignment),
         Runs::Driver(device) => match serial::serial_port(device) {
-            Some(port) => port.drive(),
+            Some(port) => port.drive(Duration::from_nanos(assignment.thread.period)),
             None => thread::stop(),
         },
         Runs::Replica(_) | Runs::Voter(_) => replicate(assignment),

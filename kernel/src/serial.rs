@@ -1,6 +1,11 @@
 //! The driver of a serial port: a thread of its own between bounded queues and the port,
 //! woken by the port's interrupt and by who sends.
 //!
+//! Whatever is on the wire, it costs others little: a port that has interrupted is mute until
+//! the driver's job for that is done, jobs begin at least the thread's period apart, each takes
+//! a bounded number of bytes, and only whole frames reach who receives. What is no frame is
+//! counted, in one record a job.
+//!
 //! Where a plant simulates what is at the other end, a pair of channels is in the place of
 //! the port. Nothing interrupts there: who wants received bytes looks for them.
 //!
@@ -12,26 +17,57 @@ use crate::line::{End, Line};
 use crate::masked::{BootOnce, Masked};
 use crate::thread::{self, ThreadNumber};
 use crate::uart::{TRANSMIT_FIFO, Uart};
-use crate::{say, trace};
+use crate::{clock, description, say, trace};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
+use tern_abi::plant::{Decoder, Frame};
 use tern_config::Device;
 use tern_config::layout::MAX_THREADS;
-use tern_trace::Event;
+use tern_trace::{Event, LineErrors};
+use tern_units::Duration;
 
-/// Bytes that each queue holds.
-pub const QUEUE_BYTES: usize = 2048;
-
-/// Bytes moved before other threads of the driver's server get a turn at the queues.
-const BURST: usize = 64;
+/// Bytes to be sent that are kept.
+const QUEUE_BYTES: usize = 2048;
+/// Frames that are kept until somebody takes them; of more, the newest.
+const QUEUE_FRAMES: usize = 8;
+/// Bytes of a line from a plant that are looked at for a frame at a time.
+const LINE_BYTES: usize = 256;
+/// Bytes that a job of the driver takes at most in each direction.
+const JOB_BYTES: usize = 64;
 
 #[derive(Debug)]
 struct Queues {
-    received: ByteQueue<QUEUE_BYTES>,
+    received: [Option<Frame>; QUEUE_FRAMES],
+    /// Frames received so far, and taken or overtaken so far.
+    counts: (usize, usize),
     to_send: ByteQueue<QUEUE_BYTES>,
     /// Threads that have sent and are not served yet, a bit each.
     requesters: u128,
 }
+
+impl Queues {
+    /// Keeps a frame, in place of the oldest where there is no room.
+    fn push(&mut self, frame: Frame) {
+        let (received, taken) = &mut self.counts;
+        self.received[*received % QUEUE_FRAMES] = Some(frame);
+        *received += 1;
+        *taken = (*taken).max(received.saturating_sub(QUEUE_FRAMES));
+    }
+
+    /// Takes the oldest frame.
+    fn pop(&mut self) -> Option<Frame> {
+        let (received, taken) = &mut self.counts;
+        if taken == received {
+            return None;
+        }
+        *taken += 1;
+        self.received[(*taken - 1) % QUEUE_FRAMES].take()
+    }
+}
+
+/// No device answers: what was to be sent goes nowhere, and nothing will be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoDevice;
 
 const _: () = assert!(MAX_THREADS <= u128::BITS as usize);
 
@@ -42,7 +78,8 @@ pub struct SerialPort {
     wire: Wire,
     driver: ThreadNumber,
     queues: Masked<Queues>,
-    overrun: AtomicBool,
+    /// Whether the driver found that nothing answers, and has stopped.
+    absent: AtomicBool,
 }
 
 /// What the bytes go through.
@@ -72,11 +109,12 @@ pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
             wire: wire(description),
             driver,
             queues: Masked::new(Queues {
-                received: ByteQueue::new(),
+                received: [None; QUEUE_FRAMES],
+                counts: (0, 0),
                 to_send: ByteQueue::new(),
                 requesters: 0,
             }),
-            overrun: AtomicBool::new(false),
+            absent: AtomicBool::new(false),
         })
         .collect();
     // SAFETY: the caller vouches that this is boot.
@@ -102,21 +140,31 @@ pub fn serial_port(device: u32) -> Option<&'static SerialPort> {
     PORTS.get().iter().find(|port| port.device == device)
 }
 
-/// The interrupt of line `line` has arrived: wakes the driver, and nothing else.
+/// The interrupt of line `line` has arrived: keeps the port from the next one until its driver
+/// has done a job, and wakes the driver.
 pub fn interrupted(line: u8) {
-    let interrupts = |port: &&SerialPort| matches!(port.wire, Wire::Port(_, own) if own == line);
-    if let Some(port) = PORTS
-        .try_get()
-        .and_then(|ports| ports.iter().find(interrupts))
-    {
-        thread::wake(port.driver);
+    let Some(ports) = PORTS.try_get() else { return };
+    for port in ports {
+        match &port.wire {
+            Wire::Port(uart, own) if *own == line => {
+                uart.mute();
+                thread::wake(port.driver);
+            }
+            Wire::Port(..) | Wire::Line(_) => {}
+        }
     }
 }
 
 impl SerialPort {
     /// Hands bytes to the driver to be sent, and wakes it. Returns how many were taken:
     /// fewer than given if the queue is full.
-    pub fn send(&self, bytes: &[u8]) -> usize {
+    ///
+    /// # Errors
+    /// If there is no device.
+    pub fn send(&self, bytes: &[u8]) -> Result<usize, NoDevice> {
+        if self.absent.load(Ordering::Relaxed) {
+            return Err(NoDevice);
+        }
         let requester = 1 << thread::current().0;
         let mut taken = 0;
         // Piece by piece: nothing else runs while the queues are borrowed. The driver may
@@ -137,50 +185,112 @@ impl SerialPort {
         }
         thread::wake(self.driver);
         thread::preempt();
-        taken
+        Ok(taken)
     }
 
-    /// Takes received bytes into `buffer`; returns how many there were.
-    pub fn receive(&self, buffer: &mut [u8]) -> usize {
-        let next = || match &self.wire {
-            Wire::Port(..) => self.queues.with(|queues| queues.received.pop()),
-            Wire::Line(line) => line.receive(),
-        };
-        let bytes = core::iter::from_fn(next);
-        let places = buffer.iter_mut().zip(bytes);
-        places.map(|(place, byte)| *place = byte).count()
+    /// Takes the next frame that has come. Those of a line from a plant are put together by
+    /// `decoder`, those of a port by its driver.
+    pub fn receive(&self, decoder: &mut Decoder) -> Option<Frame> {
+        match &self.wire {
+            Wire::Port(..) => self.queues.with(Queues::pop),
+            Wire::Line(line) => {
+                let bytes = core::iter::from_fn(|| line.receive()).take(LINE_BYTES);
+                bytes.filter_map(|byte| decoder.push(byte)).next()
+            }
+        }
     }
 
-    /// The driver's thread: each wake is one of its jobs.
-    pub fn drive(&self) -> ! {
+    /// The driver's thread: each wake is one of its jobs, and they begin at least `period`
+    /// apart.
+    pub fn drive(&self, period: Duration) -> ! {
+        let mut decoder = Decoder::new();
         if let Wire::Port(uart, _) = &self.wire {
             uart.start();
+            self.expect_answer(uart);
         }
         let thread = thread::current().0;
         let mut job: u32 = 0;
         loop {
+            let begin = clock::now();
             trace::record(Event::Release { thread, job });
             match &self.wire {
-                Wire::Port(uart, _) => self.serve(uart),
+                Wire::Port(uart, _) => self.serve(uart, &mut decoder),
                 Wire::Line(line) => self.serve_line(line),
             }
             trace::record(Event::Complete { thread, job });
-            // A port's bytes are four thousand million within days.
+            // A port's jobs are four thousand million within weeks.
             job = job.wrapping_add(1);
-            thread::wait();
+            thread::wait_until_after(begin.saturating_add(period));
         }
     }
 
-    /// Moves bytes until the port has nothing more to say.
-    fn serve(&self, uart: &Uart) {
-        loop {
-            self.receive_pending(uart);
-            let rest = self.send_pending(uart);
-            self.requesters_served();
-            if uart.listen(rest) {
-                return;
+    /// Moves bytes, at most so many that a job stays short: the rest is for the next one.
+    fn serve(&self, uart: &Uart, decoder: &mut Decoder) {
+        uart.mute();
+        self.receive_pending(uart, decoder);
+        let rest = self.send_pending(uart);
+        self.requesters_served();
+        uart.listen(rest);
+        // What came before the port could interrupt may have raised no edge, or one that is
+        // on its way: it is looked for in the next job, and does not interrupt for it.
+        let status = uart.status();
+        if status.has_received() || rest && status.transmitter_is_empty() {
+            uart.mute();
+            thread::wake(self.driver);
+        }
+    }
+
+    /// Takes received bytes, and records what is wrong with them.
+    fn receive_pending(&self, uart: &Uart, decoder: &mut Decoder) {
+        let before = decoder.garbage();
+        let mut errors = LineErrors::default();
+        for _ in 0..JOB_BYTES {
+            let status = uart.status();
+            if status.may_be_nothing() {
+                self.expect_answer(uart);
+            }
+            status.count(&mut errors);
+            if !status.has_received() {
+                break;
+            }
+            if let Some(frame) = decoder.push(uart.receive()) {
+                self.queues.with(|queues| queues.push(frame));
             }
         }
+
+        let bytes = decoder.garbage() - before;
+        if bytes > 0 || errors != LineErrors::default() {
+            trace::record(Event::Noise {
+                device: self.device as u16,
+                bytes: bytes as u32,
+                errors,
+            });
+        }
+    }
+
+    /// Stops the driver, which calls this, if nothing answers at the port.
+    fn expect_answer(&self, uart: &Uart) {
+        if !uart.answers() {
+            self.give_up(uart);
+        }
+    }
+
+    /// Says that there is no device, lets go of who has sent, and ends the driver's thread.
+    #[cold]
+    fn give_up(&self, uart: &Uart) -> ! {
+        uart.mute();
+        self.absent.store(true, Ordering::Relaxed);
+        trace::record(Event::NoDevice {
+            device: self.device as u16,
+        });
+        let name = &description::system().devices[self.device as usize].name;
+        say!(
+            "nothing answers at port {:#x}: the driver of device \"{name}\" stops",
+            uart.first_port()
+        );
+        while self.queues.with(|queues| queues.to_send.pop()).is_some() {}
+        self.requesters_served();
+        thread::stop()
     }
 
     /// Moves all that is to be sent: a line always has room.
@@ -191,32 +301,10 @@ impl SerialPort {
         self.requesters_served();
     }
 
-    fn receive_pending(&self, uart: &Uart) {
-        for _ in 0..BURST {
-            let Some(byte) = uart.receive() else {
-                return;
-            };
-            if !self.queues.with(|queues| queues.received.push(byte)) {
-                self.lose();
-            }
-        }
-    }
-
-    /// A byte found the queue full. Said once: its frame is lost, the next one is as good.
-    #[cold]
-    fn lose(&self) {
-        if !self.overrun.swap(true, Ordering::Relaxed) {
-            say!(
-                "the receive queue of device {} is full: bytes are lost",
-                self.device
-            );
-        }
-    }
-
-    /// Whether bytes are left that the transmitter has no room for.
+    /// Hands bytes to the transmitter. Whether some are left.
     fn send_pending(&self, uart: &Uart) -> bool {
-        for _ in 0..BURST {
-            if !uart.transmitter_is_empty() {
+        for _ in 0..JOB_BYTES / TRANSMIT_FIFO {
+            if !uart.status().transmitter_is_empty() {
                 break;
             }
             for _ in 0..TRANSMIT_FIFO {

@@ -183,26 +183,32 @@ pub fn budget_by(at: Instant) -> Duration {
     })
 }
 
-/// Waits for a [`wake`]; returns at once if one came since the last wait.
-pub fn wait() {
+/// Waits for a [`wake`], or takes one that came since the last wait, and returns no earlier
+/// than `not_before`.
+pub fn wait_until_after(not_before: Instant) {
     without_interrupts(|| {
-        let must_wait = with_current(|control| {
-            control.waiting = !control.woken;
-            control.woken = false;
-            control.waiting
+        let woken = with_current(|control| {
+            let woken = core::mem::take(&mut control.woken);
+            control.waiting = !woken;
+            control.not_before = not_before;
+            woken
         });
-        if must_wait {
-            let thread = current();
-            trace::record_masked(Event::Block { thread: thread.0 });
-            let thread = ThreadId::new(thread.0);
-            scheduling(|scheduler, recorder| scheduler.block(thread, recorder));
-            yield_core();
+        if woken && not_before <= clock::now() {
+            return;
         }
+        let thread = current();
+        trace::record_masked(Event::Block { thread: thread.0 });
+        let thread = ThreadId::new(thread.0);
+        scheduling(|scheduler, recorder| match woken {
+            true => scheduler.sleep_until(thread, not_before, recorder),
+            false => scheduler.block(thread, recorder),
+        });
+        yield_core();
     });
 }
 
-/// Ends the wait of `thread`, or its next one. From a handler, the dispatch that
-/// follows runs it; from a thread, it runs when its turn comes.
+/// Ends the wait of `thread`, or its next one, but no earlier than it said. From a handler,
+/// the dispatch that follows runs it; from a thread, it runs when its turn comes.
 pub fn wake(thread: ThreadNumber) {
     without_interrupts(|| {
         let Some(control) = THREADS.get().known().get(usize::from(thread.0)) else {
@@ -212,8 +218,12 @@ pub fn wake(thread: ThreadNumber) {
         let control = unsafe { &mut *control.as_ptr() };
         if control.waiting {
             control.waiting = false;
+            let (thread, not_before) = (ThreadId::new(thread.0), control.not_before);
             let now = clock::now();
-            SCHEDULER.with(|scheduler| scheduler.wake(ThreadId::new(thread.0), now));
+            scheduling(|scheduler, recorder| match not_before > now {
+                true => scheduler.sleep_until(thread, not_before, recorder),
+                false => scheduler.wake(thread, now),
+            });
         } else {
             control.woken = true;
         }

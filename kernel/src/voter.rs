@@ -2,7 +2,7 @@
 //! the verdict, and sends the agreed output to the device.
 use crate::job::Releases;
 use crate::replica::set_of;
-use crate::serial::{self, SerialPort};
+use crate::serial::{self, NoDevice, SerialPort};
 use crate::{channel, description, say, trace};
 use alloc::vec::Vec;
 use tern_abi::plant::{self, Command, Decoder, Frame, MAX_FRAME, Sample, Status};
@@ -18,6 +18,9 @@ use tern_vote::{
 
 /// Epochs of repair in a row after which a replica is abandoned.
 const MOST_ROUNDS: u32 = 1000;
+
+/// How often a frame is looked for in an epoch: in lock-step one comes.
+const MOST_FRAMES: usize = 8;
 
 /// What the voter of a set works with.
 #[derive(Debug)]
@@ -194,7 +197,10 @@ impl VoterThread {
             command.words[..output.len()].copy_from_slice(output);
             command.digest = decision.agreed.map_or(0, |ballot| ballot.digest);
         }
-        device.send(&Frame::Command(command));
+        if device.send(&Frame::Command(command)) == Err(NoDevice) {
+            // From now on every input is stale. The driver has said why.
+            self.device = None;
+        }
     }
 
     fn status(&self, verdict: &Verdict) -> Status {
@@ -236,28 +242,22 @@ impl VoterThread {
 impl Device {
     /// Takes the newest sample that has come, up to sample `asked`.
     fn receive(&mut self, asked: u64) {
-        let mut bytes = [0; 64];
         // Bounded: a device that never stops talking does not hold up the vote.
-        for _ in 0..serial::QUEUE_BYTES / bytes.len() {
-            let count = self.port.receive(&mut bytes);
-            for byte in &bytes[..count] {
-                if let Some(Frame::Sample(sample)) = self.decoder.push(*byte)
-                    && sample.replaces(&self.newest, asked)
-                {
-                    self.newest = sample;
-                }
-            }
-            if count < bytes.len() {
-                return;
+        for _ in 0..MOST_FRAMES {
+            if let Some(Frame::Sample(sample)) = self.port.receive(&mut self.decoder)
+                && sample.replaces(&self.newest, asked)
+            {
+                self.newest = sample;
             }
         }
     }
 
-    fn send(&mut self, frame: &Frame) {
+    /// Sends a frame, if there is a device.
+    fn send(&mut self, frame: &Frame) -> Result<(), NoDevice> {
         let mut bytes = [0; MAX_FRAME];
         let length = frame.encode(&mut bytes);
         // Where the queue has no room for all of it, the device's decoder passes over the
         // piece: the next command is as good.
-        let _ = self.port.send(&bytes[..length]);
+        self.port.send(&bytes[..length]).map(drop)
     }
 }

@@ -17,7 +17,7 @@ use xtask::{build, image, qemu10, setup, workspace};
 mod platform;
 pub mod text;
 
-pub use platform::{BOCHS_AMD, BOCHS_INTEL, Jobs, Platform, QEMU, QEMU_10, Running};
+pub use platform::{BOCHS_AMD, BOCHS_INTEL, Jobs, Platform, QEMU, QEMU_10, Running, Wire};
 
 /// How long a test's machine may run, in the host's time.
 pub const BOUND: Duration = Duration::from_secs(60);

@@ -1,6 +1,9 @@
 //! The machines that tests run on, QEMU's and those of Bochs, behind one interface.
 use crate::{Built, Emulator};
 use std::fmt;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 use tern_abi::directory::{ExitReason, Violation};
 use tern_config::System;
@@ -107,6 +110,57 @@ pub struct Jobs {
     pub missed: u64,
 }
 
+/// What is at the other end of a machine's second serial port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// Nothing.
+    Silent,
+    /// A device that sends zeros without end, as fast as the line takes them.
+    Flood,
+    /// A device that sends this number of random bytes. Under QEMU alone.
+    Noise(usize),
+}
+
+impl Wire {
+    /// The file that stands for it in Bochs.
+    fn file(self) -> Option<PathBuf> {
+        match self {
+            Self::Silent => None,
+            Self::Flood => Some("/dev/zero".into()),
+            Self::Noise(_) => panic!("a file that noise is read from would be written over"),
+        }
+    }
+
+    /// Sends from a thread of its own, until that is all or the machine is gone.
+    fn speak_on(self, mut line: UnixStream) {
+        let mut left = match self {
+            Self::Silent => 0,
+            Self::Flood => usize::MAX,
+            Self::Noise(bytes) => bytes,
+        };
+        let mut random = u64::from(self != Self::Flood);
+        std::thread::spawn(move || {
+            while left > 0 {
+                let mut bytes = [0; 512];
+                for byte in &mut bytes {
+                    // Marsaglia's xorshift, which stays zero where it is.
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    *byte = random as u8;
+                }
+                let count = left.min(bytes.len());
+                if line.write_all(&bytes[..count]).is_err() {
+                    return;
+                }
+                left -= count;
+            }
+            // The line stays open until the machine closes it.
+            let _ = line.read(&mut [0]);
+        });
+    }
+}
+
 /// A machine with a system on it. In Bochs it stands still but for the calls that wait, so
 /// the same test sees the same in every run.
 #[derive(Debug)]
@@ -142,15 +196,30 @@ impl Running {
     #[must_use]
     #[track_caller]
     pub fn start(built: &Built, platform: Platform) -> Self {
+        Self::start_with(built, platform, Wire::Silent)
+    }
+
+    /// Starts a machine with `built` and something at the other end of its second serial port.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(built: &Built, platform: Platform, wire: Wire) -> Self {
         let lead = format!("lead_ms={}", platform.lead().as_millis());
         let machine = match platform {
             Platform::Qemu(emulator) => {
                 let options = emulator::Options {
                     bound: BOUND,
                     command_line: lead,
+                    plant: wire != Wire::Silent,
                     ..built.options(emulator)
                 };
-                Machine::Qemu(InQemu::new(crate::start(options, &built.module)))
+                let mut machine = crate::start(options, &built.module);
+                if let Some(line) = machine.plant.take() {
+                    wire.speak_on(line);
+                }
+                Machine::Qemu(InQemu::new(machine))
             }
             Platform::Bochs(model) => {
                 let usual = bochs::Options::for_system(&built.system, built.module.clone(), model);
@@ -161,6 +230,7 @@ impl Running {
                     // assertion of its own where a step ends in it.
                     cores: usual.cores.max(2),
                     command_line: format!("{} {lead}", usual.command_line),
+                    second_port: wire.file(),
                     ..usual
                 };
                 let machine = bochs::Machine::start(&options).or_fail(platform);

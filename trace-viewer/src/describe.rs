@@ -1,5 +1,5 @@
 //! Events in words, with the names of the system description.
-use tern_trace::{Event, Trace, VoteOutcome, VoteParties};
+use tern_trace::{Event, LineErrors, Trace, VoteOutcome, VoteParties};
 
 use crate::layout::Layout;
 use crate::summary::{is_stale, outcome_name, result_name};
@@ -121,6 +121,24 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
             )
         }
         Event::Lost { count: lost } => count(lost.into(), "record"),
+        Event::Noise {
+            device,
+            bytes,
+            errors,
+        } => {
+            let LineErrors {
+                overruns,
+                parity,
+                framing,
+                breaks,
+            } = errors;
+            format!(
+                "device {device}: {}, {overruns} overruns, {parity} parity errors, \
+                 {framing} framing errors, {breaks} breaks",
+                count(bytes.into(), "byte")
+            )
+        }
+        Event::NoDevice { device } => format!("device {device} does not answer"),
     }
 }
 

@@ -65,6 +65,37 @@ impl VoteParties {
     }
 }
 
+/// Errors of a serial line, as often as its port told of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineErrors {
+    /// Bytes came faster than they were taken, and some are lost.
+    pub overruns: u16,
+    /// Bytes with a wrong parity.
+    pub parity: u16,
+    /// Bytes without their stop bit.
+    pub framing: u16,
+    /// Breaks: the line was held for longer than a byte.
+    pub breaks: u16,
+}
+
+impl LineErrors {
+    const fn to_word(self) -> u64 {
+        self.overruns as u64
+            | (self.parity as u64) << 16
+            | (self.framing as u64) << 32
+            | (self.breaks as u64) << 48
+    }
+
+    const fn from_word(word: u64) -> Self {
+        Self {
+            overruns: word as u16,
+            parity: (word >> 16) as u16,
+            framing: (word >> 32) as u16,
+            breaks: (word >> 48) as u16,
+        }
+    }
+}
+
 /// The meaning of a record. Threads are numbered over all servers of the sandbox,
 /// servers and replica sets by position in the system description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +182,15 @@ pub enum Event {
     Stop { set: u16, epoch: u32 },
     /// So many records were dropped here.
     Lost { count: u32 },
+    /// In one of its jobs the driver of a device received bytes that were part of no frame, or
+    /// its line had errors.
+    Noise {
+        device: u16,
+        bytes: u32,
+        errors: LineErrors,
+    },
+    /// Nothing answers at the ports of a device, whose driver has stopped.
+    NoDevice { device: u16 },
 }
 
 impl Event {
@@ -251,6 +291,12 @@ impl Event {
             E::Rejoin { set, epoch } => (Kind::Rejoin, 0, set, epoch, None),
             E::Stop { set, epoch } => (Kind::Stop, 0, set, epoch, None),
             E::Lost { count } => (Kind::Lost, 0, 0, count, None),
+            E::Noise {
+                device,
+                bytes,
+                errors,
+            } => (Kind::Noise, 0, device, bytes, Some(errors.to_word())),
+            E::NoDevice { device } => (Kind::NoDevice, 0, device, 0, None),
         };
         (
             Record {
@@ -401,6 +447,12 @@ impl Event {
                 epoch: argument,
             },
             Kind::Lost => E::Lost { count: argument },
+            Kind::Noise => E::Noise {
+                device: object,
+                bytes: argument,
+                errors: LineErrors::from_word(wide),
+            },
+            Kind::NoDevice => E::NoDevice { device: object },
             Kind::Continuation => return Err(DecodeError::ContinuationAlone),
         })
     }

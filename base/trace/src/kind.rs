@@ -100,6 +100,11 @@ kinds! {
     Lost = 27, "lost", false;
     /// The 64-bit argument of the record before it.
     Continuation = 28, "continuation", false;
+    /// Noise on a device's line: object device, argument bytes that were part of no frame,
+    /// continuation errors of the line.
+    Noise = 29, "noise", true;
+    /// Nothing answers at a device's ports, and its driver has stopped: object device.
+    NoDevice = 30, "no-device", false;
 }
 
 impl Kind {

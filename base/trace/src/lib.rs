@@ -25,7 +25,7 @@ mod whole_file;
 #[cfg(any(test, feature = "std"))]
 pub use codec::FileError;
 pub use dump::{Dump, DumpError, Records};
-pub use event::{DecodeError, Event, Events, RepairResult, VoteOutcome, VoteParties};
+pub use event::{DecodeError, Event, Events, LineErrors, RepairResult, VoteOutcome, VoteParties};
 #[cfg(any(test, feature = "std"))]
 pub use file::{Core, Note, Trace};
 pub use kind::Kind;

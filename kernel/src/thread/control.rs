@@ -34,6 +34,8 @@ pub(super) struct Control {
     pub(super) waiting: bool,
     /// Whether a wake came while it did not wait.
     pub(super) woken: bool,
+    /// A wake makes it runnable no earlier.
+    pub(super) not_before: Instant,
     pub(super) name: &'static str,
     pub(super) stack_slot: u64,
 }
@@ -53,6 +55,7 @@ impl Control {
             releases: None,
             waiting: false,
             woken: false,
+            not_before: Instant::EPOCH,
             name,
             stack_slot,
         }

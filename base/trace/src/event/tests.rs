@@ -89,6 +89,17 @@ pub(crate) fn one_of_each() -> Vec<Event> {
         Event::Rejoin { set: 0, epoch: 14 },
         Event::Stop { set: 0, epoch: 15 },
         Event::Lost { count: 9 },
+        Event::Noise {
+            device: 1,
+            bytes: 290_000,
+            errors: LineErrors {
+                overruns: 1,
+                parity: 2,
+                framing: 3,
+                breaks: 4,
+            },
+        },
+        Event::NoDevice { device: 1 },
     ]
 }
 

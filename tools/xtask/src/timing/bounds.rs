@@ -83,8 +83,8 @@ pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Re
 }
 
 /// The worst response of each thread of a sandbox: of a driver, which has no releases by
-/// the clock, from its device's interrupt, or else from its own first instruction, to the
-/// completion; of others from the release that the description gives.
+/// the clock, from its device's interrupt, or the end of the period of the job before, or else
+/// from its own first instruction, to the completion; of others from the release that the description gives.
 fn worst(system: &System, index: usize, core: &Core, trace: &Trace) -> Result<Vec<Option<u64>>> {
     let sandbox = &system.sandboxes[index];
     let threads: Vec<_> = sandbox.threads().map(|(_, _, thread)| thread).collect();
@@ -98,6 +98,8 @@ fn worst(system: &System, index: usize, core: &Core, trace: &Trace) -> Result<Ve
     };
     let vectors: Vec<_> = threads.iter().map(|thread| vector(thread)).collect();
     let mut arrivals = vec![None; threads.len()];
+    // Before this, what a driver's device wants waits: its jobs begin a period apart.
+    let mut earliest = vec![0; threads.len()];
     let mut worst = vec![None; threads.len()];
     for event in core.events() {
         let (tsc, event) = event.context(|| format!("the trace of {}", sandbox.name))?;
@@ -105,15 +107,19 @@ fn worst(system: &System, index: usize, core: &Core, trace: &Trace) -> Result<Ve
         let now = trace.tsc.to_duration(ticks).as_nanos();
         let (number, job) = match event {
             Event::InterruptIn { vector } => {
-                let drivers = arrivals.iter_mut().zip(&vectors);
-                for (arrival, _) in drivers.filter(|(_, own)| **own == Some(vector)) {
-                    arrival.get_or_insert(now);
+                let drivers = arrivals.iter_mut().zip(&vectors).zip(&earliest);
+                for ((arrival, _), earliest) in drivers.filter(|it| *it.0.1 == Some(vector)) {
+                    arrival.get_or_insert(now.max(*earliest));
                 }
                 continue;
             }
             Event::Release { thread, .. } => {
-                if let Some(arrival) = arrivals.get_mut(usize::from(thread)) {
+                let number = usize::from(thread);
+                if let (Some(arrival), Some(thread)) =
+                    (arrivals.get_mut(number), threads.get(number))
+                {
                     arrival.get_or_insert(now);
+                    earliest[number] = now + thread.period;
                 }
                 continue;
             }

@@ -52,6 +52,8 @@ pub struct Configuration<'a> {
     pub folder: &'a Path,
     /// Address of the file `memory`.
     pub image_start: u64,
+    /// The file that the second serial port reads and writes, if any.
+    pub second_port: Option<&'a Path>,
 }
 
 impl Configuration<'_> {
@@ -100,9 +102,16 @@ impl Configuration<'_> {
         line(format_args!(
             "plugin_ctrl: unmapped=1, biosdev=0, speaker=0, extfpuirq=0, parallel=0, gameport=0, iodebug=0"
         ));
-        // The console is port 0xE9 alone; who talks to the second serial port is not heard.
+        // The console is port 0xE9 alone; who talks to the second serial port is not heard, unless
+        // there is a file in the place of the other end.
         line(format_args!("com1: enabled=0"));
-        line(format_args!("com2: enabled=1, mode=null"));
+        match self.second_port {
+            None => line(format_args!("com2: enabled=1, mode=null")),
+            Some(file) => line(format_args!(
+                "com2: enabled=1, mode=term, dev={}",
+                file.display()
+            )),
+        }
         for number in 0..4 {
             line(format_args!("ata{number}: enabled=0"));
         }
@@ -127,6 +136,7 @@ mod tests {
             memory: 128,
             folder: Path::new(folder),
             image_start: 0x10_0000,
+            second_port: None,
         }
         .text()
     }

@@ -34,6 +34,10 @@ pub struct Options {
     pub command_line: String,
     /// A model-specific register that the firmware sets on the boot core, and its value.
     pub firmware_register: Option<(u32, u64)>,
+    /// The file that the second serial port reads and writes, if any. What it reads comes a byte
+    /// each time that the line takes for one, so a file without an end is a line that is never
+    /// silent, in the machine's own time.
+    pub second_port: Option<PathBuf>,
     /// How long the machine may run, in the host's time.
     pub bound: Duration,
 }
@@ -60,6 +64,7 @@ impl Options {
             module: Some(module),
             command_line: format!("tsc_hertz={TICKS_PER_SECOND}"),
             firmware_register: None,
+            second_port: None,
             bound: Duration::from_secs(120),
         }
     }
