@@ -137,6 +137,10 @@ fn attacks_end_as_they_should(platform: Platform, wanted: impl Fn(Ending) -> boo
         if jobs.missed > 0 || jobs.completed < JOBS {
             failures.push(format!("the bystander of {names:?}: {jobs:?}"));
         }
+        let trace = machine.whole_trace(&built.system);
+        for late in floods::beyond_bounds(platform, &built.system, &trace) {
+            failures.push(format!("the bystander of {names:?}: {late}"));
+        }
         for other in 0..OTHERS {
             if let Some(record) = machine.violation(other) {
                 failures.push(format!(
