@@ -8,7 +8,7 @@ use crate::ranges::Range;
 use crate::sandbox::Sandbox;
 use crate::say;
 use crate::vendor::{AnyGuest, Vendor};
-use crate::{ending, exits};
+use crate::{ending, exits, speculation};
 use alloc::boxed::Box;
 use core::fmt;
 use core::ptr::NonNull;
@@ -142,82 +142,71 @@ pub struct Core {
     /// How the boot core's firmware gave types to memory.
     memory_types: u64,
     save_area: HostPhysical,
-    /// First address past its stack.
-    stack_top: u64,
+    stack: Range,
+    tables_at: Range,
     tables: Mutex<Option<&'static mut CoreTables>>,
     state: AtomicU32,
     timestamp: AtomicU64,
     /// How it differs from the boot core, while it is refusing.
     difference: Mutex<&'static str>,
+    /// The page tables for when it runs.
+    root: AtomicU64,
     launch: Mutex<Option<(AnyGuest, Sandbox)>>,
 }
 
 impl Core {
-    /// The boot core: its tables are loaded, and it has a stack.
+    /// A core that has not been started, with a stack and tables of its own.
     ///
     /// # Errors
     /// If there is no memory left.
-    pub fn boot(
+    pub fn new(
         frames: &mut Frames,
         apic_id: u32,
         vendor: Vendor,
     ) -> Result<&'static Self, OutOfMemory> {
-        let save_area = frames.page()?;
-        Ok(Self::leak(apic_id, vendor, save_area, None, 0))
-    }
-
-    /// Another core, that has not been started.
-    ///
-    /// # Errors
-    /// If there is no memory left.
-    pub fn other(
-        frames: &mut Frames,
-        apic_id: u32,
-        vendor: Vendor,
-    ) -> Result<&'static Self, OutOfMemory> {
-        let save_area = frames.page()?;
-        // SAFETY: all zeroes is valid: arrays of integers.
-        let tables = unsafe { frames.place::<CoreTables>()? };
         let page = PAGE_SIZE as u64;
-        let stack = frames.take(page + STACK_BYTES, page)?.as_u64();
-        Ok(Self::leak(
-            apic_id,
-            vendor,
-            save_area,
-            Some(tables),
-            stack + page + STACK_BYTES,
-        ))
-    }
-
-    fn leak(
-        apic_id: u32,
-        vendor: Vendor,
-        save_area: HostPhysical,
-        tables: Option<&'static mut CoreTables>,
-        stack_top: u64,
-    ) -> &'static Self {
-        Box::leak(Box::new(Self {
+        let save_area = frames.page()?;
+        // SAFETY: all zeroes is valid: integers, and no owner.
+        let tables = unsafe { frames.place::<CoreTables>()? };
+        let guard = frames.take(page + STACK_BYTES, page)?.as_u64();
+        Ok(Box::leak(Box::new(Self {
             apic_id,
             vendor,
             x2apic: has_x2apic(),
             memory_types: memory_types::ranges(),
             save_area,
-            stack_top,
-            tables: Mutex::new(tables),
+            stack: Range::new(guard + page, STACK_BYTES),
+            tables_at: Range::new(&raw const *tables as u64, size_of::<CoreTables>() as u64),
+            tables: Mutex::new(Some(tables)),
             state: AtomicU32::new(WAITING),
             timestamp: AtomicU64::new(0),
             difference: Mutex::new(""),
+            root: AtomicU64::new(0),
             launch: Mutex::new(None),
-        }))
+        })))
     }
 
-    /// The page below this core's stack, that must stay unmapped; none for the boot
-    /// core.
+    /// The page below this core's stack, that must stay unmapped.
     #[must_use]
-    pub fn guard(&self) -> Option<Range> {
+    pub fn guard(&self) -> Range {
         let page = PAGE_SIZE as u64;
-        let bottom = self.stack_top.checked_sub(STACK_BYTES + page)?;
-        Some(Range::new(bottom, page))
+        Range::new(self.stack.start - page, page)
+    }
+
+    /// The memory that this core writes whatever runs on it: its stack and its tables.
+    #[must_use]
+    pub fn memory(&self) -> [Range; 2] {
+        let page = PAGE_SIZE as u64;
+        let tables = Range {
+            start: self.tables_at.start,
+            end: self.tables_at.end.next_multiple_of(page),
+        };
+        [self.stack, tables]
+    }
+
+    /// Gives the core the page tables for when it runs: [`host_tables::of_core`].
+    pub fn confine(&self, root: HostPhysical) {
+        self.root.store(root.as_u64(), Ordering::Relaxed);
     }
 
     /// Gives the core what it will run.
@@ -268,26 +257,30 @@ impl Core {
         }
     }
 
-    /// Enters the guest assigned to this core, or halts it if there is none.
+    /// Enters the guest assigned to this core, or halts it if there is none: on its own stack
+    /// and under its own page tables, for good.
     ///
     /// # Safety
-    /// To be called on the core itself, after [`Core::prepare`].
-    pub unsafe fn run(&self) -> ! {
-        let launch = self.launch.lock().take();
-        match launch {
-            Some((guest, sandbox)) => {
-                faults::assign(sandbox.owner);
-                // SAFETY: this is the guest's core, prepared.
-                unsafe { exits::launch(guest, sandbox) }
-            }
-            None => ending::rest(),
+    /// To be called on the core itself, after [`Core::prepare`] and [`Core::confine`].
+    pub unsafe fn run(&'static self) -> ! {
+        // SAFETY: the tables map code, this core's tables and its stack where they are; of the
+        // stack that is left nothing is used any more.
+        unsafe {
+            core::arch::asm!(
+                "mov cr3, {root}",
+                "mov rsp, {stack}",
+                "xor ebp, ebp",
+                "call {enter}",
+                "ud2",
+                root = in(reg) self.root.load(Ordering::Relaxed),
+                stack = in(reg) self.stack.end,
+                enter = sym enter_guest,
+                in("rdi") self,
+                options(noreturn)
+            )
         }
     }
 
-    /// Waits until this core is in `state`, for as long as a step may take.
-    ///
-    /// # Errors
-    /// If it gets there too late, or says how it differs from the boot core.
     fn wait_for(&self, state: u32, tsc: TscFrequency) -> Result<(), NotStarted> {
         let start = timestamp();
         let limit = tsc.to_ticks(PATIENCE);
@@ -336,7 +329,7 @@ impl Core {
             add(&raw const trampoline_far);
             let set = |symbol: *const u8, value: u64| slot(symbol).cast::<u64>().write(value);
             set(&raw const trampoline_root, root.as_u64());
-            set(&raw const trampoline_stack, self.stack_top);
+            set(&raw const trampoline_stack, self.stack.end);
             set(&raw const trampoline_argument, &raw const *self as u64);
             set(&raw const trampoline_entry, core_start as *const () as u64);
             core::sync::atomic::fence(Ordering::SeqCst);
@@ -416,6 +409,20 @@ impl fmt::Display for NotStarted {
     }
 }
 
+/// Where [`Core::run`] goes on.
+extern "sysv64" fn enter_guest(core: &'static Core) -> ! {
+    let launch = core.launch.lock().take();
+    match launch {
+        Some((guest, sandbox)) => {
+            faults::assign(sandbox.owner);
+            speculation::flush_before_first_entry();
+            // SAFETY: this is the guest's core, prepared.
+            unsafe { exits::launch(guest, sandbox) }
+        }
+        None => ending::rest(),
+    }
+}
+
 /// The first Rust code of every core but the boot core.
 extern "C" fn core_start(core: &'static Core) -> ! {
     if let Err(line) = core.compare_with_boot_core() {
@@ -452,6 +459,6 @@ extern "C" fn core_start(core: &'static Core) -> ! {
             _ => core::hint::spin_loop(),
         }
     }
-    // SAFETY: prepared above.
+    // SAFETY: prepared above, and confined before it was released.
     unsafe { core.run() }
 }

@@ -3,7 +3,8 @@ use crate::apic_writes::{interrupt_to_self, is_masked_local_entry, is_timer_entr
 use crate::cpuid;
 use crate::guest::{Event, Exit, Guest};
 use crate::hypercalls::{self, Outcome};
-use crate::sandbox::{Sandbox, reason, violation};
+use crate::sandbox::{Sandbox, reason, reason_of_call, violation};
+use crate::speculation;
 use crate::vendor::AnyGuest;
 use tern_abi::directory::ExitReason;
 use tern_machine::apic::{Register, has_tsc_deadline};
@@ -30,27 +31,39 @@ pub unsafe fn launch(guest: AnyGuest, sandbox: Sandbox) -> ! {
 /// Runs `guest` as `sandbox` until it stops, for good.
 pub fn run<G: Guest>(mut guest: G, mut sandbox: Sandbox) -> ! {
     loop {
-        let exit = guest.run();
-        let (rax, rcx) = (guest.registers().rax, guest.registers().rcx);
-        let why = reason(&exit, rax, rcx);
-        sandbox.owner.record.count(why);
-        serve(&mut guest, &mut sandbox, exit, why);
+        match guest.run() {
+            Exit::Hypercall => serve_hypercall(&mut guest, &mut sandbox),
+            exit => {
+                let why = reason(&exit, guest.registers().rcx as u32);
+                sandbox.owner.record.count(why);
+                serve(&mut guest, &mut sandbox, exit, why);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn serve_hypercall<G: Guest>(guest: &mut G, sandbox: &mut Sandbox) {
+    let call = speculation::hypercall(guest.registers().rax);
+    let why = reason_of_call(call);
+    sandbox.owner.record.count(why);
+    if guest.ring() != 0 {
+        return guest.inject(Event::INVALID_OPCODE);
+    }
+    match hypercalls::serve(sandbox, call, guest.registers()) {
+        Outcome::Return(value) => {
+            guest.registers().rax = value;
+            guest.skip_instruction();
+        }
+        Outcome::Stop(code) => sandbox.stop(
+            violation(why, code, 0, guest.instruction_pointer()),
+            format_args!("it asked to, with code {code}"),
+        ),
     }
 }
 
 fn serve<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: ExitReason) {
     match exit {
-        Exit::Hypercall if guest.ring() != 0 => guest.inject(Event::INVALID_OPCODE),
-        Exit::Hypercall => match hypercalls::serve(sandbox, guest.registers()) {
-            Outcome::Return(value) => {
-                guest.registers().rax = value;
-                guest.skip_instruction();
-            }
-            Outcome::Stop(code) => sandbox.stop(
-                violation(why, code, 0, guest.instruction_pointer()),
-                format_args!("it asked to, with code {code}"),
-            ),
-        },
         // Replicas must not see what differs between cores.
         Exit::Cpuid if guest.ring() != 0 => guest.inject(Event::GENERAL_PROTECTION),
         Exit::Cpuid => serve_cpuid(guest, sandbox),

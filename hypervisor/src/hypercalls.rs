@@ -4,6 +4,7 @@ use crate::doorbell::Doorbell;
 use crate::guest::Registers;
 use crate::sandbox::Sandbox;
 use crate::shutdown;
+use crate::speculation::clamp;
 use tern_abi::directory::ExitReason;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
 use tern_abi::layout::DOORBELL_VECTOR;
@@ -19,11 +20,15 @@ pub enum Outcome {
     Stop(u64),
 }
 
-/// Serves the hypercall in `registers`.
+/// Serves `call`, with the arguments in `registers`.
 #[inline(always)]
-pub fn serve(sandbox: &mut Sandbox, registers: &Registers) -> Outcome {
+pub fn serve(
+    sandbox: &mut Sandbox,
+    call: Result<Hypercall, HypercallError>,
+    registers: &Registers,
+) -> Outcome {
     let (first, second) = (registers.rdi, registers.rsi);
-    let result = match Hypercall::try_from(registers.rax) {
+    let result = match call {
         Ok(Hypercall::Null) => {
             #[cfg(feature = "slow-null-hypercall")]
             // SAFETY: does nothing, for three instructions.
@@ -57,14 +62,18 @@ fn console_write(sandbox: &mut Sandbox, address: u64, bytes: u64) -> Result<u64,
         return Err(HypercallError::BadArgument);
     }
     let mut copy = [0; CONSOLE_WRITE_MAX as usize];
-    let copy = &mut copy[..bytes as usize];
-    let source = (sandbox.memory + address) as *const u8;
-    // SAFETY: the range is inside the sandbox's memory, which is mapped to itself; the
-    // guest does not run meanwhile, and no reference into its memory is kept.
+    let copy = &mut copy[..clamp(bytes, CONSOLE_WRITE_MAX + 1) as usize];
+    let last = sandbox.memory_bytes - copy.len() as u64;
+    let source = (sandbox.memory + clamp(address, last + 1)) as *const u8;
+    // SAFETY: the range is inside the sandbox's memory, which is mapped to itself for reading;
+    // the guest does not run meanwhile, and no reference into its memory is kept.
     unsafe { source.copy_to_nonoverlapping(copy.as_mut_ptr(), copy.len()) };
     sandbox.console.write(copy);
     Ok(0)
 }
+
+/// The registers of a local APIC that a sandbox may name have lower numbers.
+const REGISTERS: u64 = 0x40;
 
 fn apic_read(sandbox: &Sandbox, register: u64) -> Result<u64, HypercallError> {
     if sandbox.owns_apic() {
@@ -74,10 +83,9 @@ fn apic_read(sandbox: &Sandbox, register: u64) -> Result<u64, HypercallError> {
     if !matches!(register, 0x02 | 0x03 | 0x08 | 0x0a | 0x0f..=0x28 | 0x32 | 0x37..=0x39 | 0x3e) {
         return Err(HypercallError::BadArgument);
     }
+    let register = Register(clamp(register, REGISTERS) as u16);
     // SAFETY: these registers exist, and reading them changes nothing.
-    Ok(u64::from(unsafe {
-        sandbox.owner.local.read(Register(register as u16))
-    }))
+    Ok(u64::from(unsafe { sandbox.owner.local.read(register) }))
 }
 
 fn apic_write(sandbox: &Sandbox, register: u64, value: u64) -> Result<u64, HypercallError> {
@@ -96,6 +104,7 @@ fn apic_write(sandbox: &Sandbox, register: u64, value: u64) -> Result<u64, Hyper
         | Register::TIMER_DIVIDE => {}
         _ => check_other_write(register, value as u32)?,
     }
+    let register = Register(clamp(register.0.into(), REGISTERS) as u16);
     // SAFETY: these registers concern this core's guest alone, and take the value.
     unsafe { sandbox.owner.local.write(register, value as u32) };
     Ok(0)

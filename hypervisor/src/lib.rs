@@ -29,6 +29,7 @@ pub mod permissions;
 pub mod ranges;
 pub mod sandbox;
 pub mod shutdown;
+pub mod speculation;
 pub mod svm;
 mod switch;
 pub mod vendor;

@@ -10,7 +10,6 @@ use tern_hypervisor::memory::host_tables::Own;
 use tern_hypervisor::ranges::Range;
 use tern_machine::bump::SealedBump;
 use tern_machine::console::Console;
-use tern_units::PAGE_SIZE;
 
 tern_machine::freestanding!();
 tern_machine::boot_entry!();
@@ -48,6 +47,7 @@ unsafe extern "C" {
     static hypervisor_start: u8;
     static hypervisor_text_end: u8;
     static boot_stack_guard: u8;
+    static boot_stack_top: u8;
     static hypervisor_end: u8;
 }
 
@@ -64,7 +64,10 @@ extern "C" fn start(information: u64, protocol: u64) -> ! {
             start,
             end: &raw const hypervisor_text_end as u64,
         },
-        guard: Range::new(&raw const boot_stack_guard as u64, PAGE_SIZE as u64),
+        boot_stack: Range {
+            start: &raw const boot_stack_guard as u64,
+            end: &raw const boot_stack_top as u64,
+        },
     };
     // SAFETY: this is the entry code's state, and COM1 is the hypervisor's console.
     unsafe {

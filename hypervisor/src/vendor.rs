@@ -89,3 +89,14 @@ pub enum AnyGuest {
     /// Under VT-x.
     Vmx(VmxGuest),
 }
+
+impl AnyGuest {
+    /// Returns the page of its control block.
+    #[must_use]
+    pub fn block(&self) -> HostPhysical {
+        match self {
+            Self::Svm(guest) => guest.block(),
+            Self::Vmx(guest) => guest.block(),
+        }
+    }
+}

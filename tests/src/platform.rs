@@ -308,7 +308,8 @@ impl Running {
         }
     }
 
-    fn memory(&mut self) -> &Memory {
+    /// Its memory.
+    pub fn memory(&mut self) -> &Memory {
         self.watched().memory()
     }
 
@@ -382,6 +383,21 @@ impl Running {
     pub fn violation(&mut self, sandbox: usize) -> Option<Violation> {
         let entry = self.directory().entries[sandbox];
         directory::violation(self.memory(), &entry).or_fail(self.platform)
+    }
+
+    /// The registers of a core, read while the machine stands still.
+    #[track_caller]
+    pub fn registers(&mut self, core: u32) -> Registers {
+        let platform = self.platform;
+        match &mut self.machine {
+            Machine::Qemu(InQemu { machine, .. }) => {
+                let mut debugger = machine.debugger().or_fail(platform);
+                let registers = debugger.registers(core).or_fail(platform);
+                debugger.detach().or_fail(platform);
+                registers
+            }
+            Machine::Bochs(InBochs { machine, .. }) => machine.registers(core).or_fail(platform),
+        }
     }
 
     /// Lets it run until `wanted` holds for the registers of `core`, and puts the core at

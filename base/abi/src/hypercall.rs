@@ -48,6 +48,11 @@ pub enum HypercallError {
     TooSoon = -4,
 }
 
+impl Hypercall {
+    /// How many there are: the first number that is none.
+    pub const COUNT: u64 = Self::ShutDown as u64 + 1;
+}
+
 impl TryFrom<u64> for Hypercall {
     type Error = HypercallError;
 
@@ -74,7 +79,10 @@ mod tests {
         for number in 0..=u64::from(u8::MAX) {
             match Hypercall::try_from(number) {
                 Ok(call) => assert_eq!(call as u64, number),
-                Err(error) => assert!(number > 6 && error == HypercallError::UnknownNumber),
+                Err(error) => {
+                    assert_eq!(error, HypercallError::UnknownNumber);
+                    assert!(number >= Hypercall::COUNT);
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! From the loader's hand-over to running sandboxes, in order: what the machine is,
 //! what the image wants, who gets which memory, and then all cores at once.
+mod confinement;
 pub mod information;
 mod machine;
 mod partition;
@@ -110,9 +111,12 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     say_facts(&facts, &available);
     let plan = partition::plan(system, module, &facts, &mut frames);
     let (mut partitions, channels) = plan.or_refuse();
-    for partition in &mut partitions {
-        let launch = partition.prepare(&image, &facts, &mut frames).or_refuse();
-        if let Some(core) = cores.iter().find(|core| core.apic_id == partition.apic_id) {
+    for core in &cores {
+        let own_part = partitions.iter_mut().find(|it| it.apic_id == core.apic_id);
+        let launch = own_part.map(|it| it.prepare(&image, &facts, &mut frames).or_refuse());
+        let private = confinement::private(core, launch.as_ref(), &facts);
+        core.confine(host_tables::of_core(&mut frames, own, &private).or_refuse());
+        if let Some(launch) = launch {
             core.assign(launch);
         }
     }
@@ -136,7 +140,7 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     for core in &cores[1..] {
         core.release();
     }
-    // SAFETY: prepared above.
+    // SAFETY: prepared and confined above.
     unsafe { cores[0].run() }
 }
 
@@ -178,9 +182,9 @@ unsafe fn take_memory(
     let trampoline = frames.low_page().or_refuse();
     let cores = needed_cores(system, found, vendor, &mut frames);
     let startup = Range::new(trampoline.as_ptr() as u64, PAGE_SIZE as u64);
-    let guards = cores.iter().filter_map(|core| core.guard());
+    let guards = cores.iter().map(|core| core.guard());
     let root =
-        host_tables::build(&mut frames, &information.memory, own, guards, startup).or_refuse();
+        host_tables::of_boot(&mut frames, &information.memory, own, guards, startup).or_refuse();
     // SAFETY: the tables map all that is in use, and now all memory.
     unsafe {
         host_tables::load(root);
@@ -233,14 +237,14 @@ fn needed_cores(
     vendor: Vendor,
     frames: &mut Frames,
 ) -> Vec<&'static Core> {
-    let mut cores = Vec::from([Core::boot(frames, facts.cores[0], vendor).or_refuse()]);
+    let mut cores = Vec::from([Core::new(frames, facts.cores[0], vendor).or_refuse()]);
     for (position, &id) in facts.cores.iter().enumerate().skip(1) {
         if system
             .sandboxes
             .iter()
             .any(|sandbox| sandbox.core as usize == position)
         {
-            cores.push(Core::other(frames, id, vendor).or_refuse());
+            cores.push(Core::new(frames, id, vendor).or_refuse());
         }
     }
     cores

@@ -11,6 +11,9 @@ use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
 use crate::sandbox::Sandbox;
 use crate::sandbox::record::{Owner, Record};
+use crate::speculation::{
+    arch_capabilities, leaks_between_threads, thread_shift, threads_of_one_core,
+};
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -74,6 +77,15 @@ pub fn plan(
             });
         }
         partitions.push(partition);
+    }
+    if leaks_between_threads(facts.vendor == Vendor::Intel, arch_capabilities()) {
+        let cores: Vec<u32> = partitions.iter().map(|it| it.apic_id).collect();
+        if let Some((first, second)) = threads_of_one_core(&cores, thread_shift()) {
+            return Err(PartitionError::LeakyThreads {
+                first: system.sandboxes[first].name.clone(),
+                second: system.sandboxes[second].name.clone(),
+            });
+        }
     }
     let channels = map_channels(system, &mut partitions, frames)?;
     Ok((partitions, channels))

@@ -33,6 +33,13 @@ pub enum PartitionError {
         /// The second one.
         sandbox: String,
     },
+    /// Two sandboxes on threads of one core, on a processor that leaks between them.
+    LeakyThreads {
+        /// The first one.
+        first: String,
+        /// The second one.
+        second: String,
+    },
     /// A channel without an address.
     Channels,
     /// A doorbell that rings too often.
@@ -84,6 +91,12 @@ impl fmt::Display for PartitionError {
                 LEAST_DOORBELL / 1000
             ),
             Self::Ports { device, obstacle } => write!(out, "device \"{device}\": {obstacle}"),
+            Self::LeakyThreads { first, second } => write!(
+                out,
+                "sandboxes \"{first}\" and \"{second}\" are on the two threads of one core, and \
+                 this processor leaks between them (L1TF or MDS): switch SMT off in the firmware, \
+                 or give them other cores"
+            ),
             Self::Channels => {
                 out.write_str("the channels do not fit the address space: make them smaller")
             }

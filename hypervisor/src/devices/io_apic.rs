@@ -176,8 +176,12 @@ pub fn remember(tables: Tables) {
     *TABLES.lock() = Some(tables);
 }
 
-/// Masks the interrupt lines of a sandbox that stopped.
+/// Masks the interrupt lines of a sandbox that stopped. Without any the controllers are not
+/// touched: they are not mapped then.
 pub fn mask_lines(lines: &[u8]) {
+    if lines.is_empty() {
+        return;
+    }
     // A core that failed with the lock keeps it: the lines of this one go to a core that takes no
     // interrupts any more.
     let Some(guard) = (0..MAX_ATTEMPTS).find_map(|_| TABLES.try_lock()) else {

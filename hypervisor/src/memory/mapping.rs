@@ -1,7 +1,7 @@
-//! A range of memory that a guest sees, and what it may do with it.
+//! A range of memory that somebody sees, and what may be done with it.
 use tern_units::{GuestPhysical, HostPhysical};
 
-/// What a sandbox may do with a range.
+/// What a sandbox, or the hypervisor on one core, may do with a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Read, write and execute: its own memory.
@@ -10,6 +10,8 @@ pub enum Access {
     ReadWrite,
     /// Read alone: what it shares as a reader, and the image.
     ReadOnly,
+    /// Read and execute: the hypervisor's own code.
+    Code,
 }
 
 /// A range of the machine's memory that a guest sees.

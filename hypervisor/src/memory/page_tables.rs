@@ -182,6 +182,7 @@ mod tests {
             mapping(0x10_0000_0000, 128 * MIB, 0x2000, Access::ReadWrite),
             mapping(0x10_0020_0000, 129 * MIB, 2 * MIB, Access::ReadOnly),
             mapping(0x10_0040_0000, 132 * MIB, 2 * MIB, Access::ReadOnly),
+            mapping(0x10_0060_0000, 134 * MIB, 0x1000, Access::Code),
         ]);
         for mapping in &mappings {
             tables.map(&mut frames, mapping).unwrap();
@@ -200,6 +201,7 @@ mod tests {
                 Access::Full => [true, true, true],
                 Access::ReadWrite => [true, true, false],
                 Access::ReadOnly => [true, false, false],
+                Access::Code => [true, false, true],
             };
             for offset in (0..it.bytes)
                 .step_by(4096)
@@ -214,7 +216,7 @@ mod tests {
             4 * MIB,
             0x10_0000_2000,
             0x10_001f_f000,
-            0x10_0060_0000,
+            0x10_0060_1000,
             0xfee0_0000,
         ] {
             assert_eq!(walk(&tables, outside), None, "{outside:#x}");

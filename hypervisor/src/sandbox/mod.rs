@@ -12,6 +12,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use record::Owner;
 use tern_abi::directory::{ExitReason, Violation};
+use tern_abi::hypercall::{Hypercall, HypercallError};
 use tern_machine::apic::{LocalApic, Register};
 use tern_machine::cpu::timestamp;
 use tern_machine::port;
@@ -105,20 +106,25 @@ pub fn violation(reason: ExitReason, object: u64, value: u64, instruction: u64) 
     }
 }
 
-/// The reason under which an exit is counted; `number` is the hypercall's or the
-/// register's, RAX or RCX as the exit has it.
+/// The reason under which a hypercall is counted.
 #[must_use]
-pub fn reason(exit: &Exit, rax: u64, rcx: u64) -> ExitReason {
-    use tern_abi::hypercall::Hypercall;
+pub fn reason_of_call(call: Result<Hypercall, HypercallError>) -> ExitReason {
+    match call {
+        Ok(Hypercall::ApicRead | Hypercall::ApicWrite) => ExitReason::ApicHypercall,
+        // Until it has rung.
+        Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
+        _ => ExitReason::Hypercall,
+    }
+}
+
+/// The reason under which an exit is counted; `register` is the number of a model-specific
+/// register, RCX as the exit has it.
+#[must_use]
+pub fn reason(exit: &Exit, register: u32) -> ExitReason {
     match exit {
-        Exit::Hypercall => match Hypercall::try_from(rax) {
-            Ok(Hypercall::ApicRead | Hypercall::ApicWrite) => ExitReason::ApicHypercall,
-            // Until it has rung.
-            Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
-            _ => ExitReason::Hypercall,
-        },
+        Exit::Hypercall => ExitReason::Hypercall, // by its number: `reason_of_call`
         Exit::Cpuid => ExitReason::Cpuid,
-        Exit::WriteMsr if rcx as u32 == Register::INTERRUPT_COMMAND.msr() => {
+        Exit::WriteMsr if register == Register::INTERRUPT_COMMAND.msr() => {
             ExitReason::InterruptCommand
         }
         Exit::ReadMsr | Exit::WriteMsr => ExitReason::Msr,

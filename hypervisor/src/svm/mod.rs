@@ -12,6 +12,7 @@ use crate::memory::frames::{Frames, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
 use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::permissions;
+use crate::speculation::clamp;
 use arrayvec::ArrayVec;
 use bit_field::BitField;
 use bitmaps::{IoPermissions, MsrPermissions};
@@ -83,6 +84,7 @@ impl Format for NestedFormat {
             Access::Full => WRITABLE,
             Access::ReadWrite => WRITABLE | NO_EXECUTE,
             Access::ReadOnly => NO_EXECUTE,
+            Access::Code => 0,
         };
         address | PRESENT | USER | permissions | if large { LARGE } else { 0 }
     }
@@ -188,9 +190,16 @@ impl SvmGuest {
     fn own_word(&self, address: u64) -> Option<u64> {
         let (memory, bytes) = self.memory;
         let inside = address.checked_add(8).is_some_and(|end| end <= bytes);
+        let word = memory + clamp(address, bytes.saturating_sub(7));
         // SAFETY: inside the sandbox's memory, which is mapped to itself; the guest does not run
         // meanwhile, and no reference into it is kept.
-        inside.then(|| unsafe { ((memory + address) as *const u64).read_volatile() })
+        inside.then(|| unsafe { (word as *const u64).read_volatile() })
+    }
+
+    /// Returns the page with its block, which the hypervisor reads and writes.
+    #[must_use]
+    pub fn block(&self) -> HostPhysical {
+        HostPhysical::new(self.block.as_ptr() as u64)
     }
 
     /// Makes this core ready for [`Guest::run`]: from here on its global interrupt flag

@@ -1,6 +1,8 @@
 //! What this processor's VT-x can do: the capability registers, and control words that
 //! respect them (Intel SDM vol. 3, appendix A).
-use tern_machine::cpu::{cpuid_if_present, read_msr};
+use crate::speculation;
+use bit_field::BitField;
+use tern_machine::cpu::read_msr;
 
 const BASIC: u32 = 0x480;
 const CR0_FIXED_0: u32 = 0x486;
@@ -176,12 +178,8 @@ fn adjust(capability: u64, required: u32, optional: u32) -> Option<u32> {
 /// instructions from there (CVE-2018-12207; Intel SDM vol. 4, IA32_ARCH_CAPABILITIES, bit 6).
 #[must_use]
 pub fn takes_large_code() -> bool {
-    const HAS_REGISTER: u32 = 1 << 29;
-    const ARCH_CAPABILITIES: u32 = 0x10a;
-    const PAGE_SIZE_CHANGE_IS_SOUND: u64 = 1 << 6;
-    // SAFETY: leaf 7 says that the register exists.
-    let capabilities = || unsafe { read_msr(ARCH_CAPABILITIES) };
-    cpuid_if_present(7).edx & HAS_REGISTER != 0 && capabilities() & PAGE_SIZE_CHANGE_IS_SOUND != 0
+    const PAGE_SIZE_CHANGE_IS_SOUND: usize = 6;
+    speculation::arch_capabilities().get_bit(PAGE_SIZE_CHANGE_IS_SOUND)
 }
 
 /// Four-level walks, write-back tables, 2 MiB pages, INVEPT of all contexts (A.10).

@@ -106,6 +106,7 @@ impl Format for ExtendedFormat {
             Access::Full => READ | WRITE | EXECUTE,
             Access::ReadWrite => READ | WRITE,
             Access::ReadOnly => READ,
+            Access::Code => READ | EXECUTE,
         };
         address | permissions | WRITE_BACK | if large { LARGE } else { 0 }
     }
@@ -158,6 +159,12 @@ impl VmxGuest {
             entry: start.entry,
             launched: false,
         })
+    }
+
+    /// Returns the page with its VMCS, which the hypervisor prepares for the processor.
+    #[must_use]
+    pub fn block(&self) -> HostPhysical {
+        HostPhysical::new(self.addresses.block)
     }
 
     /// Makes this core ready for [`Guest::run`].

@@ -1,5 +1,5 @@
-//! A program's pages, found from outside through the page tables of its sandbox: the
-//! four-level format of the AMD64 Architecture Programmer's Manual, volume 2, section 5.3.
+//! Pages, found from outside through page tables, a program's and the hypervisor's: the four-level
+//! format of the AMD64 Architecture Programmer's Manual, volume 2, section 5.3.
 use super::Memory;
 use crate::error::Result;
 use tern_units::{HostPhysical, PAGE_SIZE};
@@ -11,10 +11,21 @@ use tern_units::{HostPhysical, PAGE_SIZE};
 /// # Errors
 /// If the table points outside the machine's memory.
 pub fn user_pages(memory: &Memory, base: HostPhysical, root: u64) -> Result<Vec<UserPage>> {
+    let read = |table| memory.words(HostPhysical::new(base.as_u64() + table));
     let mut pages = Vec::new();
-    let walk = Walk { memory, base };
     // Only the lower half: the upper half is the kernel's.
-    walk.table(root, 3, 0, 256, (true, true), &mut pages)?;
+    let lower = mapped(read, root)?
+        .into_iter()
+        .filter(|it| it.user && it.address < HALF);
+    for range in lower {
+        let offsets = (0..range.bytes).step_by(PAGE_SIZE);
+        pages.extend(offsets.map(|offset| UserPage {
+            address: range.address + offset,
+            frame: HostPhysical::new(base.as_u64() + range.frame + offset),
+            writable: range.writable,
+            executable: range.executable,
+        }));
+    }
     Ok(pages)
 }
 
@@ -31,56 +42,80 @@ pub struct UserPage {
     pub executable: bool,
 }
 
-struct Walk<'a> {
-    memory: &'a Memory,
-    base: HostPhysical,
+/// First address that is not in the lower half.
+const HALF: u64 = 1 << 47;
+
+/// A page that tables map, small or large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// Where it is seen, without the bits that repeat the highest one.
+    pub address: u64,
+    /// Where it is.
+    pub frame: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether it may be written.
+    pub writable: bool,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// Whether ring 3 reaches it.
+    pub user: bool,
 }
 
-impl Walk<'_> {
+/// Returns all pages that the tables with this root map, in the order of their addresses. `read`
+/// reads the table at an address.
+///
+/// # Errors
+/// If a table cannot be read.
+pub fn mapped(read: impl Fn(u64) -> Result<[u64; 512]>, root: u64) -> Result<Vec<Mapped>> {
+    let whole = Mapped {
+        address: 0,
+        frame: root & FRAME,
+        bytes: 2 * HALF,
+        writable: true,
+        executable: true,
+        user: true,
+    };
+    let mut found = Vec::new();
+    walk(&read, &whole, &mut found)?;
+    Ok(found)
+}
+
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+/// Adds what the table at `table.frame`, for the addresses of `table`, maps.
+fn walk(
+    read: &impl Fn(u64) -> Result<[u64; 512]>,
+    table: &Mapped,
+    found: &mut Vec<Mapped>,
+) -> Result<()> {
     const PRESENT: u64 = 1;
     const WRITABLE: u64 = 1 << 1;
     const USER: u64 = 1 << 2;
     const LARGE: u64 = 1 << 7;
     const NO_EXECUTE: u64 = 1 << 63;
-    const FRAME: u64 = 0x000f_ffff_ffff_f000;
-
-    fn table(
-        &self,
-        table: u64,
-        level: u32,
-        prefix: u64,
-        entries: usize,
-        (writable, executable): (bool, bool),
-        pages: &mut Vec<UserPage>,
-    ) -> Result<()> {
-        let host = HostPhysical::new(self.base.as_u64() + (table & Self::FRAME));
-        let words = self.memory.words::<512>(host)?;
-        for (index, entry) in words.into_iter().take(entries).enumerate() {
-            if entry & (Self::PRESENT | Self::USER) != Self::PRESENT | Self::USER {
-                continue;
-            }
-            let address = prefix | (index as u64) << (12 + 9 * level);
-            let writable = writable && entry & Self::WRITABLE != 0;
-            let executable = executable && entry & Self::NO_EXECUTE == 0;
-            if level > 0 && entry & Self::LARGE == 0 {
-                let rights = (writable, executable);
-                self.table(entry, level - 1, address, 512, rights, pages)?;
-                continue;
-            }
-            let first = self.base.as_u64() + (entry & Self::FRAME & !((1 << (12 + 9 * level)) - 1));
-            for page in 0..1_u64 << (9 * level) {
-                let offset = page * PAGE_SIZE as u64;
-                let frame = HostPhysical::new(first + offset);
-                pages.push(UserPage {
-                    address: address + offset,
-                    frame,
-                    writable,
-                    executable,
-                });
-            }
+    let bytes = table.bytes / 512;
+    for (entry, index) in read(table.frame)?.into_iter().zip(0_u64..) {
+        if entry & PRESENT == 0 {
+            continue;
         }
-        Ok(())
+        let mut below = Mapped {
+            address: table.address + index * bytes,
+            frame: entry & FRAME,
+            bytes,
+            writable: table.writable && entry & WRITABLE != 0,
+            executable: table.executable && entry & NO_EXECUTE == 0,
+            user: table.user && entry & USER != 0,
+        };
+        if bytes == PAGE_SIZE as u64 || entry & LARGE != 0 {
+            // Low bits of a large page's address have another meaning.
+            below.frame &= !(bytes - 1);
+            found.push(below);
+        } else {
+            walk(read, &below, found)?;
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,5 +151,61 @@ mod tests {
             writable,
         };
         assert_eq!(pages, [at(5, 0x9000, false), at(6, 0xa000, true)]);
+    }
+
+    #[test]
+    fn every_page_is_found_with_its_size_and_the_rights_of_all_levels() {
+        const NO_EXECUTE: u64 = 1 << 63;
+        let mut tables = std::collections::BTreeMap::from([
+            (0x1000, [0; 512]),
+            (0x2000, [0; 512]),
+            (0x3000, [0; 512]),
+            (0x4000, [0; 512]),
+        ]);
+        for (table, index, entry) in [
+            (0x1000, 0, 0x2003),
+            (0x1000, 511, 0x2001 | NO_EXECUTE),
+            (0x2000, 0, 0x3003),
+            (0x2000, 2, 0x1_4000_1083 | NO_EXECUTE), // 1 GiB, bit 12 is a memory type's
+            (0x3000, 1, 0x4003),
+            (0x4000, 5, 0x9001),
+            (0x4000, 6, 0xa000), // not present
+        ] {
+            tables.get_mut(&table).unwrap()[index] = entry;
+        }
+        let read = |table| {
+            let none = || crate::error::Error::failure(format!("no table at {table:#x}"));
+            tables.get(&table).copied().ok_or_else(none)
+        };
+        let small = |address| Mapped {
+            address,
+            frame: 0x9000,
+            bytes: 4096,
+            writable: false,
+            executable: address < HALF,
+            user: false,
+        };
+        let large = |address| Mapped {
+            address,
+            frame: 0x1_4000_0000,
+            bytes: 1 << 30,
+            writable: address < HALF,
+            executable: false,
+            user: false,
+        };
+        let (low, high) = (0x20_5000, 0xff80_0020_5000);
+        let all = [
+            small(low),
+            large(2 << 30),
+            small(high),
+            large(0xff80_8000_0000),
+        ];
+        assert_eq!(mapped(read, 0x1000).unwrap(), all);
+        tables.remove(&0x4000);
+        let read = |table| {
+            let none = || crate::error::Error::failure(format!("no table at {table:#x}"));
+            tables.get(&table).copied().ok_or_else(none)
+        };
+        assert!(mapped(read, 0x1000).is_err());
     }
 }

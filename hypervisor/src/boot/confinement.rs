@@ -1,0 +1,45 @@
+//! What the hypervisor on one core reaches once its guest runs, beside its own image: nothing of
+//! other sandboxes, so that not even a mispredicted path reads it.
+use super::partition::Facts;
+use crate::cores::Core;
+use crate::memory::mapping::Access;
+use crate::ranges::{Range, Ranges};
+use crate::sandbox::Sandbox;
+use crate::vendor::AnyGuest;
+use alloc::vec::Vec;
+use core::ptr;
+use tern_machine::apic::LocalApic;
+use tern_units::PAGE_SIZE;
+
+/// Returns what the hypervisor on `core` reaches for what it will `launch`.
+#[must_use]
+pub fn private(
+    core: &Core,
+    launch: Option<&(AnyGuest, Sandbox)>,
+    facts: &Facts,
+) -> Vec<(Range, Access)> {
+    let page = |address: u64| Range::new(address & !(PAGE_SIZE as u64 - 1), PAGE_SIZE as u64);
+    let mut written = Ranges::new();
+    for range in core.memory() {
+        written.add(range);
+    }
+    let mut reach = Vec::new();
+    if let Some((guest, sandbox)) = launch {
+        written.add(page(guest.block().as_u64()));
+        written.add(page(ptr::from_ref(sandbox.owner.record) as u64));
+        if let LocalApic::Xapic(address) = facts.local {
+            written.add(page(address));
+        }
+        // Only who has lines masks them in the end.
+        if !sandbox.owner.lines.is_empty() {
+            for controller in &facts.machine.tables.io_apics {
+                written.add(page(controller.address.into()));
+            }
+        }
+        // Its texts for the console are all that is read of its memory.
+        let memory = Range::new(sandbox.memory, sandbox.memory_bytes);
+        reach.push((memory, Access::ReadOnly));
+    }
+    reach.extend(written.iter().map(|range| (range, Access::ReadWrite)));
+    reach
+}
