@@ -25,6 +25,11 @@ pub const MAX_THREADS: usize = 128;
 /// doorbell takes at most a tenth of a core, also where no cost table counts it.
 pub const LEAST_DOORBELL: u64 = 100_000;
 
+/// The least budget of a server that boots, in nanoseconds, unless the description knows its
+/// machine better. An activation costs some 10 us on a PC and 24 us on the slowest machine that
+/// was measured: what is shorter delivers nothing, and takes the core from everybody below.
+pub const LEAST_BUDGET: u64 = 20_000;
+
 /// Pages that the donor of a repair may be ahead of the target. The same number as
 /// `tern_vote::SLOTS`.
 pub const REPAIR_SLOTS: u64 = 32;

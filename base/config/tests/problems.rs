@@ -215,6 +215,18 @@ fn what_is_in_the_way_of_booting_is_named() {
              most every 100us",
         ),
         (
+            "budget = \"2ms\" => budget = \"19us\"",
+            "x.toml:34: sandbox.alpha.server.attitude.budget: 19us is too short for a machine, where \
+             a server's budget is at least 20us: raise budget and period, or give [machine] another \
+             `least_budget`",
+        ),
+        (
+            "cores = 4 => cores = 4 ⏎ least_budget = \"1.5ms\"",
+            "x.toml:97: sandbox.arbitrator.server.plant.budget: 1ms is too short for a machine, where \
+             a server's budget is at least 1.5ms: raise budget and period, or give [machine] another \
+             `least_budget`",
+        ),
+        (
             "driver = \"plant\" => program = \"load\" ⏎ wcet = \"1ms\" ⏎ period = \"5ms\"",
             "x.toml:120: replica_set.controller.device: device \"plant\" has no driver in the voter's \
              sandbox: give a thread there `driver = \"plant\"`",
@@ -226,6 +238,118 @@ fn what_is_in_the_way_of_booting_is_named() {
             expected
         );
     }
+}
+
+/// The number of a size, a duration or a count as people write it.
+fn number(text: &str) -> Option<u64> {
+    let sizes = tern_config::description::parse_size(text).ok();
+    let durations = tern_config::description::parse_duration(text).ok();
+    sizes.or(durations).or(text.parse().ok())
+}
+
+/// Whether what a message says of `value` is so: that it should be in a range, at least or at
+/// most something, a multiple or a power. `None` if it says none of these.
+fn is_true(message: &str, value: u64) -> Option<bool> {
+    let after = |words: &str| {
+        let (_, rest) = message.split_once(words)?;
+        let word = rest.split([' ', ',', ':', ')']).next()?;
+        number(word)
+    };
+    let checks = [
+        after("at least ").map(|least| value < least),
+        after("at most ").map(|most| value > most),
+        after("a multiple of ").map(|unit| !value.is_multiple_of(unit)),
+        after(" is above the period, ").map(|period| value > period),
+        message.contains("above zero").then_some(value == 0),
+        (message.contains("a power of two")).then_some(!value.is_power_of_two()),
+        message.split_once("is not in ").and_then(|(_, range)| {
+            let (low, high) = range.split_once(" to ")?;
+            Some(!(number(low)?..=number(high)?).contains(&value))
+        }),
+    ];
+    let said: Vec<bool> = checks.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.iter().all(|it| *it))
+}
+
+/// "A channel is a multiple of 4KiB, 128GiB is not": it is, and too large.
+#[test]
+fn what_a_message_says_of_a_number_is_so() {
+    let sizes: Vec<String> = [
+        0,
+        1,
+        4095,
+        4096,
+        5000,
+        8192,
+        64 << 10,
+        96 << 10,
+        1 << 20,
+        2 << 20,
+        3 << 20,
+        4 << 20,
+        5 << 20,
+        1 << 30,
+        2 << 30,
+        3 << 30,
+        64 << 30,
+        65 << 30,
+        128 << 30,
+        (128 << 30) + 1,
+    ]
+    .map(tern_config::description::show_size)
+    .to_vec();
+    let counts = [
+        "0", "1", "2", "15", "16", "255", "256", "257", "4095", "4096", "70000",
+    ];
+    let counts: Vec<String> = counts.map(String::from).to_vec();
+    let spans = [
+        "0s",
+        "1ns",
+        "19us",
+        "20us",
+        "99us",
+        "100us",
+        "30ms",
+        "1s",
+        "1000000000s",
+    ];
+    let spans: Vec<String> = spans.map(String::from).to_vec();
+    let quoted = |list: &[String]| list.iter().map(|it| format!("\"{it}\"")).collect();
+    let mut said = 0;
+    for (line, key, values) in [
+        ("trace = \"4MiB\"", "trace", quoted(&sizes)),
+        ("size = \"8KiB\"", "size", quoted(&sizes)),
+        ("memory = \"16MiB\"", "memory", quoted(&sizes)),
+        ("memory = \"256MiB\"", "memory", quoted(&sizes)),
+        ("heap_pages = 96", "heap_pages", counts.clone()),
+        ("core = 1", "core", counts.clone()),
+        ("interrupt = 3", "interrupt", counts.clone()),
+        ("cores = 4", "cores", counts.clone()),
+        ("budget = \"10ms\"", "budget", quoted(&spans)),
+        ("doorbell = \"50ms\"", "doorbell", quoted(&spans)),
+        ("wcet = \"1ms\"", "wcet", quoted(&spans)),
+    ] {
+        for written in &values {
+            let (text, at) = changed(&format!("{line} => {key} = {written}"));
+            let all: Vec<String> = match Description::parse("x.toml", &text) {
+                Err(problems) => problems.to_string().lines().map(str::to_owned).collect(),
+                Ok(sound) => {
+                    let unbootable = sound.validate_bootable().err();
+                    let unbootable = unbootable.map(|it| it.to_string()).unwrap_or_default();
+                    unbootable.lines().map(str::to_owned).collect()
+                }
+            };
+            let here = format!("x.toml:{at}: ");
+            for message in all.iter().filter_map(|it| it.strip_prefix(&here)) {
+                let value = number(written.trim_matches('"')).unwrap();
+                if let Some(so) = is_true(message, value) {
+                    assert!(so, "{written}: {message}");
+                    said += 1;
+                }
+            }
+        }
+    }
+    assert!(said > 45, "{said} messages say something of a number");
 }
 
 #[test]

@@ -194,7 +194,11 @@ pub fn boot(
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     let options = BootOptions::parse(arguments)?;
     interrupt::catch()?;
-    let system = image::admit(&options.system, options.force)?;
+    let system = image::admit(
+        &options.system,
+        Some(options.model.platform()),
+        options.force,
+    )?;
     let files = RunFiles::take(&run_name(&system, options.model))?;
     let file = options.trace.unwrap_or_else(|| files.file("trace"));
     record::expect_writable(&file)?;
@@ -223,10 +227,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
 
 /// Returns the name of a system's files on a machine.
 fn run_name(system: &System, model: Model) -> String {
-    let machine = match model {
-        Model::Intel => "bochs-intel",
-        Model::Amd => "bochs-amd",
-    };
+    let machine = model.platform();
     format!("{}-{machine}", system.name)
 }
 

@@ -31,12 +31,14 @@ const COMMANDS: [(&str, &str); 10] = [
     (
         "image",
         "image SYSTEM.toml -o FILE     build, and write the system's boot module
+      --machine NAME            check it with the costs in platforms/NAME.toml
       --force                   even if the analysis finds the system not schedulable
 ",
     ),
     (
         "iso",
         "iso SYSTEM.toml -o FILE       build, and write a disc that boots the system on a PC
+      --machine NAME            check it with the costs in platforms/NAME.toml
       --force                   even if the analysis finds the system not schedulable
 ",
     ),
@@ -125,19 +127,33 @@ fn write_output(
     arguments: &[String],
     write: impl FnOnce(&System, &Path) -> Result<()>,
 ) -> Result<()> {
-    let force = arguments.iter().any(|word| word == "--force");
-    let words: Vec<_> = arguments.iter().filter(|word| *word != "--force").collect();
-    let [system, flag, output] = words[..] else {
-        return Err(Error::usage(format!(
-            "{command} takes SYSTEM.toml -o FILE [--force]"
-        )));
+    let usage = |but: &str| {
+        let takes = "takes SYSTEM.toml -o FILE [--machine NAME] [--force]";
+        Error::usage(format!("{command} {takes}{but}"))
     };
-    if flag != "-o" {
-        return Err(Error::usage(format!(
-            "{command} takes SYSTEM.toml -o FILE [--force], not '{flag}'"
-        )));
+    let (mut system, mut output, mut platform, mut force) = (None, None, None, false);
+    let mut words = arguments.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let place = match word {
+            "--force" => {
+                force = true;
+                continue;
+            }
+            "-o" => &mut output,
+            "--machine" => &mut platform,
+            flag if flag.starts_with('-') => return Err(usage(&format!(", not '{flag}'"))),
+            file if system.is_none() => {
+                system = Some(file);
+                continue;
+            }
+            file => return Err(usage(&format!(", not also '{file}'"))),
+        };
+        *place = Some(words.next().ok_or_else(|| usage(""))?);
     }
-    let system = image::admit(Path::new(system), force)?;
+    let (Some(system), Some(output)) = (system, output) else {
+        return Err(usage(""));
+    };
+    let system = image::admit(Path::new(system), platform, force)?;
     record::expect_writable(Path::new(output))?;
     build::build_for(&system)?;
     write(&system, Path::new(output))

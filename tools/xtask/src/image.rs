@@ -2,10 +2,11 @@
 //! and the programs that it names; and which descriptions may.
 use crate::build;
 use crate::error::{Context, Error, Result};
+use crate::workspace;
 use std::collections::BTreeSet;
 use std::path::Path;
 use tern_check::{check, check_and_advise, cost_table, give_room};
-use tern_config::description::Costs;
+use tern_config::description::{Costs, NO_PLATFORM};
 use tern_config::{Description, ImageBuilder, Problems, System};
 use tern_trace::write_whole;
 use trace_viewer::print::CheckText;
@@ -40,17 +41,31 @@ pub fn describe(file: &Path) -> Result<System> {
     read(file).map(|description| description.system)
 }
 
-/// The same, if the analysis finds the system schedulable on its platform: whatever is
-/// built or booted on a user's word goes through here. With `force` it may be any; that
-/// its deadlines need not hold is then said on standard error.
+/// The same, if the analysis finds the system schedulable with the costs of the `platform` that
+/// it is built for, or else of the one that it names: whatever is built or booted on a user's
+/// word goes through here. With `force` it may be any; that its deadlines need not hold is then
+/// said on standard error, and so is it where no costs were counted.
 ///
 /// # Errors
-/// As [`describe`], if its cost table cannot be read; a failure with the whole report if
-/// it is not schedulable.
-pub fn admit(file: &Path, force: bool) -> Result<System> {
+/// As [`describe`], if there is no such cost table, or it cannot be read; a failure with the
+/// whole report if the system is not schedulable.
+pub fn admit(file: &Path, platform: Option<&str>, force: bool) -> Result<System> {
     let description = read(file)?;
-    let costs = cost_table(&description.costs().map_err(wrong)?);
+    let costs = match platform {
+        Some(platform) => costs_on(&description, platform)?,
+        None => description.costs().map_err(wrong)?,
+    };
+    let costs = cost_table(&costs);
     let mut system = description.system;
+    if let Some(platform) = platform {
+        system.platform = platform.into();
+    }
+    if system.platform == NO_PLATFORM {
+        eprintln!(
+            "{}: costs not counted, as no platform is named: jobs may take longer than checked",
+            file.display()
+        );
+    }
     give_room(&mut system, &costs);
     if check(&system, &costs).schedulable() {
         return Ok(system);
@@ -68,6 +83,21 @@ pub fn admit(file: &Path, force: bool) -> Result<System> {
         file.display(),
         CheckText(&report)
     )))
+}
+
+/// The costs of a platform, whose table is beside the description or above, or one of the
+/// workspace's own.
+fn costs_on(description: &Description, platform: &str) -> Result<Costs> {
+    if let Some(costs) = description.costs_on(platform).map_err(wrong)? {
+        return Ok(costs);
+    }
+    let own = Costs::of_folder(&workspace::root(), platform).map_err(wrong)?;
+    own.ok_or_else(|| {
+        Error::input(format!(
+            "there is no cost table platforms/{platform}.toml: measure one by cargo xtask \
+             calibrate, or name another machine"
+        ))
+    })
 }
 
 fn read(file: &Path) -> Result<Description> {
@@ -98,7 +128,6 @@ pub fn write(system: &System, output: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace;
 
     /// A file of `text` among the build's own.
     fn file(name: &str, text: &str) -> std::path::PathBuf {
@@ -133,27 +162,59 @@ mod tests {
 
     #[test]
     fn a_schedulable_system_is_admitted() {
-        let system = admit(&file("good", &load("2ms")), false).unwrap();
+        let system = admit(&file("good", &load("2ms")), None, false).unwrap();
         assert_eq!(system.name, "load");
     }
 
     #[test]
     fn an_unschedulable_one_is_refused_with_its_report_unless_forced() {
         let file = file("late", &load("3ms"));
-        let error = admit(&file, false).unwrap_err();
+        let error = admit(&file, None, false).unwrap_err();
         assert_eq!(error.code(), 1);
         let message = error.to_string();
         for part in ["NOT SCHEDULABLE", "smallest change", "--force"] {
             assert!(message.contains(part), "{message}");
         }
-        assert_eq!(admit(&file, true).unwrap().name, "load");
+        assert_eq!(admit(&file, None, true).unwrap().name, "load");
+    }
+
+    #[test]
+    fn a_machine_with_costs_refuses_what_only_costs_keep_from_its_deadlines() {
+        let tight = load("2ms").replace("budget = \"2ms\"", "budget = \"2.01ms\"");
+        let file = file("tight", &tight);
+        assert_eq!(admit(&file, None, false).unwrap().platform, "none");
+        for machine in ["bochs-intel", "bochs-amd"] {
+            let error = admit(&file, Some(machine), false).unwrap_err();
+            let message = error.to_string();
+            assert_eq!(error.code(), 1, "{message}");
+            assert!(
+                message.contains(&format!("(platform {machine})")),
+                "{message}"
+            );
+            let admitted = admit(&file, Some(machine), true).unwrap();
+            assert_eq!(admitted.platform, machine);
+        }
+        let unknown = admit(&file, Some("abacus"), true).unwrap_err();
+        assert_eq!(unknown.code(), 65);
+        assert!(
+            unknown.to_string().contains("platforms/abacus.toml"),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn what_no_machine_delivers_is_refused_before_it_is_checked() {
+        let tiny = load("1us").replace("2ms", "1us").replace("10ms", "10us");
+        let error = admit(&file("tiny", &tiny), None, true).unwrap_err();
+        assert_eq!(error.code(), 65);
+        assert!(error.to_string().contains("at least 20us"), "{error}");
     }
 
     #[test]
     fn force_does_not_admit_what_is_no_description() {
         let file = file("wrong", &load("3 apples"));
-        assert_eq!(admit(&file, true).unwrap_err().code(), 65);
+        assert_eq!(admit(&file, None, true).unwrap_err().code(), 65);
         let missing = Path::new("/nowhere/system.toml");
-        assert_eq!(admit(missing, true).unwrap_err().code(), 65);
+        assert_eq!(admit(missing, None, true).unwrap_err().code(), 65);
     }
 }

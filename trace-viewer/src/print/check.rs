@@ -2,6 +2,7 @@
 use std::fmt;
 
 use tern_check::{RecoveryReport, Report, SandboxReport};
+use tern_config::description::NO_PLATFORM;
 use tern_sched::analysis::{Bound, RepairBound};
 use tern_units::Duration;
 
@@ -20,11 +21,11 @@ impl fmt::Display for CheckText<'_> {
         } else {
             "NOT SCHEDULABLE"
         };
-        writeln!(
-            out,
-            "{}: {verdict} (platform {})",
-            report.system, report.platform
-        )?;
+        write!(out, "{}: {verdict}", report.system)?;
+        match report.platform.as_str() {
+            NO_PLATFORM => writeln!(out, " (no platform: costs not counted)")?,
+            platform => writeln!(out, " (platform {platform})")?,
+        }
         for sandbox in &report.sandboxes {
             writeln!(out, "\nsandbox {}, core {}", sandbox.name, sandbox.core)?;
             write!(out, "{}", table(sandbox).render())?;

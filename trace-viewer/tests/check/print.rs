@@ -11,7 +11,7 @@ fn people_get_a_table_with_the_reason_and_the_smallest_change() {
     let report = CheckText(&check_and_advise(&system(&late()), &CostTable::NONE)).to_string();
     assert_eq!(
         report,
-        "x: NOT SCHEDULABLE (platform none)\n\
+        "x: NOT SCHEDULABLE (no platform: costs not counted)\n\
          \n\
          sandbox s, core 0\n  \
            server  work  period  response  deadline  slack        by\n  \

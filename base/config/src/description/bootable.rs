@@ -6,7 +6,7 @@ use tern_abi::directory::MAX_ENTRIES;
 use tern_units::PAGE_SIZE;
 
 use super::load::overload;
-use super::placement::{sandbox_place, thread_place};
+use super::placement::{sandbox_place, server_place, thread_place};
 use super::problem::{Place, Places, Problem};
 use super::quantity::show_size;
 use super::read::show;
@@ -14,7 +14,7 @@ use crate::layout::{LEAST_DOORBELL, MAX_SERVERS, MAX_THREADS};
 use crate::system::{Runs, System, ThreadRef};
 
 /// Everything that keeps a sound system from booting.
-pub(super) fn check(places: &Places, system: &System) -> Vec<Problem> {
+pub(super) fn check(places: &Places, system: &System, least_budget: u64) -> Vec<Problem> {
     let mut problems = Vec::new();
     if system.sandboxes.len() > MAX_ENTRIES {
         let reason = format!(
@@ -50,6 +50,17 @@ pub(super) fn check(places: &Places, system: &System) -> Vec<Problem> {
                 show_size(needed)
             );
             problems.push(places.problem(&place, "memory", reason));
+        }
+        for (server, it) in sandbox.servers.iter().enumerate() {
+            if it.budget < least_budget {
+                let reason = format!(
+                    "{} is too short for a machine, where a server's budget is at least {}: raise \
+                     budget and period, or give [machine] another `least_budget`",
+                    show(it.budget),
+                    show(least_budget)
+                );
+                problems.push(places.problem(&server_place(index, server), "budget", reason));
+            }
         }
         for (server, thread, it) in sandbox.threads() {
             let place = thread_place(&ThreadRef {

@@ -22,7 +22,7 @@ mod replica;
 mod requests;
 mod thread;
 
-pub use platform::Costs;
+pub use platform::{Costs, NO_PLATFORM};
 pub use problem::{Problem, Problems};
 pub use quantity::{DURATION_MAX, parse_duration, parse_size, show_size};
 
@@ -38,6 +38,8 @@ pub struct Description {
     pub system: System,
     /// The machine that it is for, where the description says.
     pub machine: Option<Machine>,
+    /// The least budget of a server on that machine, in nanoseconds.
+    pub least_budget: u64,
     /// What is sound but not schedulable, or has no use.
     pub warnings: Vec<Problem>,
     places: problem::Places,
@@ -54,7 +56,7 @@ impl Description {
         if !errors.is_empty() {
             return Err(syntax_problems(file, text, &reader, &errors));
         }
-        let (system, machine) = read::document(&mut reader, &document);
+        let (system, machine, least_budget) = read::document(&mut reader, &document);
         let warnings = placement::check(&mut reader, &system, machine.as_ref());
         if reader.problems.is_empty() {
             let warnings = Problems::sorted(file, warnings).list;
@@ -62,6 +64,7 @@ impl Description {
                 file: file.into(),
                 system,
                 machine,
+                least_budget,
                 warnings,
                 places: reader.places,
             })
@@ -101,7 +104,7 @@ impl Description {
     /// # Errors
     /// Everything that is in the way.
     pub fn validate_bootable(&self) -> Result<(), Problems> {
-        let problems = bootable::check(&self.places, &self.system);
+        let problems = bootable::check(&self.places, &self.system, self.least_budget);
         if problems.is_empty() {
             Ok(())
         } else {

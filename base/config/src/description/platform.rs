@@ -81,28 +81,29 @@ fn table(reader: &mut Reader, mut keys: Keys<'_>) -> Costs {
     costs
 }
 
+/// The platform without a cost table.
+pub const NO_PLATFORM: &str = "none";
+
+/// The file of a platform's cost table, from the folder that holds all of them.
+fn table_of(platform: &str) -> String {
+    format!("platforms/{platform}.toml")
+}
+
 impl Description {
-    /// The costs of the platform that the description names: those of the file
-    /// `platforms/NAME.toml` in the folder of the description or the nearest one above.
-    /// The platform "none" has none.
+    /// The costs of the platform that the description names, as [`Description::costs_on`] has
+    /// them. The platform "none" has none.
     ///
     /// # Errors
     /// That there is no such file, or everything that is wrong with it.
     pub fn costs(&self) -> Result<Costs, Problems> {
         let name = &self.system.platform;
-        if name == "none" {
+        if name == NO_PLATFORM {
             return Ok(Costs::default());
         }
-        let file = format!("platforms/{name}.toml");
-        let description = std::path::absolute(&self.file).unwrap_or_default();
-        let folders = description.ancestors().skip(1);
-        let mut found = folders
-            .map(|folder| folder.join(&file))
-            .filter(|path| path.is_file());
-        // A name that climbs out of the folder is no name of a platform.
-        match found.next().filter(|_| !name.contains(['/', '\\'])) {
-            Some(path) => read(&path),
+        match self.costs_on(name)? {
+            Some(costs) => Ok(costs),
             None => {
+                let file = table_of(name);
                 let reason = format!(
                     "there is no cost table {file} beside this file or above: \
                      measure one, or write \"none\" for zero overheads"
@@ -111,6 +112,35 @@ impl Description {
                 let problem = self.places.problem(&place, "platform", reason);
                 Err(Problems::sorted(&self.file, alloc::vec![problem]))
             }
+        }
+    }
+
+    /// The costs of a platform: those of the file `platforms/NAME.toml` in the folder of the
+    /// description or the nearest one above. `None` if there is no such file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn costs_on(&self, platform: &str) -> Result<Option<Costs>, Problems> {
+        let description = std::path::absolute(&self.file).unwrap_or_default();
+        let mut folders = description.ancestors().skip(1);
+        folders
+            .find_map(|folder| Costs::of_folder(folder, platform).transpose())
+            .transpose()
+    }
+}
+
+impl Costs {
+    /// The costs of a platform: those of the file `platforms/NAME.toml` in `folder`. `None` if
+    /// there is no such file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn of_folder(folder: &Path, platform: &str) -> Result<Option<Self>, Problems> {
+        let file = folder.join(table_of(platform));
+        // A name that climbs out of the folder is no name of a platform.
+        match file.is_file() && !platform.contains(['/', '\\']) {
+            true => read(&file).map(Some),
+            false => Ok(None),
         }
     }
 }

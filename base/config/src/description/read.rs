@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::platform::NO_PLATFORM;
 use super::problem::Place;
 use super::quantity::show_size;
 use super::reader::{Keys, Reader, root};
 use super::{replica, thread};
-use crate::layout::{LARGE_PAGE, Machine};
+use crate::layout::{LARGE_PAGE, LEAST_BUDGET, Machine};
 use crate::ports::SERIAL_PORT_COUNT;
 use crate::system::{Channel, Device, DeviceKind, Sandbox, Server, ServerKind, System, TraceMode};
 use tern_units::PAGE_SIZE;
@@ -19,12 +20,16 @@ use tern_units::PAGE_SIZE;
 /// Guest-physical windows are this far apart, so nothing in one may be larger.
 pub(super) const WINDOW: u64 = 64 << 30;
 
+/// The least and the most records of a trace ring, in bytes.
+const LEAST_TRACE: u64 = 64 << 10;
+const MOST_TRACE: u64 = 1 << 30;
+
 /// Reads a whole document. What is wrong is noted in the reader, and something harmless
 /// stands in its place.
 pub(super) fn document(
     reader: &mut Reader,
     document: &Spanned<DeTable<'_>>,
-) -> (System, Option<Machine>) {
+) -> (System, Option<Machine>, u64) {
     let mut top = root(reader, document);
     let mut system = System {
         trace_bytes: 1 << 20,
@@ -35,9 +40,12 @@ pub(super) fn document(
         None if top.has("system") => {}
         None => reader.problem(&top.place, "system", "missing: add [system] with a `name`"),
     }
-    let machine = reader
-        .table(&mut top, "machine")
-        .map(|keys| machine_table(reader, keys));
+    let mut least_budget = LEAST_BUDGET;
+    let machine = reader.table(&mut top, "machine").map(|keys| {
+        let (machine, least) = machine_table(reader, keys);
+        least_budget = least.unwrap_or(least_budget);
+        machine
+    });
 
     // Names first, so that what refers to them can come before them in the file.
     for keys in reader.tables(&mut top, "device") {
@@ -65,23 +73,27 @@ pub(super) fn document(
     }
     reader.finish(top);
     system.derive();
-    (system, machine)
+    (system, machine, least_budget)
 }
 
 fn system_table(reader: &mut Reader, mut keys: Keys<'_>, system: &mut System) {
     system.name = reader.required_name(&mut keys, "name");
     system.platform = reader
         .name(&mut keys, "platform")
-        .unwrap_or_else(|| "none".into());
+        .unwrap_or_else(|| NO_PLATFORM.into());
     if let Some(bytes) = reader.size(&mut keys, "trace") {
-        if bytes.is_power_of_two() && (64 << 10..=1 << 30).contains(&bytes) {
-            system.trace_bytes = bytes;
-        } else {
-            let reason = format!(
-                "a trace ring is a power of two from 64KiB to 1GiB, {} is not",
-                show_size(bytes)
-            );
-            reader.problem(&keys.place, "trace", reason);
+        let rule = match bytes {
+            0..LEAST_TRACE => Some("a trace ring has at least 64KiB"),
+            _ if bytes > MOST_TRACE => Some("a trace ring has at most 1GiB"),
+            _ if !bytes.is_power_of_two() => Some("a trace ring is a power of two"),
+            _ => None,
+        };
+        match rule {
+            None => system.trace_bytes = bytes,
+            Some(rule) => {
+                let reason = format!("{rule}, not {}", show_size(bytes));
+                reader.problem(&keys.place, "trace", reason);
+            }
         }
     }
     let modes = [
@@ -92,7 +104,8 @@ fn system_table(reader: &mut Reader, mut keys: Keys<'_>, system: &mut System) {
     reader.finish(keys);
 }
 
-fn machine_table(reader: &mut Reader, mut keys: Keys<'_>) -> Machine {
+/// The machine, and the least budget there, if that is written.
+fn machine_table(reader: &mut Reader, mut keys: Keys<'_>) -> (Machine, Option<u64>) {
     let cores = reader
         .required_integer(&mut keys, "cores", 1..=4096)
         .unwrap_or(4096);
@@ -100,11 +113,13 @@ fn machine_table(reader: &mut Reader, mut keys: Keys<'_>) -> Machine {
     if memory.is_none() && !keys.has("memory") {
         reader.problem(&keys.place, "memory", "missing: add `memory = \"…MiB\"`");
     }
+    let least_budget = reader.span(&mut keys, "least_budget");
     reader.finish(keys);
-    Machine {
+    let machine = Machine {
         cores: cores as u32,
         memory_bytes: memory.unwrap_or(u64::MAX),
-    }
+    };
+    (machine, least_budget)
 }
 
 fn device(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place) -> Device {
@@ -164,18 +179,23 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
     if !keys.has("readers") {
         reader.problem(&keys.place, "readers", "missing: add `readers = [\"…\"]`");
     }
-    let bytes = reader.size(&mut keys, "size");
+    let mut bytes = reader.size(&mut keys, "size");
     match bytes {
         None if keys.has("size") => {}
         None => reader.problem(&keys.place, "size", "missing: add `size = \"…KiB\"`"),
-        Some(bytes) if bytes == 0 || bytes % PAGE_SIZE as u64 != 0 || bytes > WINDOW => {
-            let reason = format!(
-                "a channel is a multiple of 4KiB, {} is not",
-                show_size(bytes)
-            );
-            reader.problem(&keys.place, "size", reason);
+        Some(wrong) => {
+            let rule = match wrong {
+                0 => Some("a channel has at least 4KiB"),
+                _ if wrong % PAGE_SIZE as u64 != 0 => Some("a channel is a multiple of 4KiB"),
+                _ if wrong > WINDOW => Some("a channel has at most 64GiB"),
+                _ => None,
+            };
+            if let Some(rule) = rule {
+                let reason = format!("{rule}, not {}", show_size(wrong));
+                reader.problem(&keys.place, "size", reason);
+                bytes = None;
+            }
         }
-        Some(_) => {}
     }
     let doorbell = reader.span(&mut keys, "doorbell");
     if doorbell.is_some() && readers.is_empty() && reader.has_sound(&keys.place, "readers") {
@@ -196,7 +216,7 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
 fn sandbox(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &System) -> Sandbox {
     let name = reader.own_name(&mut keys, parent, "sandbox");
     let core = reader.required_integer(&mut keys, "core", 0..=4095);
-    let memory = reader.size(&mut keys, "memory");
+    let mut memory = reader.size(&mut keys, "memory");
     if let Some(bytes) = memory {
         let reason = match bytes {
             _ if bytes % LARGE_PAGE != 0 => Some("memory is a multiple of 2MiB"),
@@ -210,6 +230,7 @@ fn sandbox(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
                 "memory",
                 format!("{reason}, not {}", show_size(bytes)),
             );
+            memory = None;
         }
     }
     let kernel = reader

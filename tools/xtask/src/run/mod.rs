@@ -60,7 +60,8 @@ pub struct Outcome {
 pub fn run(options: &RunOptions) -> Result<Outcome> {
     interrupt::catch()?;
     let file = description_file(options);
-    let mut system = image::admit(&file, options.force)?;
+    let platform = options.bochs.map(Model::platform);
+    let mut system = image::admit(&file, platform, options.force)?;
     if options.unprotected {
         system = system.unprotected();
         system.name += "-unprotected";

@@ -17,10 +17,17 @@ impl Model {
     /// The one that a user calls so.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "bochs-intel" => Some(Self::Intel),
-            "bochs-amd" => Some(Self::Amd),
-            _ => None,
+        [Self::Intel, Self::Amd]
+            .into_iter()
+            .find(|model| model.platform() == name)
+    }
+
+    /// What a user calls it, and its cost table.
+    #[must_use]
+    pub const fn platform(self) -> &'static str {
+        match self {
+            Self::Intel => "bochs-intel",
+            Self::Amd => "bochs-amd",
         }
     }
 
