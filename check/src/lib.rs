@@ -7,14 +7,15 @@ use tern_sched::analysis::CostTable;
 use tern_units::Duration;
 
 mod advice;
-mod bounds;
+
 mod core;
+mod promises;
 mod recovery;
 mod report;
 mod room;
 mod sandbox;
 
-pub use bounds::thread_bounds;
+pub use promises::promises;
 pub use recovery::RecoveryReport;
 pub use report::{Failure, Report, SandboxReport, ServerReport, ThreadReport};
 pub use room::give_room;

@@ -379,11 +379,15 @@ impl ReplicaThread {
                 RepairStep::Page { page, left } => {
                     last = left == 0;
                     let set = self.number;
-                    if duty == Duty::Rehash {
-                        trace::record(Event::Hash { set, page });
-                    } else if self.replica.repaired() > before {
-                        copied += 1;
-                        trace::record(Event::RepairPage { set, page });
+                    match duty {
+                        Duty::Rehash => trace::record(Event::Hash { set, page }),
+                        Duty::Donor => trace::record(Event::PageGiven { set, page }),
+                        Duty::Witness => trace::record(Event::PageConfirmed { set, page }),
+                        Duty::Target if self.replica.repaired() > before => {
+                            copied += 1;
+                            trace::record(Event::RepairPage { set, page });
+                        }
+                        Duty::Target => {}
                     }
                 }
             }

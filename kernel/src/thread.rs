@@ -24,8 +24,9 @@ use core::arch::asm;
 use core::ptr::NonNull;
 use dispatch::{SCHEDULER, make_current, scheduling, yield_core};
 use tern_config::layout::MAX_THREADS;
+use tern_machine::cpu::timestamp;
 use tern_sched::{Silent, ThreadId};
-use tern_trace::{Event, Kind};
+use tern_trace::{Event, Kind, SleepEnd};
 use tern_units::{Duration, Instant};
 
 /// How a thread begins.
@@ -155,7 +156,10 @@ fn sleep(until: Instant, releases: Option<u32>) {
             control.number
         });
         if !passed {
-            trace::record_masked(Event::Block { thread });
+            trace::record_masked(Event::Block {
+                thread,
+                until: Some(SleepEnd::of(until)),
+            });
             let thread = ThreadId::new(thread);
             scheduling(|scheduler, recorder| scheduler.sleep_until(thread, until, recorder));
             yield_core();
@@ -196,9 +200,10 @@ pub fn wait_until_after(not_before: Instant) {
         if woken && not_before <= clock::now() {
             return;
         }
-        let thread = current();
-        trace::record_masked(Event::Block { thread: thread.0 });
-        let thread = ThreadId::new(thread.0);
+        let thread = current().0;
+        let until = woken.then(|| SleepEnd::of(not_before));
+        trace::record_masked(Event::Block { thread, until });
+        let thread = ThreadId::new(thread);
         scheduling(|scheduler, recorder| match woken {
             true => scheduler.sleep_until(thread, not_before, recorder),
             false => scheduler.block(thread, recorder),
@@ -216,17 +221,31 @@ pub fn wake(thread: ThreadNumber) {
         };
         // SAFETY: interrupts are off, blocks live for good, nobody holds a reference.
         let control = unsafe { &mut *control.as_ptr() };
-        if control.waiting {
-            control.waiting = false;
-            let (thread, not_before) = (ThreadId::new(thread.0), control.not_before);
-            let now = clock::now();
-            scheduling(|scheduler, recorder| match not_before > now {
-                true => scheduler.sleep_until(thread, not_before, recorder),
-                false => scheduler.wake(thread, now),
-            });
-        } else {
-            control.woken = true;
+        if !control.waiting && control.woken {
+            return;
         }
+        // One reading: the record has the time from which on its server has work.
+        let tsc = timestamp();
+        let now = clock::clock().instant(tsc);
+        let not_before = control.not_before;
+        let paced = control.waiting && not_before > now;
+        let until = paced.then(|| SleepEnd::of(not_before));
+        let woken = Event::Wake {
+            thread: thread.0,
+            until,
+        };
+        // SAFETY: interrupts are off, and threads are known after boot has made the ring.
+        unsafe { trace::record_at(tsc, woken) };
+        if !control.waiting {
+            control.woken = true;
+            return;
+        }
+        control.waiting = false;
+        let thread = ThreadId::new(thread.0);
+        scheduling(|scheduler, recorder| match paced {
+            true => scheduler.sleep_until(thread, not_before, recorder),
+            false => scheduler.wake(thread, now),
+        });
     });
 }
 
@@ -256,10 +275,18 @@ pub fn preempt() {
 /// Ends the running thread for good; its server's other threads go on.
 pub fn stop() -> ! {
     loop {
-        without_interrupts(|| {
-            let thread = ThreadId::new(current().0);
-            scheduling(|scheduler, recorder| scheduler.block(thread, recorder));
-            yield_core();
-        });
+        without_interrupts(block);
     }
+}
+
+/// Gives up the core until the running thread is woken. Interrupts are off.
+fn block() {
+    let thread = current().0;
+    trace::record_masked(Event::Block {
+        thread,
+        until: None,
+    });
+    let thread = ThreadId::new(thread);
+    scheduling(|scheduler, recorder| scheduler.block(thread, recorder));
+    yield_core();
 }

@@ -149,7 +149,10 @@ impl<'a, const SERVERS: usize, const THREADS: usize, const WORDS: usize>
             self.scheduler.served(id(requester), &mut self.recorder);
         }
         if task.is_idle() {
-            self.recorder.record(Event::Block { thread });
+            self.recorder.record(Event::Block {
+                thread,
+                until: None,
+            });
             self.scheduler.block(id(index), &mut self.recorder);
         }
     }

@@ -338,7 +338,7 @@ impl Running {
         let directory = self.directory();
         let stood = self.watched().stand_still();
         let trace =
-            stood.and_then(|()| record::trace(self.memory(), &directory, system, Vec::new()));
+            stood.and_then(|()| record::trace(self.memory(), &directory, system, None, Vec::new()));
         trace.or_fail(self.platform)
     }
 

@@ -1,13 +1,19 @@
 //! Events in words, with the names of the system description.
-use tern_trace::{Event, LineErrors, Trace, VoteOutcome, VoteParties};
+use tern_trace::{Event, LineErrors, SleepEnd, Trace, VoteOutcome, VoteParties};
+use tern_units::Instant;
 
 use crate::layout::Layout;
-use crate::summary::{is_stale, outcome_name, result_name};
-use crate::table::{count, exact_instant, span};
+use crate::names::{is_stale, outcome_name, result_name};
+use crate::table::{count, exact_instant};
 
-/// What an event of a core says, without its time, sandbox and kind.
+/// What an event of a core, with its time, says, without its time, sandbox and kind.
 #[must_use]
-pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -> String {
+pub fn describe(
+    (at, event): (i64, Event),
+    core: usize,
+    layout: &Layout,
+    exit_reason: &str,
+) -> String {
     let names = &layout.cores[core];
     let thread = |thread: u16| names.thread_name(thread);
     let server = |server: u16| names.server_name(server);
@@ -29,7 +35,22 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
         Event::Switch {
             thread: Some(number),
         }
-        | Event::Block { thread: number } => thread(number),
+        | Event::Block {
+            thread: number,
+            until: None,
+        }
+        | Event::Wake {
+            thread: number,
+            until: None,
+        } => thread(number),
+        Event::Block {
+            thread: number,
+            until: Some(until),
+        }
+        | Event::Wake {
+            thread: number,
+            until: Some(until),
+        } => format!("{} until {}", thread(number), sleep_end(at, until)),
         Event::Exhaust {
             server: number,
             amount,
@@ -58,7 +79,10 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
         }
         Event::Hypercall { number } => format!("number {number}"),
         Event::Exit { count, .. } => format!("{exit_reason} {count}"),
-        Event::Hash { set: number, page } | Event::RepairPage { set: number, page } => {
+        Event::Hash { set: number, page }
+        | Event::RepairPage { set: number, page }
+        | Event::PageGiven { set: number, page }
+        | Event::PageConfirmed { set: number, page } => {
             format!("{} page {page}", set(number))
         }
         Event::Scrub { set: number, first } => format!("{} from page {first}", set(number)),
@@ -142,6 +166,12 @@ pub fn describe(event: Event, core: usize, layout: &Layout, exit_reason: &str) -
     }
 }
 
+/// The instant that a thread sleeps until, as far as its record has it.
+fn sleep_end(at: i64, until: SleepEnd) -> String {
+    let from = Instant::from_nanos(at.max(0).unsigned_abs());
+    exact_instant(Trace::within_horizon(until.not_before(from).as_nanos()))
+}
+
 fn against(set: u16, outcome: VoteOutcome, parties: VoteParties, layout: &Layout) -> String {
     if outcome == VoteOutcome::Unanimous {
         return String::new();
@@ -161,14 +191,4 @@ fn against(set: u16, outcome: VoteOutcome, parties: VoteParties, layout: &Layout
 /// The replicas of a mask.
 pub fn replicas(mask: u32) -> impl Iterator<Item = u16> {
     (0..32).filter(move |&replica| mask >> replica & 1 == 1)
-}
-
-/// A signed length of time.
-#[must_use]
-pub fn signed_span(nanos: i64) -> String {
-    if nanos < 0 {
-        format!("-{}", span(nanos.unsigned_abs()))
-    } else {
-        span(nanos as u64)
-    }
 }

@@ -2,8 +2,8 @@
 //! misses; servers' busy time; exits; repairs.
 use serde::Serialize;
 
-use crate::describe::signed_span;
 use crate::summary::{Summary, ThreadSummary};
+use crate::table::signed_span;
 use crate::table::span;
 
 /// How much worse is worse.

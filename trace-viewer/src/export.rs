@@ -75,7 +75,7 @@ fn each(trace: &Trace, mut visit: impl FnMut(Line<'_>)) {
                 sandbox: &core.sandbox,
                 record,
                 wide,
-                text: describe(event, number, &layout, &reason),
+                text: describe((trace.nanos(tsc), event), number, &layout, &reason),
             });
         }
     }

@@ -1,5 +1,7 @@
 //! What the numbers in a trace stand for: the names and parameters of sandboxes,
 //! servers, threads and replica sets, from the system description in the trace.
+use std::ops::Range;
+
 use tern_config::{Runs, ServerKind, System};
 use tern_trace::Trace;
 
@@ -34,6 +36,14 @@ pub struct ServerLayout {
     pub budget: u64,
     /// Period T.
     pub period: u64,
+    /// Its own priority, 0 the highest.
+    pub priority: u32,
+    /// The highest priority that it may have: of an I/O server, that of who asks it for work.
+    pub highest: u32,
+    /// Replenishments that its list has room for.
+    pub room: usize,
+    /// Numbers of its threads.
+    pub threads: Range<usize>,
 }
 
 /// One thread. Times are nanoseconds.
@@ -51,9 +61,9 @@ pub struct ThreadLayout {
     pub offset: u64,
     /// What it runs.
     pub runs: Runs,
-    /// Whether its jobs are simulated ones at given times.
-    pub has_explicit_jobs: bool,
-    /// The longest response by the analysis, without overheads.
+    /// Releases at given times, of simulated jobs that have no period.
+    pub explicit_releases: Vec<i64>,
+    /// The longest response that was promised.
     pub bound: Option<u64>,
 }
 
@@ -71,6 +81,13 @@ impl Nominal {
     pub fn release(self, job: u32) -> i64 {
         let after = self.period.saturating_mul(job.into());
         self.offset.saturating_add(after).min(Trace::HORIZON_NANOS)
+    }
+
+    /// The number of the job that is released at `at` or was last; 0 before the first.
+    #[must_use]
+    pub fn number_at(self, at: i64) -> u32 {
+        let jobs = at.saturating_sub(self.offset).max(0) / self.period;
+        u32::try_from(jobs).unwrap_or(u32::MAX - 1)
     }
 
     /// The number of the first job whose deadline, so long after its release, is not before
@@ -91,39 +108,16 @@ impl Layout {
     #[must_use]
     pub fn of(trace: &Trace) -> Self {
         let system: Option<System> = postcard::from_bytes(&trace.system).ok();
-        let bounds = system
-            .as_ref()
-            .map(tern_check::thread_bounds)
-            .unwrap_or_default();
         let mut cores: Vec<_> = trace
             .cores
             .iter()
             .enumerate()
-            .map(|(position, core)| {
-                let sandbox = system
-                    .as_ref()
-                    .and_then(|system| system.sandboxes.get(position))
-                    .filter(|sandbox| sandbox.name == core.sandbox);
-                let servers = sandbox.map_or(&[][..], |sandbox| &sandbox.servers);
-                CoreLayout {
-                    sandbox: core.sandbox.clone(),
-                    servers: servers.iter().map(ServerLayout::of).collect(),
-                    threads: servers
-                        .iter()
-                        .enumerate()
-                        .flat_map(|(number, server)| {
-                            server
-                                .threads
-                                .iter()
-                                .map(move |t| ThreadLayout::of(number, t))
-                        })
-                        .collect(),
-                }
-            })
+            .map(|(position, core)| CoreLayout::of(system.as_ref(), position, &core.sandbox))
             .collect();
-        for (core, bounds) in cores.iter_mut().zip(bounds) {
-            for (thread, bound) in core.threads.iter_mut().zip(bounds) {
-                thread.bound = bound;
+        let promises = trace.promises.iter().flat_map(|it| &it.sandboxes);
+        for (core, promises) in cores.iter_mut().zip(promises) {
+            for (thread, bound) in core.threads.iter_mut().zip(&promises.threads) {
+                thread.bound = bound.map(|bound| within(bound.as_nanos()));
             }
         }
         Self { system, cores }
@@ -162,6 +156,44 @@ impl Layout {
 }
 
 impl CoreLayout {
+    /// The layout of the sandbox at `position`, if that is its name.
+    fn of(system: Option<&System>, position: usize, name: &str) -> Self {
+        let sandbox = system.and_then(|system| system.sandboxes.get(position));
+        let described = sandbox.filter(|sandbox| sandbox.name == name);
+        let mut layout = Self {
+            sandbox: name.to_string(),
+            servers: Vec::new(),
+            threads: Vec::new(),
+        };
+        let (Some(system), Some(sandbox)) = (system, described) else {
+            return layout;
+        };
+        for (number, server) in sandbox.servers.iter().enumerate() {
+            let first = layout.threads.len();
+            let threads = server.threads.iter();
+            layout
+                .threads
+                .extend(threads.map(|thread| ThreadLayout::of(number, thread)));
+            let requesters = system.requesters(position, number);
+            let inherited = requesters.map(|index| sandbox.servers[index].priority);
+            layout.servers.push(ServerLayout {
+                name: server.name.clone(),
+                kind: server.kind,
+                budget: within(server.budget),
+                period: within(server.period),
+                priority: server.priority,
+                highest: inherited.fold(server.priority, u32::min),
+                // None is given where nobody asked for a bound on it: then it was never short.
+                room: match server.room {
+                    0 => usize::MAX,
+                    room => room as usize,
+                },
+                threads: first..layout.threads.len(),
+            });
+        }
+        layout
+    }
+
     /// A thread's name.
     #[must_use]
     pub fn thread_name(&self, thread: u16) -> String {
@@ -189,23 +221,14 @@ impl CoreLayout {
     }
 }
 
-impl ServerLayout {
-    fn of(server: &tern_config::Server) -> Self {
-        Self {
-            name: server.name.clone(),
-            kind: server.kind,
-            budget: within(server.budget),
-            period: within(server.period),
-        }
-    }
-}
-
 impl ThreadLayout {
     /// Whether its jobs are released at offset + number × period; a driver's come with
     /// interrupts and requests.
     #[must_use]
     pub const fn is_periodic(&self) -> bool {
-        self.period > 0 && !self.has_explicit_jobs && !matches!(self.runs, Runs::Driver(_))
+        self.period > 0
+            && self.explicit_releases.is_empty()
+            && !matches!(self.runs, Runs::Driver(_))
     }
 
     /// Its deadline after the release, in nanoseconds, if it has one.
@@ -231,7 +254,11 @@ impl ThreadLayout {
             deadline: within(thread.deadline),
             offset: within(thread.offset),
             runs: thread.runs.clone(),
-            has_explicit_jobs: !thread.jobs.is_empty(),
+            explicit_releases: thread
+                .jobs
+                .iter()
+                .map(|job| Trace::within_horizon(job.at))
+                .collect(),
             bound: None,
         }
     }

@@ -3,14 +3,15 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
-pub mod conformance;
 pub mod describe;
 pub mod difference;
 pub mod export;
 pub mod layout;
+pub mod names;
 pub mod perfetto;
 pub mod print;
 pub mod ranges;
+pub mod read;
 pub mod report;
 pub mod simulate;
 pub mod status;
@@ -18,3 +19,4 @@ pub mod story;
 pub mod summary;
 pub mod table;
 mod tracks;
+pub mod verdict;

@@ -5,8 +5,7 @@
 //! jobs and each server's budget have a track of their own: slices on one track must
 //! nest, and where jobs of a thread overlap (one is late), the later goes to a second
 //! track rather than out of the picture.
-use tern_trace::Trace;
-
+use crate::read::SoundTrace;
 use crate::summary::Summary;
 use crate::tracks::{self, CoreTracks};
 
@@ -42,7 +41,7 @@ const COUNTER: u64 = 4;
 /// The file's bytes. Times count from the trace's first record, since Perfetto's do not
 /// go below zero.
 #[must_use]
-pub fn perfetto(trace: &Trace) -> Vec<u8> {
+pub fn perfetto(trace: &SoundTrace<'_>) -> Vec<u8> {
     let summary = Summary::from_trace(trace);
     let mut writer = Writer {
         bytes: Vec::new(),

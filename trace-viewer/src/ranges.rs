@@ -31,6 +31,30 @@ impl Ranges {
         }
     }
 
+    /// Those from `first` on and before `end`, and the others.
+    pub(crate) fn split(&self, first: u32, end: u32) -> (Self, Self) {
+        let (mut inside, mut outside) = (Self::default(), Self::default());
+        for range in &self.0 {
+            // Nothing is inside an empty interval: then all is before it.
+            let first = if first < end { first } else { u32::MAX };
+            if range.first < first {
+                outside.push(range.first, range.last.min(first - 1));
+            }
+            let (from, to) = (
+                range.first.max(first),
+                range.last.min(end.saturating_sub(1)),
+            );
+            if from <= to {
+                inside.push(from, to);
+            }
+            let from = range.first.max(end).max(first);
+            if from <= range.last {
+                outside.push(from, range.last);
+            }
+        }
+        (inside, outside)
+    }
+
     /// The first number.
     #[must_use]
     pub fn first(&self) -> Option<u32> {
@@ -95,6 +119,41 @@ mod tests {
         assert_eq!(inside, [3, 4, 5, 6, 7, 8, 12, 20, 21]);
         for (first, last, count) in [(0, 2, 0), (8, 12, 2), (9, 11, 0), (12, 20, 2), (5, 4, 0)] {
             assert_eq!(ranges.count_within(first, last), count, "{first} to {last}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_split_at_the_ends_of_an_interval() {
+        let mut ranges = Ranges::default();
+        for (first, last) in [(3, 8), (12, 12), (20, u32::MAX)] {
+            ranges.push(first, last);
+        }
+        for (first, end, inside) in [
+            (0, 3, ""),
+            (4, 7, "4 to 6"),
+            (5, 13, "5 to 8, 12"),
+            (8, 21, "8, 12, 20"),
+            (0, u32::MAX, "3 to 8, 12, 20 to 4294967294"),
+            (7, 7, ""),
+            (9, 4, ""),
+        ] {
+            let (found, others) = ranges.split(first, end);
+            assert_eq!(found.to_string(), inside, "{first} to {end}");
+            assert_eq!(
+                found.count() + others.count(),
+                ranges.count(),
+                "{first} to {end}"
+            );
+            let both = [0, 3, 4, 6, 8, 12, 13, 20, u32::MAX - 1, u32::MAX];
+            for number in both {
+                let is_inside = found.contains(number);
+                assert_eq!(
+                    is_inside || others.contains(number),
+                    ranges.contains(number),
+                    "{number}"
+                );
+                assert!(!(is_inside && others.contains(number)), "{number}");
+            }
         }
     }
 

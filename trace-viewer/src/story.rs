@@ -1,9 +1,9 @@
 //! The story of a job: from its release to its end, who had the core and for how long,
 //! and why the job's own thread had not.
 use serde::Serialize;
-use tern_trace::{Event, Trace};
+use tern_trace::Event;
 
-use crate::layout::Layout;
+use crate::read::SoundTrace;
 
 /// A job's story. Times are nanoseconds, instants since the epoch.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +22,8 @@ pub struct Story {
     pub completed_ns: Option<i64>,
     /// Its absolute deadline.
     pub deadline_ns: Option<i64>,
+    /// The longest that a job of its thread may take, where that was promised.
+    pub bound_ns: Option<u64>,
     /// What happened on its core, from the release to the end.
     pub spans: Vec<Span>,
 }
@@ -81,14 +83,9 @@ impl Why {
 impl Story {
     /// The story of a job; `None` if the trace does not know it.
     #[must_use]
-    pub fn of(trace: &Trace, core: usize, thread: u16, job: u32) -> Option<Self> {
-        let layout = Layout::of(trace);
-        let names = layout.cores.get(core)?;
-        let events: Vec<_> = trace.cores[core]
-            .events()
-            .filter_map(Result::ok)
-            .map(|(tsc, event)| (trace.nanos(tsc), event))
-            .collect();
+    pub fn of(trace: &SoundTrace<'_>, core: usize, thread: u16, job: u32) -> Option<Self> {
+        let names = trace.layout().cores.get(core)?;
+        let events: Vec<_> = trace.events(core).collect();
         let find = |wanted: Event| events.iter().find(|(_, e)| *e == wanted).map(|&(at, _)| at);
         let noticed = find(Event::Release { thread, job });
         let completed = find(Event::Complete { thread, job });
@@ -136,6 +133,7 @@ impl Story {
             noticed_ns: noticed,
             completed_ns: completed,
             deadline_ns: deadline,
+            bound_ns: known.and_then(|known| known.bound),
             spans,
         })
     }
@@ -186,8 +184,10 @@ impl Replay {
                     self.exhausted = false;
                 }
             }
-            Event::Block { thread } if thread == self.thread => self.blocked = true,
-            Event::Release { thread, .. } if thread == self.thread => self.blocked = false,
+            Event::Block { thread, .. } if thread == self.thread => self.blocked = true,
+            Event::Release { thread, .. } | Event::Wake { thread, .. } if thread == self.thread => {
+                self.blocked = false;
+            }
             Event::Exhaust { server, .. } if Some(usize::from(server)) == self.server => {
                 self.exhausted = true;
             }

@@ -114,6 +114,16 @@ pub fn count(number: u64, thing: &str) -> String {
     }
 }
 
+/// A signed length of time.
+#[must_use]
+pub fn signed_span(nanos: i64) -> String {
+    if nanos < 0 {
+        format!("-{}", span(nanos.unsigned_abs()))
+    } else {
+        span(nanos as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

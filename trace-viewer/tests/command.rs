@@ -4,7 +4,9 @@ mod common;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use common::{core, healthy, repaired, replica, ring, trace_of};
+use common::{
+    Replica, core, healthy, repaired, replica, ring, simulated, trace_of_system, with_alpha,
+};
 use tern_trace::{Core, Event, Mode, Trace};
 
 /// A file that is gone when the test is over.
@@ -50,33 +52,61 @@ fn tern(arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
+/// A thread that asks for 5 ms of 10 has 2.
 fn late() -> Trace {
-    let mut events = replica(10);
-    events.push((0, Event::Miss { thread: 1, job: 0 }));
-    trace_of(vec![core("alpha", events, &[])])
+    let text = r#"
+        [system]
+        name = "late"
+        [[sandbox]]
+        name = "alpha"
+        core = 0
+          [[sandbox.server]]
+          name = "server"
+          budget = "2ms"
+          period = "10ms"
+            [[sandbox.server.thread]]
+            name = "thread"
+            wcet = "5ms"
+            period = "10ms"
+    "#;
+    simulated(text, 50)
 }
 
 fn lossy() -> Trace {
-    trace_of(vec![Core::from_words(
-        "alpha",
-        &ring(replica(10), Mode::Stream, 64),
-        &[],
-    )])
+    let small = ring(replica(10), Mode::Stream, 64);
+    with_alpha(Core::from_words("alpha", &small, &[40]))
 }
 
+/// One replenishment returns a nanosecond early.
 fn nonconforming() -> Trace {
-    let mut events = replica(1);
-    events.push((12_000, Event::Switch { thread: Some(1) }));
-    events.retain(|(_, event)| !matches!(event, Event::ReplenishPosted { .. }));
-    events.push((
-        2_000,
-        Event::ReplenishPosted {
-            server: 1,
-            amount: tern_units::Duration::from_millis(2),
-            at: tern_units::Instant::from_nanos(19_999_999),
-        },
-    ));
-    trace_of(vec![core("alpha", events, &[])])
+    let mut events = replica(10);
+    for (at, event) in &mut events {
+        if let (101_000, Event::ReplenishPosted { at, .. }) = (*at, event) {
+            *at = tern_units::Instant::from_nanos(at.as_nanos() - 1);
+        }
+    }
+    with_alpha(core("alpha", events, &[40]))
+}
+
+/// Half of a sandbox's records are 50 ms early: the second half.
+fn backwards() -> Trace {
+    let mut trace = healthy();
+    let records = &mut trace.cores[1].records;
+    let half = records.len() / 2;
+    for record in &mut records[half..] {
+        if record.kind != tern_trace::Kind::Continuation {
+            record.tsc -= 50_000_000;
+        }
+    }
+    trace
+}
+
+/// No thread has a job that is promised to take a microsecond at most.
+fn above() -> Trace {
+    let mut trace = healthy();
+    let promises = trace.promises.as_mut().unwrap();
+    promises.sandboxes[2].threads[1] = Some(tern_units::Duration::from_micros(1));
+    trace
 }
 
 #[test]
@@ -86,6 +116,11 @@ fn statuses_are_those_of_the_documentation() {
     let late = File::trace("late", &late());
     let lossy = File::trace("lossy", &lossy());
     let nonconforming = File::trace("nonconforming", &nonconforming());
+    let backwards = File::trace("backwards", &backwards());
+    let (page, rows) = (File::of("page", b""), File::of("rows", b""));
+    let above = File::trace("above", &above());
+    let impossible = "no machine can have written it: sandbox beta, record 132 at 190.000000ms: \
+                      time runs backwards, by 50ms";
     let truncated = File::of("truncated", &healthy_bytes[..healthy_bytes.len() - 1]);
     let other = File::of("other", b"#!/bin/sh\n");
     for (arguments, status, said) in [
@@ -95,12 +130,49 @@ fn statuses_are_those_of_the_documentation() {
         (&["dump", good.path()], 0, ""),
         (&["explain", good.path()], 0, ""),
         (&["summary", late.path()], 1, ""),
-        (&["summary", lossy.path()], 3, ""),
+        (&["summary", lossy.path()], 3, "records dropped"),
         (&["conformance", lossy.path()], 3, "records dropped"),
         (&["dump", lossy.path()], 3, "records dropped"),
         (&["explain", lossy.path()], 3, "records dropped"),
         (&["summary", truncated.path()], 3, "is truncated"),
         (&["conformance", nonconforming.path()], 4, ""),
+        (&["summary", backwards.path()], 3, impossible),
+        (&["conformance", backwards.path()], 3, impossible),
+        (&["explain", backwards.path()], 3, impossible),
+        (&["dump", backwards.path()], 3, impossible),
+        (&["diff", good.path(), backwards.path()], 3, impossible),
+        (&["diff", backwards.path(), good.path()], 3, impossible),
+        (
+            &["report", backwards.path(), "-o", page.path()],
+            3,
+            impossible,
+        ),
+        (
+            &["export", backwards.path(), "-f", "csv", "-o", rows.path()],
+            3,
+            impossible,
+        ),
+        (
+            &["export", backwards.path(), "-f", "json", "-o", rows.path()],
+            3,
+            impossible,
+        ),
+        (
+            &[
+                "export",
+                backwards.path(),
+                "-f",
+                "perfetto",
+                "-o",
+                rows.path(),
+            ],
+            3,
+            impossible,
+        ),
+        (&["summary", above.path()], 1, ""),
+        (&["conformance", above.path()], 1, ""),
+        (&["explain", above.path()], 1, ""),
+        (&["report", above.path(), "-o", page.path()], 1, ""),
         (&["summary"], 64, "Usage"),
         (&["frobnicate"], 64, "frobnicate"),
         (
@@ -213,21 +285,34 @@ fn an_output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
 
 #[test]
 fn a_trace_without_servers_conforms_to_nothing() {
-    let guests = |system: &tern_config::System| {
-        let trace = common::trace_of_system(system, vec![core("alpha", replica(1), &[])]);
-        let file = File::trace("guests", &trace);
-        let (code, text, said) = tern(&["conformance", file.path()]);
-        assert_eq!(
-            (code, text.as_str()),
-            (65, "verdict: no server was checked\n")
-        );
-        said
-    };
     let mut system = common::system();
+    system.sandboxes.truncate(1);
     system.sandboxes[0].servers.clear();
-    assert!(guests(&system).contains("its system has no servers"));
-    system.sandboxes.clear();
-    assert!(guests(&system).contains("its system has no servers"));
+    system.replica_sets.clear();
+    let script = common::Script::boot(&[], 0);
+    let trace = trace_of_system(&system, vec![core("alpha", script.0, &[])]);
+    let file = File::trace("guests", &trace);
+    let (code, text, said) = tern(&["conformance", file.path()]);
+    assert_eq!(
+        (code, text.as_str()),
+        (65, "verdict: no server was checked\n")
+    );
+    assert!(said.contains("its system has no servers"), "{said}");
+}
+
+/// What took longer than was promised comes first, in each command that shows figures.
+#[test]
+fn a_response_above_its_bound_is_said_first() {
+    let above = File::trace("above-first", &above());
+    let first = "above its bound: gamma attitude job 24 took 1ms, its bound is 1us (25 such jobs)";
+    for (command, line) in [("summary", 1), ("conformance", 0), ("explain", 0)] {
+        let (_, text, _) = tern(&[command, above.path()]);
+        assert_eq!(text.lines().nth(line), Some(first), "{command}: {text}");
+    }
+    let (_, text, _) = tern(&["conformance", "--json", above.path()]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["exceeded"][0]["response_ns"], 1_000_000);
+    assert_eq!(json["servers"][0]["violations"], serde_json::json!([]));
 }
 
 #[test]
@@ -254,7 +339,7 @@ fn a_dump_has_one_line_a_record_in_the_order_of_time() {
         "--from",
         "170",
         "--to",
-        "181",
+        "183",
         "--kind",
     ];
     let (_, text, _) = tern(&[&arguments[..], &["vote,repair-start,repair-page"]].concat());
@@ -263,10 +348,10 @@ fn a_dump_has_one_line_a_record_in_the_order_of_time() {
         .map(|l| l.split_whitespace().collect())
         .collect();
     let expected = [
-        "170.500000ms arbitrator vote controller epoch 3 minority against beta, donor alpha, witness gamma",
-        "180.000000ms beta repair-start controller 3 pages differing",
-        "180.300000ms beta repair-page controller page 4",
-        "180.600000ms beta repair-page controller page 9",
+        "170.500000ms arbitrator 36 vote controller epoch 3 minority against beta, donor alpha, witness gamma",
+        "182.000000ms beta 110 repair-start controller 3 pages differing",
+        "182.300000ms beta 111 repair-page controller page 4",
+        "182.600000ms beta 112 repair-page controller page 9",
     ];
     let expected: Vec<Vec<&str>> = expected.iter().map(|l| l.split(' ').collect()).collect();
     assert_eq!(lines, expected);
@@ -351,12 +436,12 @@ fn a_run_that_got_worse_is_a_regression() {
     let good = File::trace("diff-good", &healthy());
     let repaired = File::trace("diff-repaired", &repaired());
     let lossy = File::trace("diff-lossy", &lossy());
-    // Attitude's job 3 takes 4 ms instead of 1, everywhere else nothing changes.
-    let mut events = replica(10);
-    events.retain(|(_, event)| *event != Event::Complete { thread: 1, job: 3 });
-    events.push((64_000, Event::Complete { thread: 1, job: 3 }));
-    let mut trace = healthy();
-    trace.cores[0] = core("alpha", events, &[40]);
+    // Attitude's job 3 takes 2 ms instead of 1, everywhere else nothing changes.
+    let alpha = Replica {
+        length: |job| if job == 3 { 2_000 } else { 1_000 },
+        ..Replica::default()
+    };
+    let trace = with_alpha(core("alpha", alpha.records(10), &[40]));
     let slow = File::trace("diff-slow", &trace);
     let diff = |before: &File, after: &File| tern(&["diff", before.path(), after.path()]);
 
@@ -370,7 +455,7 @@ fn a_run_that_got_worse_is_a_regression() {
         .collect();
     assert_eq!(
         worse,
-        ["worse: alpha attitude: maximum response 4ms, before 1ms"]
+        ["worse: alpha attitude: maximum response 2ms, before 1ms"]
     );
     assert_eq!(diff(&slow, &good).0, 0);
     let tolerant = ["diff", good.path(), slow.path(), "--micros", "3000"];
@@ -380,11 +465,12 @@ fn a_run_that_got_worse_is_a_regression() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         json["threads"][1]["max_ns"],
-        serde_json::json!([1_000_000, 4_000_000])
+        serde_json::json!([1_000_000, 2_000_000])
     );
 
-    let mut gone = healthy();
-    gone.cores.truncate(3);
+    let mut other = common::system();
+    other.sandboxes[3].servers[0].threads[0].name = "judge".to_string();
+    let gone = trace_of_system(&other, healthy().cores);
     let gone = File::trace("diff-gone", &gone);
     let (code, text, _) = diff(&good, &gone);
     assert_eq!(code, 2);

@@ -4,12 +4,13 @@ mod common;
 use common::{repaired, system, trace_of};
 use tern_trace::{Core, Kind, Mode, Note, Record, Trace};
 use tern_units::TscFrequency;
-use trace_viewer::conformance::Conformance;
 use trace_viewer::export::{csv, json_lines};
 use trace_viewer::perfetto::perfetto;
+use trace_viewer::read::SoundTrace;
 use trace_viewer::report::html;
 use trace_viewer::story::Story;
 use trace_viewer::summary::Summary;
+use trace_viewer::verdict::conformance::Conformance;
 
 const ROUNDS: usize = 30;
 
@@ -52,19 +53,30 @@ impl Random {
     }
 }
 
-fn read_everything(trace: &Trace) {
-    let summary = Summary::from_trace(trace);
+/// Shows the records as they are, and makes all figures where none contradicts what a machine
+/// can write. Returns whether that is so.
+fn read_everything(trace: &Trace) -> bool {
+    let _ = (csv(trace), json_lines(trace));
+    assert_eq!(Trace::from_bytes(&trace.to_bytes()).as_ref(), Ok(trace));
+    let sound = match SoundTrace::of(trace) {
+        Ok(sound) => sound,
+        Err(contradiction) => {
+            assert!(!contradiction.to_string().is_empty());
+            return false;
+        }
+    };
+
+    let summary = Summary::from_trace(&sound);
     let _ = summary.to_string();
     let _ = serde_json::to_string(&summary).unwrap();
-    let _ = Conformance::of(trace);
-    let _ = html(trace);
-    let _ = (csv(trace), json_lines(trace), perfetto(trace));
+    let _ = Conformance::of(&sound);
+    let _ = (html(&sound), perfetto(&sound));
     for core in 0..trace.cores.len() {
         for (thread, job) in [(0, 0), (1, 3), (u16::MAX, u32::MAX)] {
-            let _ = Story::of(trace, core, thread, job);
+            let _ = Story::of(&sound, core, thread, job);
         }
     }
-    assert_eq!(Trace::from_bytes(&trace.to_bytes()).as_ref(), Ok(trace));
+    true
 }
 
 #[test]
@@ -77,6 +89,14 @@ fn single_records_replaced_by_nonsense() {
             let at = random.below(trace.cores[core].records.len() as u64) as usize;
             trace.cores[core].records[at] = random.record();
         }
+        assert!(!read_everything(&trace));
+        // With losses next to nothing is known, and all of it is shown.
+        for core in &mut trace.cores {
+            core.overwritten = 1;
+        }
+        read_everything(&trace);
+        trace.system.clear();
+        trace.promises = None;
         read_everything(&trace);
     }
 }
@@ -106,7 +126,11 @@ fn nothing_but_nonsense() {
             tsc: Some(random.number()),
             sandbox: Some(random.below(6) as u16),
             text: "nonsense".to_string(),
+            fault: None,
         });
+        read_everything(&trace);
+        trace.system.clear();
+        trace.promises = None;
         read_everything(&trace);
     }
 }
@@ -142,6 +166,12 @@ fn descriptions_of_nonsense() {
         let mut trace = repaired();
         trace.system = postcard::to_allocvec(&system).unwrap();
         read_everything(&trace);
+        // Of which records are missing, so that nothing contradicts them.
+        let mut lossy = trace.clone();
+        for core in &mut lossy.cores {
+            core.overwritten = 1;
+        }
+        read_everything(&lossy);
         let cut = random.below(trace.system.len() as u64) as usize;
         trace.system.truncate(cut);
         read_everything(&trace);

@@ -3,8 +3,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{core, healthy, repaired, trace_of};
-use tern_trace::Event;
+use common::{healthy, repaired, simulated, sound};
 use trace_viewer::export::{csv, json_lines};
 use trace_viewer::perfetto::perfetto;
 
@@ -17,9 +16,9 @@ fn csv_has_a_line_a_record_and_quotes_what_must_be() {
     let vote = "170500000,5170500000,arbitrator,vote,1,0,3,562949953421314,\
                 \"controller epoch 3 minority against beta, donor alpha, witness gamma\"";
     assert!(text.lines().any(|line| line == vote), "{vote}");
-    // 892 records, of which each replenishment's and vote's second is not a line:
-    // 3 × 35 + 10 replenishments and 10 votes.
-    assert_eq!(lines.count(), 892 - 125);
+    // Three replicas with 4 records at boot, 25 x 6 of attitude and 75 of the controller; 16 of
+    // the repair; the arbitrator's 2 and 10 x 8. A record's second is not a line of its own.
+    assert_eq!(lines.count(), 3 * (4 + 150 + 75) + 16 + 2 + 80);
 }
 
 #[test]
@@ -128,24 +127,24 @@ fn tracks(file: &[u8]) -> BTreeMap<String, Vec<(u64, u64, String)>> {
 
 #[test]
 fn perfetto_gets_each_thread_and_budget_on_a_track_of_its_own() {
-    let tracks = tracks(&perfetto(&repaired()));
-    // Times count from the first record, at -0.9 ms.
+    let tracks = tracks(&perfetto(&sound(&repaired())));
+    // Times count from the first record, at -0.95 ms.
     let runs = &tracks["alpha/controller runs"];
-    assert_eq!(runs[0], (1_900_000, 1, "controller".to_string()));
-    assert_eq!(runs[1], (5_900_000, 2, String::new()));
+    assert_eq!(runs[0], (1_950_000, 1, "controller".to_string()));
+    assert_eq!(runs[1], (5_950_000, 2, String::new()));
     assert_eq!(runs.len(), 20);
     assert_eq!(
         tracks["alpha/controller jobs"][0],
-        (900_000, 1, "controller 0".to_string())
+        (950_000, 1, "controller 0".to_string())
     );
     let budget = &tracks["alpha/budget control, ns"];
-    assert_eq!(budget[0], (900_000, 4, "10000000".to_string()));
-    assert_eq!(budget[2], (5_900_000, 4, "6000000".to_string()));
+    assert_eq!(budget[0], (950_000, 4, "10000000".to_string()));
+    assert_eq!(budget[2], (5_950_000, 4, "6000000".to_string()));
     let marks = &tracks["beta/votes and repairs"];
     assert_eq!(
         marks[1],
         (
-            181_200_000,
+            183_250_000,
             3,
             "page repaired: controller page 4".to_string()
         )
@@ -169,19 +168,28 @@ fn perfetto_gets_each_thread_and_budget_on_a_track_of_its_own() {
 
 #[test]
 fn overlapping_jobs_are_on_tracks_side_by_side() {
-    let trace = trace_of(vec![core(
-        "alpha",
-        vec![
-            (0, Event::Release { thread: 1, job: 0 }),
-            (20_000, Event::Release { thread: 1, job: 1 }),
-            (25_000, Event::Complete { thread: 1, job: 0 }),
-            (30_000, Event::Complete { thread: 1, job: 1 }),
-            (40_000, Event::Release { thread: 1, job: 2 }),
-            (61_000, Event::Switch { thread: None }),
-        ],
-        &[],
-    )]);
-    let tracks = tracks(&perfetto(&trace));
+    // Job 0 takes 25 ms of a period of 20, job 1 the next 5; job 2 has what is left.
+    let text = r#"
+        [system]
+        name = "late"
+        [[sandbox]]
+        name = "alpha"
+        core = 0
+          [[sandbox.server]]
+          name = "attitude"
+          budget = "20ms"
+          period = "20ms"
+            [[sandbox.server.thread]]
+            name = "attitude"
+            deadline = "20ms"
+            jobs = [
+                { at = "0ms", work = "25ms" },
+                { at = "20ms", work = "5ms" },
+                { at = "40ms", work = "30ms" },
+            ]
+    "#;
+    let trace = simulated(text, 61);
+    let tracks = tracks(&perfetto(&sound(&trace)));
     let names: Vec<_> = tracks["alpha/attitude jobs"]
         .iter()
         .map(|event| (event.0, event.2.as_str()))

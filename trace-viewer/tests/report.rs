@@ -1,7 +1,7 @@
 //! The HTML page: complete in itself, and its data what the summary says.
 mod common;
 
-use common::{core, repaired, replica, ring, trace_of};
+use common::{repaired, replica, ring, sound, with_alpha};
 use tern_trace::{Core, Mode};
 use trace_viewer::report::html;
 
@@ -46,7 +46,7 @@ fn floats(text: &serde_json::Value) -> Vec<f64> {
 
 #[test]
 fn the_page_asks_nobody_for_anything() {
-    let page = html(&repaired());
+    let page = html(&sound(&repaired()));
     for asks in ["http:", "https:", "src=", "@import", "url(", "fetch(", "{{"] {
         assert!(!page.contains(asks), "{asks}");
     }
@@ -55,7 +55,7 @@ fn the_page_asks_nobody_for_anything() {
 
 #[test]
 fn tracks_hold_the_runs_jobs_and_budgets_of_the_records() {
-    let data = data(&html(&repaired()));
+    let data = data(&html(&sound(&repaired())));
     let alpha = &data["cores"][0];
     let controller = &alpha["threads"][0];
     let runs = floats(&controller["runs"]);
@@ -93,17 +93,17 @@ fn tracks_hold_the_runs_jobs_and_budgets_of_the_records() {
     assert_eq!(floats(&data["cores"][3]["votes"]).len(), 8);
     assert_eq!(
         (&data["status"], &data["verdict"]),
-        (&0.into(), &"no deadline missed".into())
+        (&0.into(), &"no deadline missed, every bound held".into())
     );
 }
 
 #[test]
 fn missing_records_are_shaded_to_the_end_of_the_run() {
-    let short = Core::from_words("alpha", &ring(replica(10), Mode::Stream, 64), &[]);
+    let short = Core::from_words("alpha", &ring(replica(10), Mode::Stream, 64), &[40]);
     let last = *short.records.last().unwrap();
-    let trace = trace_of(vec![short, core("beta", replica(10), &[])]);
+    let trace = with_alpha(short);
     let from = trace.nanos(last.tsc);
-    let data = data(&html(&trace));
+    let data = data(&html(&sound(&trace)));
     assert_eq!(
         data["cores"][0]["lost"],
         serde_json::json!([[from, 481_000_000]])
@@ -114,18 +114,21 @@ fn missing_records_are_shaded_to_the_end_of_the_run() {
 
 #[test]
 fn a_flight_recorder_is_shaded_up_to_its_first_record() {
-    let short = Core::from_words("alpha", &ring(replica(10), Mode::Overwrite, 64), &[]);
+    let short = Core::from_words("alpha", &ring(replica(10), Mode::Overwrite, 64), &[40]);
     let first = short.records[0];
-    let trace = trace_of(vec![short]);
+    let trace = with_alpha(short);
     let lost = serde_json::json!([[0, trace.nanos(first.tsc)]]);
-    assert_eq!(data(&html(&trace))["cores"][0]["lost"], lost);
+    assert_eq!(data(&html(&sound(&trace)))["cores"][0]["lost"], lost);
 }
 
 #[test]
 fn names_cannot_break_out_of_the_page() {
     let mut trace = repaired();
-    trace.cores[0].sandbox = "</script><b>".to_string();
-    let page = html(&trace);
+    let mut system = common::system();
+    system.sandboxes[0].name = "</script><b>".to_string();
+    trace.cores[0].sandbox.clone_from(&system.sandboxes[0].name);
+    trace.system = postcard::to_allocvec(&system).unwrap();
+    let page = html(&sound(&trace));
     assert_eq!(page.matches("</script>").count(), 2);
     assert_eq!(data(&page)["cores"][0]["name"], "</script><b>");
 }

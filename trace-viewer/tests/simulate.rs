@@ -188,7 +188,7 @@ fn a_simulated_trace_is_read_like_a_kernels() {
     );
     let conformance = read(&["conformance"]);
     assert!(
-        conformance.ends_with("every checked server kept its rules\n"),
+        conformance.ends_with("verdict: every server kept its rules\n"),
         "{conformance}"
     );
     assert!(read(&["explain", "--thread", "voter"]).contains("plant-io had the core for 200us"));

@@ -276,8 +276,8 @@ mod tests {
                 word::CAPACITY,
                 16,
                 DumpError::Truncated {
-                    words: 80,
-                    needed: 96,
+                    words: 144,
+                    needed: 160,
                 },
             ),
             (word::MODE, 2, DumpError::Header(word::MODE)),

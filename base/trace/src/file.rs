@@ -7,11 +7,13 @@ use tern_units::TscFrequency;
 
 use crate::codec;
 use crate::whole_file::write_whole;
-use crate::{DecodeError, Dump, Event, Events, FileError, Kind, Mode, Record};
+use crate::{DecodeError, Dump, Event, Events, FileError, Kind, Mode, Promises, Record};
 
 /// A whole run, with what a reader needs to understand it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
+    /// Whose run it is.
+    pub origin: Origin,
     /// Rate of the timestamp counter.
     pub tsc: TscFrequency,
     /// The timestamp counter at the time epoch.
@@ -21,12 +23,34 @@ pub struct Trace {
     /// The system description as it was booted (`tern_config`'s encoding of `System`);
     /// empty where there is none.
     pub system: Vec<u8>,
+    /// What the analysis promised of it before it ran; `None` where nobody asked.
+    pub promises: Option<Promises>,
     /// Names of the exit reasons, by number.
     pub exit_reasons: Vec<String>,
     /// One for each sandbox, in the order of the system description.
     pub cores: Vec<Core>,
     /// What was done and seen from outside the machine.
     pub notes: Vec<Note>,
+}
+
+/// Who wrote a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Origin {
+    /// The kernels of a machine: their work takes time, and a timer may be late.
+    Machine = 0,
+    /// The simulator: nothing takes time but jobs, and every instant is exact.
+    Simulator = 1,
+}
+
+impl Origin {
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Machine),
+            1 => Some(Self::Simulator),
+            _ => None,
+        }
+    }
 }
 
 /// One sandbox's part.
@@ -59,6 +83,21 @@ pub struct Note {
     pub sandbox: Option<u16>,
     /// The remark.
     pub text: String,
+    /// The fault, if it is about one that the tool injected.
+    pub fault: Option<InjectedFault>,
+}
+
+/// A fault that was put into a thread of the note's sandbox, or its core, from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectedFault {
+    /// Its class, as the tool that injected it is asked for one.
+    pub class: String,
+    /// The thread.
+    pub thread: u16,
+    /// The first epoch that it may show in.
+    pub epoch: u32,
+    /// From when to when the core executed nothing, if that was the fault: counter values.
+    pub held: Option<(u64, u64)>,
 }
 
 impl Core {

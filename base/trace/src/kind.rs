@@ -46,7 +46,8 @@ kinds! {
     Release = 1, "release", false;
     /// The core turns to a thread: object thread, or [`Kind::IDLE`].
     Switch = 2, "switch", false;
-    /// A thread blocks: object thread.
+    /// A thread blocks: object thread; of one that sleeps, argument and flags the lowest bits
+    /// of the instant at which it wakes.
     Block = 3, "block", false;
     /// A job is complete: object thread, argument job.
     Complete = 4, "complete", false;
@@ -105,6 +106,12 @@ kinds! {
     Noise = 29, "noise", true;
     /// Nothing answers at a device's ports, and its driver has stopped: object device.
     NoDevice = 30, "no-device", false;
+    /// A thread that waited is woken by another or by an interrupt: object thread.
+    Wake = 31, "wake", false;
+    /// A page is given to a replica under repair: object replica set, argument page.
+    PageGiven = 32, "page-given", false;
+    /// A page of a repair is confirmed: object replica set, argument page.
+    PageConfirmed = 33, "page-confirmed", false;
 }
 
 impl Kind {
@@ -112,7 +119,7 @@ impl Kind {
     pub const IDLE: u16 = 0xFFFF;
 
     /// Counters in a ring's header: more than there are kinds, to leave room.
-    pub const COUNTERS: usize = 32;
+    pub const COUNTERS: usize = 64;
 }
 
 const _: () = assert!(Kind::ALL.len() < Kind::COUNTERS);

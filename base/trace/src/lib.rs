@@ -17,18 +17,24 @@ mod event;
 #[cfg(any(test, feature = "std"))]
 mod file;
 mod kind;
+#[cfg(any(test, feature = "std"))]
+mod promises;
 mod record;
 mod ring;
 #[cfg(any(test, feature = "std"))]
 mod whole_file;
 
 #[cfg(any(test, feature = "std"))]
-pub use codec::FileError;
+pub use codec::{FileError, checksum as file_checksum};
 pub use dump::{Dump, DumpError, Records};
-pub use event::{DecodeError, Event, Events, LineErrors, RepairResult, VoteOutcome, VoteParties};
+pub use event::{
+    DecodeError, Event, Events, LineErrors, RepairResult, SleepEnd, VoteOutcome, VoteParties,
+};
 #[cfg(any(test, feature = "std"))]
-pub use file::{Core, Note, Trace};
+pub use file::{Core, InjectedFault, Note, Origin, Trace};
 pub use kind::Kind;
+#[cfg(any(test, feature = "std"))]
+pub use promises::{Platform, Promises, RepairPromise, SandboxPromises};
 pub use record::Record;
 pub use ring::{HEADER_WORDS, Mode, Ring, RingError, SCHEMA_VERSION};
 #[cfg(any(test, feature = "std"))]

@@ -14,7 +14,7 @@ pub const SCHEMA_VERSION: u32 = 3;
 ///
 /// Three parts on cache lines of their own: what never changes, what the writer
 /// changes, what the reader changes; then the counters by kind.
-pub const HEADER_WORDS: usize = 64;
+pub const HEADER_WORDS: usize = 128;
 
 /// Positions of the header's words.
 pub(crate) mod word {
@@ -35,7 +35,7 @@ pub(crate) mod word {
     /// Records that a reader has taken; they may be overwritten.
     pub(crate) const TAIL: usize = 16;
     /// First of the counters by kind, which count dropped records too.
-    pub(crate) const COUNTERS: usize = 32;
+    pub(crate) const COUNTERS: usize = 64;
 }
 
 const _: () = assert!(word::COUNTERS + Kind::COUNTERS == HEADER_WORDS);

@@ -7,7 +7,7 @@ use crate::interrupts::ProgramFault;
 use crate::masked::without_interrupts;
 use crate::{clock, trace};
 use tern_sched::ThreadId;
-use tern_trace::Event;
+use tern_trace::{Event, SleepEnd};
 use tern_units::{GuestPhysical, Instant};
 
 /// How a stay in ring 3 ended.
@@ -74,7 +74,10 @@ pub(crate) unsafe fn run_program_from(
             // SAFETY: the caller vouches for the context.
             return unsafe { enter_user(context, kernel_rsp) };
         }
-        trace::record_masked(Event::Block { thread });
+        trace::record_masked(Event::Block {
+            thread,
+            until: Some(SleepEnd::of(release)),
+        });
         // SAFETY: interrupts are off; the caller vouches for the context.
         unsafe {
             (*current).releases = Some(job);

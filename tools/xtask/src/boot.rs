@@ -136,6 +136,7 @@ pub fn boot(
     time: Duration,
     mut show: impl FnMut(&str),
 ) -> Result<Booted> {
+    let promises = image::promises(system, Some(model))?;
     let options = Options {
         emulator: setup::ensure_bochs()?,
         bound: SLOWNESS * (START + time),
@@ -177,7 +178,8 @@ pub fn boot(
         let counts = ExitCounts::read(&machine.memory, entry)?;
         exits.push(counts.since(ExitCounts::default()).collect());
     }
-    let trace = record::trace(&machine.memory, &directory, system, Vec::new())?;
+    let notes = Vec::new();
+    let trace = record::trace(&machine.memory, &directory, system, Some(promises), notes)?;
     machine.quit()?;
     Ok(Booted {
         stop,

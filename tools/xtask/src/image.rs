@@ -1,14 +1,14 @@
 //! How a system description becomes the boot module: the description, the kernel
 //! and the programs that it names; and which descriptions may.
-use crate::build;
+use crate::emulator::bochs::Model;
 use crate::error::{Context, Error, Result};
-use crate::workspace;
+use crate::{build, workspace};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tern_check::{check, check_and_advise, cost_table, give_room};
 use tern_config::description::{Costs, NO_PLATFORM};
 use tern_config::{Description, ImageBuilder, Problems, System};
-use tern_trace::write_whole;
+use tern_trace::{Promises, write_whole};
 use trace_viewer::print::CheckText;
 
 /// The boot module of `system`, with the kernels and programs that it names as
@@ -92,12 +92,33 @@ fn costs_on(description: &Description, platform: &str) -> Result<Costs> {
         return Ok(costs);
     }
     let own = Costs::of_folder(&workspace::root(), platform).map_err(wrong)?;
-    own.ok_or_else(|| {
-        Error::input(format!(
-            "there is no cost table platforms/{platform}.toml: measure one by cargo xtask \
-             calibrate, or name another machine"
-        ))
-    })
+    own.ok_or_else(|| Error::input(no_table(platform)))
+}
+
+fn no_table(platform: &str) -> String {
+    format!(
+        "there is no cost table platforms/{platform}.toml: measure one by cargo xtask calibrate, \
+         or name another machine"
+    )
+}
+
+/// What the analysis promises of `system` on a machine, for its trace to carry: with the
+/// machine's own costs where it has a table of them. QEMU has none: its bounds are said to be
+/// without costs.
+///
+/// # Errors
+/// If the machine's cost table cannot be read.
+pub fn promises(system: &System, bochs: Option<Model>) -> Result<Promises> {
+    let platform = bochs.map(Model::platform);
+    let costs = match platform {
+        None => Costs::default(),
+        Some(platform) => {
+            let own = Costs::of_folder(&workspace::root(), platform).map_err(wrong)?;
+            own.ok_or_else(|| Error::input(no_table(platform)))?
+        }
+    };
+    let platform = platform.unwrap_or(NO_PLATFORM);
+    Ok(tern_check::promises(system, platform, &cost_table(&costs)))
 }
 
 fn read(file: &Path) -> Result<Description> {

@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use tern_abi::directory::{DirectoryEntry, ExitReason};
 use tern_config::System;
-use tern_trace::{Core, Note, Trace};
+use tern_trace::{Core, Note, Origin, Promises, Trace};
 use tern_units::{HostPhysical, TscFrequency};
 
 /// The part of the sandbox with this directory entry, up to now.
@@ -28,6 +28,7 @@ pub fn trace(
     memory: &Memory,
     directory: &Directory,
     system: &System,
+    promises: Option<Promises>,
     notes: Vec<Note>,
 ) -> Result<Trace> {
     let tsc = TscFrequency::from_hertz(directory.header.tsc_hertz)
@@ -39,6 +40,8 @@ pub fn trace(
         .map(|(sandbox, entry)| core(memory, entry, &sandbox.name))
         .collect::<Result<_>>()?;
     Ok(Trace {
+        origin: Origin::Machine,
+        promises,
         tsc,
         epoch_tsc: directory.header.epoch_tsc,
         build: concat!("tern ", env!("CARGO_PKG_VERSION")).into(),

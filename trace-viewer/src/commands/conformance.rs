@@ -2,10 +2,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::conformance::Conformance;
-use crate::layout::Layout;
 use crate::status::Status;
-use crate::table::{Table, count, instant, span};
+use crate::summary::{Exceeded, Summary};
+use crate::table::{Table, instant, span};
+use crate::verdict::conformance::Conformance;
 
 /// Replays a trace against the rules of sporadic and I/O servers.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,38 +25,56 @@ const LISTED: usize = 10;
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let trace = super::load(&arguments.file)?;
-    let conformance = Conformance::of(&trace);
-    if arguments.json {
-        super::print_json(&conformance)?;
-    } else {
-        super::print(&text(&conformance))?;
-    }
-    let soundness = super::soundness(&arguments.file, &trace);
-    Ok(if soundness != Status::Well {
-        soundness
-    } else if conformance.servers.is_empty() {
-        let reason = match Layout::of(&trace).system {
-            Some(_) => "its system has no servers: there are no rules to keep",
-            None => "no system description, so no server's rules are known",
+    super::on_sound_trace(&arguments.file, |trace| {
+        let conformance = Conformance::of(trace);
+        let exceeded = Summary::from_trace(trace).exceeded;
+        let found = Found {
+            conformance: &conformance,
+            exceeded: &exceeded,
         };
-        super::complain_of(&arguments.file, &reason);
-        Status::BadInput
-    } else if conformance.violations() > 0 {
-        Status::Nonconforming
-    } else {
-        Status::Well
+        if arguments.json {
+            super::print_json(&found)?;
+        } else {
+            super::print(&text(&found))?;
+        }
+        if conformance.servers.is_empty() && trace.losses().is_empty() {
+            let reason = match trace.layout().system {
+                Some(_) => "its system has no servers: there are no rules to keep",
+                None => "no system description, so no server's rules are known",
+            };
+            super::complain_of(&arguments.file, &reason);
+            return Ok(Status::BadInput);
+        }
+        Ok(match (conformance.violations(), exceeded.is_empty()) {
+            (0, true) => Status::Well,
+            (0, false) => Status::Late,
+            _ => Status::Nonconforming,
+        })
     })
 }
 
-fn text(conformance: &Conformance) -> String {
+/// What the servers did, and what was promised of their threads and did not hold.
+#[derive(serde::Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    conformance: &'a Conformance,
+    exceeded: &'a [Exceeded],
+}
+
+fn text(found: &Found<'_>) -> String {
+    let mut first = String::new();
+    for exceeded in found.exceeded {
+        let _ = writeln!(first, "above its bound: {exceeded}");
+    }
+    let conformance = found.conformance;
     let mut table = Table::new(&[
         "sandbox",
         "server",
         "replenishments",
         "ran",
         "charged",
-        "overrun",
+        "overruns",
+        "longest",
         "violations",
     ]);
     let mut list = String::new();
@@ -71,6 +89,7 @@ fn text(conformance: &Conformance) -> String {
             server.replenishments.to_string(),
             span(server.ran_ns),
             span(server.charged_ns),
+            server.overruns.to_string(),
             span(server.overrun_ns),
             violations,
         ]);
@@ -81,16 +100,14 @@ fn text(conformance: &Conformance) -> String {
                 server.sandbox,
                 server.server,
                 instant(violation.at_ns),
-                violation.rule,
+                violation.rule.name(),
                 violation.text
             );
         }
     }
-    let is_checked = conformance.servers.iter().any(|server| server.checked);
-    let verdict = match conformance.violations() {
-        0 if is_checked => "every checked server kept its rules".to_string(),
-        0 => "no server was checked".to_string(),
-        violations => count(violations as u64, "violation"),
-    };
-    format!("{}{list}verdict: {verdict}\n", table.render())
+    for reason in &conformance.not_judged {
+        let _ = writeln!(list, "not judged: {reason}");
+    }
+    let verdict = conformance.verdict();
+    format!("{first}{}{list}verdict: {verdict}\n", table.render())
 }

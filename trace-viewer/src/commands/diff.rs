@@ -1,11 +1,11 @@
 //! `tern diff BEFORE AFTER`: did a run get worse?
 use std::path::{Path, PathBuf};
 
-use crate::describe::signed_span;
 use crate::difference::{Difference, Tolerance};
 use crate::status::Status;
 use crate::summary::Summary;
 use crate::table::Table;
+use crate::table::signed_span;
 
 /// Compares two traces and ends with 2 if the second is worse.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub struct Arguments {
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let (before, after) = (sound(&arguments.before), sound(&arguments.after));
+    let (before, after) = (complete(&arguments.before), complete(&arguments.after));
     let (before, after) = (before?, after?);
     let tolerance = Tolerance {
         per_cent: arguments.per_cent,
@@ -49,11 +49,15 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
 }
 
 /// A trace's summary; a trace with losses is not compared.
-fn sound(path: &Path) -> Result<Summary, Status> {
-    let trace = super::load(path)?;
-    match super::soundness(path, &trace) {
-        Status::Well => Ok(Summary::from_trace(&trace)),
-        unsound => Err(unsound),
+fn complete(path: &Path) -> Result<Summary, Status> {
+    let mut summary = None;
+    let ended = super::on_sound_trace(path, |trace| {
+        summary = Some(Summary::from_trace(trace));
+        Ok(Status::Well)
+    });
+    match (ended?, summary) {
+        (Status::Well, Some(summary)) => Ok(summary),
+        (unsound, _) => Err(unsound),
     }
 }
 

@@ -39,21 +39,23 @@ pub fn run(arguments: &Arguments) -> Result<Status, Status> {
         super::complain_of(&arguments.file, &super::unknown("kind", unknown, names));
         return Err(Status::Usage);
     }
-    let trace = super::load(&arguments.file)?;
-    if let Some(name) = &arguments.sandbox
-        && !trace.cores.iter().any(|core| core.sandbox == *name)
-    {
-        let names = trace.cores.iter().map(|core| core.sandbox.as_str());
-        super::complain_of(&arguments.file, &super::unknown("sandbox", name, names));
-        return Err(Status::Usage);
-    }
-    super::print(&text(&trace, &lines(&trace, arguments)))?;
-    Ok(super::soundness(&arguments.file, &trace))
+    super::on_records(&arguments.file, |trace| {
+        if let Some(name) = &arguments.sandbox
+            && !trace.cores.iter().any(|core| core.sandbox == *name)
+        {
+            let names = trace.cores.iter().map(|core| core.sandbox.as_str());
+            super::complain_of(&arguments.file, &super::unknown("sandbox", name, names));
+            return Err(Status::Usage);
+        }
+        super::print(&text(trace, &lines(trace, arguments)))
+    })
 }
 
 struct Line {
     at: i64,
     core: usize,
+    /// Its number among its sandbox's records, from 0.
+    record: usize,
     event: Event,
 }
 
@@ -73,10 +75,19 @@ fn lines(trace: &Trace, arguments: &Arguments) -> Vec<Line> {
         if !wanted_core(&part.sandbox) {
             continue;
         }
-        let events = part.events().filter_map(Result::ok);
-        let events = events.map(|(tsc, event)| (trace.nanos(tsc), event));
-        let events = events.filter(|(at, event)| wanted_time(*at) && wanted_kind(event));
-        lines.extend(events.map(|(at, event)| Line { at, core, event }));
+        let mut next = 0;
+        for (tsc, event) in part.events().map_while(Result::ok) {
+            let (at, record) = (trace.nanos(tsc), next);
+            next += 1 + usize::from(event.encode(0).1.is_some());
+            if wanted_time(at) && wanted_kind(&event) {
+                lines.push(Line {
+                    at,
+                    core,
+                    record,
+                    event,
+                });
+            }
+        }
     }
     lines.sort_by_key(|line| line.at);
     lines
@@ -98,11 +109,12 @@ fn text(trace: &Trace, lines: &[Line]) -> String {
         };
         let _ = writeln!(
             text,
-            "{:>16}  {:widest$}  {:17} {}",
+            "{:>16}  {:widest$} {:>8}  {:17} {}",
             exact_instant(line.at),
             trace.cores[line.core].sandbox,
+            line.record,
             line.event.encode(0).0.kind.name(),
-            describe(line.event, line.core, &layout, &reason)
+            describe((line.at, line.event), line.core, &layout, &reason)
         );
     }
     text

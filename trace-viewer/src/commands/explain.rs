@@ -2,14 +2,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use tern_trace::Trace;
-
-use crate::describe::signed_span;
 use crate::layout::Layout;
 use crate::status::Status;
 use crate::story::{Story, Why};
 use crate::summary::{Summary, ThreadSummary};
-use crate::table::{Table, instant};
+use crate::table::signed_span;
+use crate::table::{Table, instant, span};
 
 /// Tells what happened on a core while a job was under way.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,27 +33,36 @@ pub struct Arguments {
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let trace = super::load(&arguments.file)?;
     let refuse = |reason: String| {
         super::complain_of(&arguments.file, &reason);
         Status::Usage
     };
-    let (core, thread, job) = choose(&trace, arguments).map_err(refuse)?;
-    let story = Story::of(&trace, core, thread, job);
-    let story = story.ok_or_else(|| refuse(format!("job {job} is not in the trace")))?;
-    if arguments.json {
-        super::print_json(&story)?;
-    } else {
-        super::print(&text(&story))?;
-    }
-    Ok(super::soundness(&arguments.file, &trace))
+    super::on_sound_trace(&arguments.file, |trace| {
+        let summary = Summary::from_trace(trace);
+        let chosen = choose(trace.layout(), &summary, arguments);
+        let (core, thread, job) = chosen.map_err(refuse)?;
+        let story = Story::of(trace, core, thread, job);
+        let story = story.ok_or_else(|| refuse(format!("job {job} is not in the trace")))?;
+        if arguments.json {
+            super::print_json(&story)?;
+        } else {
+            let exceeded = summary.exceeded.iter();
+            let first: String = exceeded
+                .map(|exceeded| format!("above its bound: {exceeded}\n"))
+                .collect();
+            super::print(&(first + &text(&story)))?;
+        }
+        Ok(summary.status())
+    })
 }
 
 /// The job asked for. Among several threads, the first with a miss; else the one that
 /// came closest to its deadline.
-fn choose(trace: &Trace, arguments: &Arguments) -> Result<(usize, u16, u32), String> {
-    let layout = Layout::of(trace);
-    let summary = Summary::from_trace(trace);
+fn choose(
+    layout: &Layout,
+    summary: &Summary,
+    arguments: &Arguments,
+) -> Result<(usize, u16, u32), String> {
     let fits = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|it| it == name);
     let sandboxes = summary.sandboxes.iter().enumerate();
     let sandboxes = sandboxes.filter(|(_, sandbox)| fits(&arguments.sandbox, &sandbox.sandbox));
@@ -79,7 +86,7 @@ fn choose(trace: &Trace, arguments: &Arguments) -> Result<(usize, u16, u32), Str
         return Err(super::unknown("thread", name, known));
     }
     let jobs = threads.filter_map(|(core, position, thread)| {
-        let number = thread_number(&layout, core, position, &thread.thread)?;
+        let number = thread_number(layout, core, position, &thread.thread)?;
         let slowest = thread.response.map(|times| times.max_job);
         let job = arguments.job.or(thread.missed_jobs.first()).or(slowest)?;
         Some((urgency(thread), (core, number, job)))
@@ -128,6 +135,9 @@ fn text(story: &Story) -> String {
             None => String::new(),
         };
         let _ = writeln!(text, "  deadline  {}{slack}", instant(deadline));
+    }
+    if let Some(bound) = story.bound_ns {
+        let _ = writeln!(text, "  bound     {}", span(bound));
     }
     for why in Why::ALL {
         let time = story.time(why);

@@ -30,16 +30,25 @@ enum Format {
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let trace = super::load(&arguments.file)?;
-    let (extension, bytes) = match arguments.format {
-        Format::Csv => ("csv", export::csv(&trace).into_bytes()),
-        Format::Json => ("jsonl", export::json_lines(&trace).into_bytes()),
-        Format::Perfetto => ("pftrace", perfetto::perfetto(&trace)),
+    let file = &arguments.file;
+    let deliver = |extension: &str, bytes: Vec<u8>| {
+        let output = match &arguments.output {
+            Some(output) => output.clone(),
+            None => file.with_extension(extension),
+        };
+        super::deliver(&output, &bytes)
     };
-    let output = match &arguments.output {
-        Some(output) => output.clone(),
-        None => arguments.file.with_extension(extension),
-    };
-    super::deliver(&output, &bytes)?;
-    Ok(super::soundness(&arguments.file, &trace))
+    match arguments.format {
+        Format::Csv => super::on_records(file, |trace| {
+            deliver("csv", export::csv(trace).into_bytes())
+        }),
+        Format::Json => super::on_records(file, |trace| {
+            deliver("jsonl", export::json_lines(trace).into_bytes())
+        }),
+        // Runs and jobs are figures: there are none of what cannot have been.
+        Format::Perfetto => super::on_sound_trace(file, |trace| {
+            deliver("pftrace", perfetto::perfetto(trace))?;
+            Ok(Status::Well)
+        }),
+    }
 }

@@ -20,15 +20,65 @@ pub use output::{
     complain, complain_of, deliver, print, print_compact_json, print_json, write_file,
 };
 
+use crate::read::SoundTrace;
 use crate::status::Status;
-use crate::summary::unsound;
+
+/// Runs a command on a trace that a machine can have written. Of any other it says what is
+/// wrong, and makes no figures; one with losses it ends as unsound whatever `run` finds.
+///
+/// # Errors
+/// What kept the command from its end.
+fn on_sound_trace(
+    path: &Path,
+    run: impl FnOnce(&SoundTrace<'_>) -> Result<Status, Status>,
+) -> Result<Status, Status> {
+    let trace = load(path)?;
+    let sound = SoundTrace::of(&trace).map_err(|contradiction| {
+        complain_of(path, &contradiction);
+        Status::Unsound
+    })?;
+    let found = run(&sound)?;
+    for loss in sound.losses() {
+        complain_of(path, loss);
+    }
+    Ok(match sound.losses().is_empty() {
+        true => found,
+        false => Status::Unsound,
+    })
+}
+
+/// Runs a command that shows records as they are, of any trace: what is wrong with it is said
+/// afterwards.
+///
+/// # Errors
+/// What kept the command from its end.
+fn on_records(
+    path: &Path,
+    run: impl FnOnce(&Trace) -> Result<(), Status>,
+) -> Result<Status, Status> {
+    let trace = load(path)?;
+    run(&trace)?;
+    match SoundTrace::of(&trace) {
+        Ok(sound) if sound.losses().is_empty() => Ok(Status::Well),
+        Ok(sound) => {
+            for loss in sound.losses() {
+                complain_of(path, loss);
+            }
+            Ok(Status::Unsound)
+        }
+        Err(contradiction) => {
+            complain_of(path, &contradiction);
+            Ok(Status::Unsound)
+        }
+    }
+}
 
 /// Reads a trace for a command; says why not on standard error.
 ///
 /// # Errors
 /// The status to end with: unsound for a trace that was damaged, bad input for
 /// anything else.
-pub fn load(path: &Path) -> Result<Trace, Status> {
+fn load(path: &Path) -> Result<Trace, Status> {
     Trace::load(path).map_err(|error: FileError| {
         complain_of(path, &error);
         if error.is_damage() {
@@ -37,18 +87,6 @@ pub fn load(path: &Path) -> Result<Trace, Status> {
             Status::BadInput
         }
     })
-}
-
-/// Says on standard error what is lost or damaged, and what that makes of a result.
-fn soundness(path: &Path, trace: &Trace) -> Status {
-    let reasons = unsound(trace);
-    for reason in &reasons {
-        complain_of(path, reason);
-    }
-    match reasons.is_empty() {
-        true => Status::Well,
-        false => Status::Unsound,
-    }
 }
 
 /// Says that nothing has a name, and which names there are.

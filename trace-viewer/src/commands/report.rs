@@ -21,11 +21,12 @@ pub struct Arguments {
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let trace = super::load(&arguments.file)?;
     let output = match &arguments.output {
         Some(output) => output.clone(),
         None => arguments.file.with_extension("html"),
     };
-    super::deliver(&output, report::html(&trace).as_bytes())?;
-    Ok(Summary::from_trace(&trace).status())
+    super::on_sound_trace(&arguments.file, |trace| {
+        super::deliver(&output, report::html(trace).as_bytes())?;
+        Ok(Summary::from_trace(trace).status())
+    })
 }

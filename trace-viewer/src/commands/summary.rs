@@ -19,12 +19,13 @@ pub struct Arguments {
 /// # Errors
 /// What kept it from its end.
 pub fn run(arguments: &Arguments) -> Result<Status, Status> {
-    let trace = super::load(&arguments.file)?;
-    let summary = Summary::from_trace(&trace);
-    if arguments.json {
-        super::print_json(&summary)?;
-    } else {
-        super::print(&summary.to_string())?;
-    }
-    Ok(summary.status())
+    super::on_sound_trace(&arguments.file, |trace| {
+        let summary = Summary::from_trace(trace);
+        if arguments.json {
+            super::print_json(&summary)?;
+        } else {
+            super::print(&summary.to_string())?;
+        }
+        Ok(summary.status())
+    })
 }

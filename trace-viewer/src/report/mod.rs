@@ -1,11 +1,11 @@
 //! The report: one HTML file that needs nothing else, with the run's numbers, a Gantt
 //! chart with each server's budget, and every job's story.
 use serde::Serialize;
-use tern_trace::Trace;
 
-use crate::conformance::Conformance;
+use crate::read::SoundTrace;
 use crate::summary::Summary;
 use crate::tracks::{self, CoreTracks};
+use crate::verdict::conformance::Conformance;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -23,17 +23,20 @@ struct Contents {
     conformance: Conformance,
     verdict: String,
     status: u8,
+    /// What took longer than was promised, in words.
+    above: Vec<String>,
     cores: Vec<CoreTracks>,
 }
 
 /// The page for a trace.
 #[must_use]
-pub fn html(trace: &Trace) -> String {
+pub fn html(trace: &SoundTrace<'_>) -> String {
     let summary = Summary::from_trace(trace);
     let contents = Contents {
         conformance: Conformance::of(trace),
         verdict: summary.verdict(),
         status: summary.status() as u8,
+        above: summary.exceeded.iter().map(ToString::to_string).collect(),
         cores: tracks::cores(trace, summary.to_ns),
         summary,
     };

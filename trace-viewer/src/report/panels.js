@@ -11,7 +11,9 @@ function verdict() {
     instant(summary.from_ns) + " to " + instant(summary.to_ns) + ", " + lost + " lost, " +
     violations + " violations of server rules";
   const remarks = document.getElementById("remarks");
-  for (const text of [...summary.unsound, ...summary.warnings]) remarks.append(element("li", {}, text));
+  const above = data.above.map((text) => "above its bound: " + text);
+  const open = [...summary.not_judged, ...data.conformance.not_judged].map((text) => "not judged: " + text);
+  for (const text of [...above, ...summary.unsound, ...summary.warnings, ...open]) remarks.append(element("li", {}, text));
 }
 
 // A table; `lines` are arrays of cells, a cell a text or [text, class].
@@ -41,7 +43,7 @@ function table(title, titles, lines, choose) {
 function tables(select) {
   const { summary } = data, threads = [];
   summary.sandboxes.forEach((sandbox, core) => sandbox.threads.forEach((thread) => threads.push({ core, sandbox, thread })));
-  table("Jobs: response times, bounds without overheads, deadlines (choose one for its slowest job)",
+  table("Jobs: response times, bounds, deadlines (choose one for its slowest job)",
     ["sandbox", "thread", "server", "jobs", "done", "min", "median", "max", "bound", "deadline", "max / deadline", "misses"],
     threads.map(({ sandbox, thread }) => {
       const times = thread.response || {};
@@ -57,12 +59,12 @@ function tables(select) {
       if (track && track.jobs[found * JOB + NUMBER] === wanted) select(track, found);
     });
   const checked = (core, name) => data.conformance.servers.find((server) => server.sandbox === core && server.server === name);
-  table("Servers", ["sandbox", "server", "budget", "period", "runs", "busy", "of budget", "exhausted", "replenishments", "rules"],
+  table("Servers", ["sandbox", "server", "budget", "period", "runs", "busy", "of budget", "exhausted", "overruns", "longest", "replenishments", "rules"],
     summary.sandboxes.flatMap((sandbox) => sandbox.servers.map((server) => {
       const rules = checked(sandbox.sandbox, server.server);
       const word = !rules || !rules.checked ? ["not checked", ""] : rules.violations.length ? [rules.violations.length + " violations", "bad"] : ["kept", ""];
       return [sandbox.sandbox, server.server, span(server.budget_ns), span(server.period_ns), String(server.runs), span(server.busy_ns),
-        (server.budget_use_per_mille / 10).toFixed(1) + "%", String(server.exhaustions), String(server.posted), word];
+        (server.budget_use_per_mille / 10).toFixed(1) + "%", String(server.exhaustions), String(server.overruns), span(server.overrun_ns), String(server.posted), word];
     })));
   table("Votes", ["set", "epochs", "unanimous", "minority", "timeout", "no majority", "not voted"],
     summary.votes.map((votes) => [votes.set, votes.first_epoch + " to " + votes.last_epoch,

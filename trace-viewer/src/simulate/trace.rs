@@ -1,6 +1,7 @@
 //! A simulated schedule as a trace, for everything that reads those of real runs.
 use tern_config::{Server, System, Thread};
-use tern_trace::{Core, Kind, Mode, Record, Trace};
+use tern_sched::analysis::CostTable;
+use tern_trace::{Core, Kind, Mode, Origin, Record, Trace};
 use tern_units::TscFrequency;
 
 const TICK_IS_A_NANOSECOND: TscFrequency = TscFrequency::from_hertz(1_000_000_000).unwrap();
@@ -16,8 +17,12 @@ pub fn trace(system: &System, records: Vec<Vec<Record>>) -> Trace {
     for server in servers.filter(|server| server.threads.is_empty()) {
         server.threads.push(stand_in(server));
     }
+    // The kernel's work takes no time here, so neither do the bounds count any.
+    let promises = tern_check::promises(&system, "none", &CostTable::NONE);
     let cores = system.sandboxes.iter().zip(records);
     Trace {
+        origin: Origin::Simulator,
+        promises: Some(promises),
         tsc: TICK_IS_A_NANOSECOND,
         epoch_tsc: 0,
         build: concat!("tern simulate ", env!("CARGO_PKG_VERSION")).into(),

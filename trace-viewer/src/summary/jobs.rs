@@ -1,10 +1,11 @@
 //! Jobs: how many, how long they took, and how many were late.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use tern_config::Runs;
 use tern_trace::Event;
 
+use super::apart::{Apart, ApartJobs};
 use super::judged::{Job, JudgedJob, judge, missed, nominal_releases};
 use crate::layout::{CoreLayout, ThreadLayout};
 use crate::ranges::Ranges;
@@ -27,10 +28,13 @@ pub struct ThreadSummary {
     pub response: Option<Responses>,
     /// The deadline, relative to the release.
     pub deadline_ns: Option<u64>,
-    /// The longest response by the analysis, without overheads.
+    /// The longest response that the analysis promised.
     pub bound_ns: Option<u64>,
-    /// Jobs whose response was longer than that.
+    /// Jobs whose response was longer than that: whether that is judged depends on what the
+    /// bound counts.
     pub above_bound: u64,
+    /// The longest of these and how long it took, in nanoseconds, or has by the end.
+    pub longest_above: Option<(u32, i64)>,
     /// Jobs that were late, never completed, or never released while others were.
     pub misses: u64,
     /// Of these, the ones whose release is missing.
@@ -39,12 +43,17 @@ pub struct ThreadSummary {
     pub recorded_misses: u64,
     /// The jobs that missed.
     pub missed_jobs: Ranges,
+    /// Jobs of a replica that missed from the fault that was injected into it to its return:
+    /// what is expected of it is to be outvoted and repaired, not to be in time.
+    pub misses_while_out: u64,
+    /// Jobs that missed because their core was held from outside.
+    pub misses_while_held: u64,
     /// Whether responses count from the nominal release; else from the release's record.
     pub nominal: bool,
-    /// Of a driver: the shortest time from one job's beginning to the next.
+    /// Of a driver: the shortest time from one wake to the next.
     pub closest_ns: Option<u64>,
-    /// Of a driver: jobs that began sooner after the one before than its period promises. Its
-    /// bound, and those of other threads of its core, do not count on these.
+    /// Of a driver: jobs that it was woken for sooner after the one before than its period
+    /// promises. Its bound, and those of other threads of its core, do not count on these.
     pub too_close: u64,
 }
 
@@ -64,6 +73,8 @@ pub struct Responses {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobLog {
     threads: BTreeMap<u16, BTreeMap<u32, Job>>,
+    /// When drivers were woken for jobs that have not begun.
+    wakes: BTreeMap<u16, VecDeque<i64>>,
 }
 
 impl JobLog {
@@ -84,8 +95,13 @@ impl JobLog {
 
     pub(crate) fn event(&mut self, at: i64, event: Event) {
         match event {
+            Event::Wake { thread, .. } => self.wakes.entry(thread).or_default().push_back(at),
             Event::Release { thread, job } => {
-                self.job(thread, job).released.get_or_insert(at);
+                let wakes = self.wakes.get_mut(&thread);
+                let woken = wakes.and_then(VecDeque::pop_front);
+                let job = self.job(thread, job);
+                job.released.get_or_insert(at);
+                job.woken = job.woken.or(woken);
             }
             Event::Complete { thread, job } => {
                 self.job(thread, job).completed.get_or_insert(at);
@@ -103,10 +119,11 @@ impl JobLog {
             .or_default()
     }
 
-    pub(crate) fn summarize(
+    pub(super) fn summarize(
         mut self,
-        layout: &CoreLayout,
+        (core, layout): (usize, &CoreLayout),
         end: i64,
+        apart: &Apart,
         warnings: &mut Vec<String>,
     ) -> Vec<ThreadSummary> {
         for thread in 0..layout.threads.len() {
@@ -116,7 +133,9 @@ impl JobLog {
             .iter()
             .map(|(&thread, jobs)| {
                 let known = layout.threads.get(usize::from(thread));
-                let summary = summarize(jobs, known, end);
+                let releases = jobs.iter().filter_map(|(job, it)| Some((*job, it.came()?)));
+                let apart = apart.jobs(core, thread, known, releases);
+                let summary = summarize(jobs, known, end, &apart);
                 let name = layout.thread_name(thread);
                 if let Some(known) = known
                     && known.is_periodic()
@@ -133,7 +152,7 @@ impl JobLog {
                     && let (Some(known), Some(closest)) = (known, summary.closest_ns)
                 {
                     warnings.push(format!(
-                        "sandbox {}, thread {name}: {} of {} jobs began closer together than its \
+                        "sandbox {}, thread {name}: {} of {} jobs came closer together than its \
                          period, {}, the closest after {}: bounds do not hold for that",
                         layout.sandbox,
                         summary.too_close,
@@ -153,7 +172,12 @@ impl JobLog {
     }
 }
 
-fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) -> ThreadSummary {
+fn summarize(
+    jobs: &BTreeMap<u32, Job>,
+    known: Option<&ThreadLayout>,
+    end: i64,
+    apart: &ApartJobs,
+) -> ThreadSummary {
     let nominal = known.and_then(|known| nominal_releases(jobs, known));
     let deadline = known.and_then(ThreadLayout::deadline);
     let bound = known.and_then(|known| known.bound);
@@ -165,6 +189,12 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
         _ => 0,
     };
     let (missed_jobs, absent) = missed(&judged, due);
+    let (misses_while_out, missed_jobs) = split(missed_jobs, &apart.out);
+    let (misses_while_held, missed_jobs) = split(missed_jobs, &apart.held);
+    let in_place = judged.iter().filter(|job| !apart.contains(job.number));
+    let responses = in_place.filter_map(|job| Some((job.number, job.response_by(end)?)));
+    let is_above = |time: i64| bound.is_some_and(|bound| time > bound.cast_signed());
+    let above: Vec<(u32, i64)> = responses.filter(|(_, time)| is_above(*time)).collect();
     ThreadSummary {
         thread: String::new(),
         server: String::new(),
@@ -179,13 +209,10 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
         ),
         deadline_ns: deadline,
         bound_ns: bound,
-        above_bound: bound.map_or(0, |bound| {
-            let longer = |job: &&JudgedJob| {
-                job.response()
-                    .is_some_and(|time| time > bound.cast_signed())
-            };
-            judged.iter().filter(longer).count() as u64
-        }),
+        above_bound: above.len() as u64,
+        longest_above: above.into_iter().max_by_key(|(_, time)| *time),
+        misses_while_out,
+        misses_while_held,
         misses: missed_jobs.count(),
         absent,
         recorded_misses: jobs.values().filter(|job| job.missed).count() as u64,
@@ -198,14 +225,24 @@ fn summarize(jobs: &BTreeMap<u32, Job>, known: Option<&ThreadLayout>, end: i64) 
     }
 }
 
-/// The times from one job's beginning to the next of a driver, whose jobs come when its device
-/// or a requester has something for it.
+/// How many numbers are in any of these intervals, and the others.
+fn split(numbers: Ranges, intervals: &[(u32, u32)]) -> (u64, Ranges) {
+    intervals
+        .iter()
+        .fold((0, numbers), |(count, left), (first, end)| {
+            let (inside, left) = left.split(*first, *end);
+            (count + inside.count(), left)
+        })
+}
+
+/// The times from one wake to the next of a driver, whose jobs come when its device or a
+/// requester has something for it.
 fn distances<'a>(
     jobs: &'a BTreeMap<u32, Job>,
     known: Option<&ThreadLayout>,
 ) -> impl Iterator<Item = u64> + 'a {
     let driver = known.is_some_and(|known| matches!(known.runs, Runs::Driver(_)));
-    let begun = jobs.values().filter_map(|job| job.released);
+    let begun = jobs.values().filter_map(|job| job.came());
     let begun = begun.filter(move |_| driver);
     let next = begun.clone().skip(1);
     begun.zip(next).map(|(one, next)| one.abs_diff(next))
@@ -239,7 +276,7 @@ mod tests {
             deadline,
             offset,
             runs: Runs::Nothing,
-            has_explicit_jobs: false,
+            explicit_releases: Vec::new(),
             bound: None,
         }
     }
@@ -252,6 +289,7 @@ mod tests {
                     number,
                     Job {
                         released,
+                        woken: None,
                         completed,
                         missed: false,
                     },
@@ -268,7 +306,7 @@ mod tests {
             (1, Some(150), Some(180)),
             (2, Some(210), Some(230)),
         ]);
-        let summary = summarize(&log, Some(&thread(10, 100, 60)), 240);
+        let summary = summarize(&log, Some(&thread(10, 100, 60)), 240, &ApartJobs::default());
         let response = Responses {
             min_ns: 20,
             median_ns: 30,
@@ -295,9 +333,9 @@ mod tests {
             runs: Runs::Driver(0),
             ..thread(0, 100, 60)
         };
-        let summary = summarize(&log, Some(&driver), 500);
+        let summary = summarize(&log, Some(&driver), 500, &ApartJobs::default());
         assert_eq!((summary.closest_ns, summary.too_close), (Some(99), 1));
-        let other = summarize(&log, Some(&thread(0, 100, 60)), 500);
+        let other = summarize(&log, Some(&thread(0, 100, 60)), 500, &ApartJobs::default());
         assert_eq!((other.closest_ns, other.too_close), (None, 0));
     }
 
@@ -308,7 +346,12 @@ mod tests {
             (0, "long after the first period"),
         ] {
             let log = jobs(&[(0, Some(5_000), Some(5_030)), (1, Some(5_100), Some(5_150))]);
-            let summary = summarize(&log, Some(&thread(offset, 100, 60)), 5_200);
+            let summary = summarize(
+                &log,
+                Some(&thread(offset, 100, 60)),
+                5_200,
+                &ApartJobs::default(),
+            );
             assert!(!summary.nominal, "{why}");
             assert_eq!(summary.response.unwrap().median_ns, 40, "{why}");
             assert_eq!(summary.misses, 0, "{why}");
@@ -319,7 +362,7 @@ mod tests {
     fn a_job_without_an_end_is_missed_once_its_deadline_has_passed() {
         let log = jobs(&[(0, Some(0), None)]);
         let at = |end| {
-            let summary = summarize(&log, Some(&thread(0, 100, 60)), end);
+            let summary = summarize(&log, Some(&thread(0, 100, 60)), end, &ApartJobs::default());
             (summary.unfinished, summary.misses)
         };
         assert_eq!(at(60), (1, 0));
@@ -331,7 +374,7 @@ mod tests {
         // Jobs 0 and 2; 1 is absent, and so are 3 and 4, due at 360 and 460.
         let log = jobs(&[(0, Some(0), Some(10)), (2, Some(200), Some(210))]);
         for (end, absent) in [(220, 1), (360, 1), (361, 2), (460, 2), (461, 3)] {
-            let summary = summarize(&log, Some(&thread(0, 100, 60)), end);
+            let summary = summarize(&log, Some(&thread(0, 100, 60)), end, &ApartJobs::default());
             assert_eq!(
                 (summary.absent, summary.misses),
                 (absent, absent),
@@ -346,7 +389,12 @@ mod tests {
         log.event(5, Event::Release { thread: 3, job: 7 });
         log.event(9, Event::Miss { thread: 3, job: 7 });
         log.event(12, Event::Complete { thread: 3, job: 7 });
-        let threads = log.summarize(&CoreLayout::default(), 20, &mut Vec::new());
+        let threads = log.summarize(
+            (0, &CoreLayout::default()),
+            20,
+            &Apart::default(),
+            &mut Vec::new(),
+        );
         assert_eq!(threads.len(), 1);
         assert_eq!(threads[0].thread, "thread 3");
         assert_eq!((threads[0].misses, threads[0].recorded_misses), (1, 1));

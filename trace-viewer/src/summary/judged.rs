@@ -12,7 +12,10 @@ use crate::ranges::Ranges;
 /// What is recorded of a job.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Job {
+    /// When its release was recorded.
     pub(super) released: Option<i64>,
+    /// Of a driver's: when it was woken for it.
+    pub(super) woken: Option<i64>,
     pub(super) completed: Option<i64>,
     pub(super) missed: bool,
 }
@@ -28,11 +31,27 @@ pub(crate) struct JudgedJob {
     pub(crate) completed: Option<i64>,
     /// Whether it missed its deadline, or the kernel says so.
     pub(crate) missed: bool,
+    /// Whether the kernel says so of a job that is not complete: it gave it up.
+    pub(super) given_up: bool,
+}
+
+impl Job {
+    /// When it came, as far as its records tell.
+    pub(super) fn came(self) -> Option<i64> {
+        self.woken.or(self.released)
+    }
 }
 
 impl JudgedJob {
     pub(crate) fn response(self) -> Option<i64> {
         Some(self.completed? - self.release?)
+    }
+
+    /// Its response, or how long it has taken by `end`, the end of what is known, where it is
+    /// not complete and was not given up.
+    pub(super) fn response_by(self, end: i64) -> Option<i64> {
+        let until = self.completed.or((!self.given_up).then_some(end));
+        Some(until? - self.release?)
     }
 }
 
@@ -47,7 +66,7 @@ pub(super) fn judge(
         .map(|(&number, job)| {
             let release = match nominal {
                 Some(nominal) => Some(nominal.release(number)),
-                None => job.released,
+                None => job.came(),
             };
             let until = job.completed.unwrap_or(end);
             let late = match (release, deadline) {
@@ -60,6 +79,7 @@ pub(super) fn judge(
                 noticed: job.released,
                 completed: job.completed,
                 missed: late || job.missed,
+                given_up: job.missed && job.completed.is_none(),
             }
         })
         .collect()

@@ -3,6 +3,8 @@
 //! the kernel except its own remarks, which are shown beside.
 //!
 //! All times are nanoseconds, instants since the time epoch.
+mod apart;
+mod bounds;
 mod exits;
 mod jobs;
 mod judged;
@@ -15,17 +17,21 @@ use serde::Serialize;
 use tern_config::ReplicaSet;
 use tern_trace::{Core, Event, Kind, Trace};
 
+use apart::Apart;
+use bounds::Bounds;
+pub use bounds::Exceeded;
 pub use exits::{ExitCount, Exits};
 pub(crate) use jobs::JobLog;
 pub use jobs::{Responses, ThreadSummary};
 pub(crate) use judged::JudgedJob;
-pub use repairs::{Repair, result_name};
+pub use repairs::Repair;
 pub use servers::ServerSummary;
-pub use votes::{Disagreement, Inputs, SafeStop, Votes, is_stale, outcome_name};
+pub use votes::{Disagreement, Inputs, SafeStop, Votes};
 
 use crate::layout::{CoreLayout, Layout};
+use crate::read::SoundTrace;
 use crate::status::Status;
-use crate::table::{count, span};
+use crate::verdict::conformance::Conformance;
 use exits::ExitLog;
 use repairs::RepairLog;
 use servers::ServerLog;
@@ -56,6 +62,10 @@ pub struct Summary {
     pub stops: Vec<SafeStop>,
     /// What the tool that ran the machine remarked.
     pub notes: Vec<NoteSummary>,
+    /// Jobs and repairs that took longer than was promised. Empty is good.
+    pub exceeded: Vec<Exceeded>,
+    /// Promises that are not held against this run, and why.
+    pub not_judged: Vec<String>,
     /// What makes the trace unfit to prove anything: losses and damage. Empty is good.
     pub unsound: Vec<String>,
     /// What is odd but does not spoil the trace.
@@ -103,8 +113,8 @@ pub struct NoteSummary {
 impl Summary {
     /// The summary of a trace.
     #[must_use]
-    pub fn from_trace(trace: &Trace) -> Self {
-        let layout = Layout::of(trace);
+    pub fn from_trace(sound: &SoundTrace<'_>) -> Self {
+        let (trace, layout) = (sound.trace(), sound.layout());
         let mut warnings = Vec::new();
         if layout.system.is_none() {
             warnings.push(
@@ -116,27 +126,37 @@ impl Summary {
         let (mut votes, mut repairs) = (VoteLog::default(), RepairLog::default());
         let mut logs = Vec::new();
         let mut span = None;
-        for (number, core) in trace.cores.iter().enumerate() {
+        for number in 0..trace.cores.len() {
             let mut log = CoreLog::new(number);
-            for (tsc, event) in core.events().filter_map(Result::ok) {
-                let at = trace.nanos(tsc);
+            for (at, event) in sound.events(number) {
                 let (from, to) = span.unwrap_or((at, at));
                 span = Some((at.min(from), at.max(to)));
-                log.event(at, event, &layout);
+                log.event(at, event, layout);
                 votes.event(number, at, event);
                 repairs.event(number, at, event);
             }
-            log.warn(&core.sandbox, &mut warnings);
             logs.push(log);
         }
         let (from_ns, to_ns) = span.unwrap_or_default();
+        let by_epoch = votes.votes(layout);
+        let rejoined: Vec<_> = logs.iter().map(|log: &CoreLog| &log.rejoined[..]).collect();
+        let apart = Apart::of(sound, &by_epoch, &rejoined);
         let parts = logs.into_iter().zip(&trace.cores).zip(&layout.cores);
         let sandboxes = parts.map(|((log, core), layout)| {
             let exits = log.exits.summarize(trace, core, votes.last_epoch_ns());
-            log.summarize(core, layout, exits, to_ns, &mut warnings)
+            log.summarize(core, layout, exits, (to_ns, &apart), &mut warnings)
         });
-        let sandboxes = sandboxes.collect();
-        let by_epoch = votes.votes(&layout);
+        let mut sandboxes: Vec<_> = sandboxes.collect();
+        let conformance = Conformance::of(sound);
+        let servers = sandboxes
+            .iter_mut()
+            .flat_map(|sandbox| &mut sandbox.servers);
+        for (server, replayed) in servers.zip(&conformance.servers) {
+            server.overruns = replayed.overruns;
+            server.overrun_ns = replayed.overrun_ns;
+        }
+        let repairs = repairs.summarize(&by_epoch, layout);
+        let bounds = Bounds::of(sound, &sandboxes, &repairs);
         let all = by_epoch.iter();
         Self {
             system: layout.system.as_ref().map(|system| system.name.clone()),
@@ -146,13 +166,15 @@ impl Summary {
             to_ns,
             sandboxes,
             votes: all
-                .map(|(set, votes)| votes_of(*set, votes, &layout))
+                .map(|(set, votes)| votes_of(*set, votes, layout))
                 .collect(),
-            repairs: repairs.summarize(&by_epoch, &layout),
-            inputs: votes.inputs(&layout),
-            stops: votes.stops(&layout),
+            repairs,
+            inputs: votes.inputs(layout),
+            stops: votes.stops(layout),
             notes: notes(trace),
-            unsound: unsound(trace),
+            exceeded: bounds.exceeded,
+            not_judged: bounds.not_judged,
+            unsound: sound.losses().to_vec(),
             warnings,
         }
     }
@@ -193,45 +215,12 @@ impl Summary {
     pub fn status(&self) -> Status {
         if !self.unsound.is_empty() {
             Status::Unsound
-        } else if self.misses() > 0 {
+        } else if self.misses() > 0 || !self.exceeded.is_empty() {
             Status::Late
         } else {
             Status::Well
         }
     }
-}
-
-/// How far a kernel's clock may be from the conversion used here: the counter is read
-/// and converted a little before the record is written.
-const CLOCK_TOLERANCE_NS: u64 = 100_000;
-
-/// What makes a trace unfit to prove anything: losses and damage. Empty is good.
-#[must_use]
-pub fn unsound(trace: &Trace) -> Vec<String> {
-    let mut found = Vec::new();
-    for core in &trace.cores {
-        let mut object = |reason: String| found.push(format!("sandbox {}: {reason}", core.sandbox));
-        if !core.damage.is_empty() {
-            object(format!("trace ring {}", core.damage));
-        }
-        if core.dropped > 0 {
-            object(format!("{} records dropped", core.dropped));
-        }
-        if core.overwritten > 0 {
-            object(format!("{} records overwritten", core.overwritten));
-        }
-        let mut errors = core.events().filter_map(Result::err);
-        if let Some(first) = errors.next() {
-            match errors.count() {
-                0 => object(first.to_string()),
-                more => object(format!("{first}, and {more} more that cannot be decoded")),
-            }
-        }
-    }
-    if trace.cores.iter().all(|core| core.records.is_empty()) {
-        found.push("there is not one record".to_string());
-    }
-    found
 }
 
 fn notes(trace: &Trace) -> Vec<NoteSummary> {
@@ -256,9 +245,8 @@ struct CoreLog {
     servers: ServerLog,
     exits: ExitLog,
     counts: [u64; Kind::COUNTERS],
-    latest: i64,
-    backwards: u64,
-    clock_error: u64,
+    /// Replica sets and the epochs from which on they have their replica here again.
+    rejoined: Vec<(u16, u32)>,
 }
 
 impl CoreLog {
@@ -269,39 +257,18 @@ impl CoreLog {
             servers: ServerLog::default(),
             exits: ExitLog::default(),
             counts: [0; Kind::COUNTERS],
-            latest: i64::MIN,
-            backwards: 0,
-            clock_error: 0,
+            rejoined: Vec::new(),
         }
     }
 
     fn event(&mut self, at: i64, event: Event, layout: &Layout) {
-        self.backwards += u64::from(at < self.latest);
-        self.latest = self.latest.max(at);
         self.counts[event.encode(0).0.kind as usize] += 1;
-        if let Event::ClockSync { now } = event {
-            let now = Trace::within_horizon(now.as_nanos());
-            self.clock_error = self.clock_error.max(at.abs_diff(now));
+        if let Event::Rejoin { set, epoch } = event {
+            self.rejoined.push((set, epoch));
         }
         self.jobs.event(at, event);
         self.servers.event(at, event, &layout.cores[self.number]);
         self.exits.event(at, event);
-    }
-
-    /// What is odd about its times.
-    fn warn(&self, sandbox: &str, warnings: &mut Vec<String>) {
-        if self.backwards > 0 {
-            warnings.push(format!(
-                "sandbox {sandbox}: time runs backwards at {}",
-                count(self.backwards, "record")
-            ));
-        }
-        if self.clock_error > CLOCK_TOLERANCE_NS {
-            warnings.push(format!(
-                "sandbox {sandbox}: the clock differs from the timestamp counter by up to {}",
-                span(self.clock_error)
-            ));
-        }
     }
 
     fn summarize(
@@ -309,7 +276,7 @@ impl CoreLog {
         core: &Core,
         layout: &CoreLayout,
         exits: Exits,
-        end: i64,
+        (end, apart): (i64, &Apart),
         warnings: &mut Vec<String>,
     ) -> SandboxSummary {
         let count = |kind: Kind| self.counts[kind as usize];
@@ -323,7 +290,9 @@ impl CoreLog {
             interrupts: count(Kind::InterruptIn),
             system_calls: count(Kind::SystemCall),
             faults: count(Kind::Fault),
-            threads: self.jobs.summarize(layout, end, warnings),
+            threads: self
+                .jobs
+                .summarize((self.number, layout), end, apart, warnings),
             servers: self.servers.summarize(layout, end),
         }
     }

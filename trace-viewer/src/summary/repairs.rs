@@ -6,6 +6,7 @@ use tern_trace::{Event, RepairResult};
 
 use super::votes::Vote;
 use crate::layout::Layout;
+use crate::names::{outcome_name, result_name};
 
 /// One repair, of one round or more.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +20,8 @@ pub struct Repair {
     pub detected_epoch: Option<u32>,
     /// When that was.
     pub detected_ns: Option<i64>,
+    /// How that vote went.
+    pub detected_by: Option<&'static str>,
     /// When the first round began.
     pub started_ns: i64,
     /// When the last round ended; `None` if it did not.
@@ -39,16 +42,6 @@ pub struct Repair {
     pub rejoined_epoch: Option<u32>,
     /// When that was.
     pub rejoined_ns: Option<i64>,
-}
-
-/// How a round of repair ended, in reports.
-#[must_use]
-pub const fn result_name(result: RepairResult) -> &'static str {
-    match result {
-        RepairResult::Done => "done",
-        RepairResult::MoreRounds => "more-rounds",
-        RepairResult::Failed => "failed",
-    }
 }
 
 /// Repairs under way and over, of one set in one sandbox each; collected over all cores, one
@@ -116,6 +109,7 @@ impl RepairLog {
             sandbox: String::new(),
             detected_epoch: None,
             detected_ns: None,
+            detected_by: None,
             started_ns: at,
             ended_ns: None,
             duration_ns: None,
@@ -153,7 +147,8 @@ impl RepairLog {
                     set: layout.set_name(log.set),
                     sandbox: layout.cores[log.core].sandbox.clone(),
                     detected_epoch: detection.map(|(epoch, _)| epoch),
-                    detected_ns: detection.map(|(_, at)| at),
+                    detected_ns: detection.map(|(_, vote)| vote.at),
+                    detected_by: detection.map(|(_, vote)| outcome_name(vote.outcome)),
                     ..log.repair
                 }
             })
@@ -177,9 +172,9 @@ impl Recorded {
         self.round = 0;
     }
 
-    /// The vote that found the replica faulty: epoch and time. The accusation may be repeated
+    /// The vote that found the replica faulty, and its epoch. The accusation may be repeated
     /// in each epoch until the repair is done; the first of an unbroken series counts.
-    fn detection(&self, votes: &BTreeMap<u32, Vote>, layout: &Layout) -> Option<(u32, i64)> {
+    fn detection(&self, votes: &BTreeMap<u32, Vote>, layout: &Layout) -> Option<(u32, Vote)> {
         let replica = layout.replica_of_core(self.set, self.core);
         let accuses = |vote: &Vote| match replica {
             Some(replica) => vote.parties.faulty.checked_shr(replica.into()).unwrap_or(0) & 1 == 1,
@@ -190,7 +185,7 @@ impl Recorded {
         let (mut detection, mut accused) = (None, false);
         for (&epoch, vote) in before {
             if accuses(vote) && !accused {
-                detection = Some((epoch, vote.at));
+                detection = Some((epoch, *vote));
             }
             accused = accuses(vote);
         }

@@ -23,6 +23,10 @@ pub struct ServerSummary {
     pub budget_use_per_mille: u64,
     /// How often its budget was exhausted.
     pub exhaustions: u64,
+    /// How often it ran on after its budget was used up, until a late timer fired.
+    pub overruns: u64,
+    /// The longest of these.
+    pub overrun_ns: u64,
     /// Replenishments posted.
     pub posted: u64,
     /// Their sum.
@@ -108,6 +112,8 @@ impl ServerLog {
                         .unwrap_or(0)
                         .min(u64::MAX.into()) as u64,
                     exhaustions: totals.exhaustions,
+                    overruns: 0,
+                    overrun_ns: 0,
                     posted: totals.posted,
                     posted_ns: totals.posted_nanos,
                 }

@@ -2,7 +2,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Repair, SandboxSummary, Summary, Votes};
-use crate::describe::signed_span;
+use crate::table::signed_span;
 use crate::table::{Table, count, instant, span};
 
 /// How many votes of a kind are listed one by one.
@@ -22,6 +22,9 @@ impl Display for Summary {
             instant(self.to_ns),
             self.lost(),
         )?;
+        for exceeded in &self.exceeded {
+            writeln!(out, "above its bound: {exceeded}")?;
+        }
         self.jobs(out)?;
         self.servers(out)?;
         self.votes(out)?;
@@ -30,7 +33,11 @@ impl Display for Summary {
         self.notes(out)?;
         self.exits(out)?;
         self.counts(out)?;
-        for (title, lines) in [("warning", &self.warnings), ("unsound", &self.unsound)] {
+        for (title, lines) in [
+            ("warning", &self.warnings),
+            ("not judged", &self.not_judged),
+            ("unsound", &self.unsound),
+        ] {
             for line in lines {
                 writeln!(out, "{title}: {line}")?;
             }
@@ -54,11 +61,20 @@ impl Summary {
     /// What the run is worth, in words.
     #[must_use]
     pub fn verdict(&self) -> String {
-        match (self.unsound.is_empty(), self.misses()) {
-            (false, _) => "the trace has losses or is damaged: it proves nothing".to_string(),
-            (true, 0) => "no deadline missed".to_string(),
-            (true, 1) => "1 deadline missed".to_string(),
-            (true, misses) => format!("{misses} deadlines missed"),
+        if !self.unsound.is_empty() {
+            return "the trace has losses or is damaged: it proves nothing".to_string();
+        }
+        let misses = match self.misses() {
+            0 => "no deadline missed".to_string(),
+            1 => "1 deadline missed".to_string(),
+            misses => format!("{misses} deadlines missed"),
+        };
+        let jobs = self.exceeded.iter().map(|it| it.count).sum::<u64>();
+        match (jobs, self.not_judged.is_empty()) {
+            (0, true) => format!("{misses}, every bound held"),
+            (0, false) => format!("{misses}; not all bounds are judged"),
+            (1, _) => format!("{misses}, 1 response above its bound"),
+            (jobs, _) => format!("{misses}, {jobs} responses above their bounds"),
         }
     }
 
@@ -83,6 +99,18 @@ impl Summary {
                 dash(thread.deadline_ns, span),
                 thread.misses.to_string(),
             ]);
+            for (jobs, when) in [
+                (thread.misses_while_out, "while its replica was out"),
+                (thread.misses_while_held, "while its core was held"),
+            ] {
+                if jobs > 0 {
+                    let (sandbox, thread) = (&sandbox.sandbox, &thread.thread);
+                    let jobs = count(jobs, "job");
+                    missed.push(format!(
+                        "  not counted: {sandbox} {thread} missed {jobs} {when}"
+                    ));
+                }
+            }
             if thread.misses > 0 {
                 missed.push(format!(
                     "  missed: {} {} in job {}{}",
@@ -110,6 +138,8 @@ impl Summary {
             "busy",
             "of budget",
             "exhausted",
+            "overruns",
+            "longest",
             "replenishments",
         ]);
         for sandbox in &self.sandboxes {
@@ -124,6 +154,8 @@ impl Summary {
                     span(server.busy_ns),
                     format!("{}.{}%", used / 10, used % 10),
                     server.exhaustions.to_string(),
+                    server.overruns.to_string(),
+                    span(server.overrun_ns),
                     server.posted.to_string(),
                 ]);
             }

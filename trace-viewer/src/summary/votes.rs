@@ -7,6 +7,7 @@ use tern_trace::{Event, VoteOutcome, VoteParties};
 use super::voter_core;
 use crate::describe::replicas;
 use crate::layout::Layout;
+use crate::names::{is_stale, outcome_name};
 use crate::ranges::Ranges;
 
 /// The votes on one replica set.
@@ -75,28 +76,10 @@ pub struct SafeStop {
     pub at_ns: i64,
 }
 
-/// A vote's outcome in reports.
-#[must_use]
-pub const fn outcome_name(outcome: VoteOutcome) -> &'static str {
-    match outcome {
-        VoteOutcome::Unanimous => "unanimous",
-        VoteOutcome::Minority => "minority",
-        VoteOutcome::Timeout => "timeout",
-        VoteOutcome::NoMajority => "no-majority",
-    }
-}
-
-/// Whether an epoch has an old input in place of the one that was asked for. Nothing is asked
-/// for before the first command, which follows the input of epoch 1.
-#[must_use]
-pub const fn is_stale(epoch: u32, fresh: bool) -> bool {
-    !fresh && epoch > 1
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vote {
     pub(super) at: i64,
-    outcome: VoteOutcome,
+    pub(super) outcome: VoteOutcome,
     pub(super) parties: VoteParties,
 }
 

@@ -103,6 +103,10 @@ mod tests {
             kind: ServerKind::Io,
             budget: 5,
             period: 10,
+            priority: 0,
+            highest: 0,
+            room: 1,
+            threads: 0..0,
         };
         let mut log = BudgetLog::new(&server);
         log.runs(2, true);
@@ -130,6 +134,10 @@ mod tests {
             kind: ServerKind::Sporadic,
             budget: 5,
             period: 10,
+            priority: 0,
+            highest: 0,
+            room: 1,
+            threads: 0..0,
         };
         let mut log = BudgetLog::new(&server);
         log.runs(2, true);

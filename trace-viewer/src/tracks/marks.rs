@@ -4,7 +4,7 @@ use tern_trace::{Event, Trace, VoteOutcome};
 
 use crate::describe::describe;
 use crate::layout::Layout;
-use crate::summary::is_stale;
+use crate::names::is_stale;
 
 /// Something worth a mark of its own.
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ impl Mark {
     /// The mark of an event of core `number`, if it gets one.
     pub(super) fn of(at: i64, event: Event, number: usize, layout: &Layout) -> Option<Self> {
         let kind = marked(event)?;
-        let text = describe(event, number, layout, "");
+        let text = describe((at, event), number, layout, "");
         Some(Self { at, kind, text })
     }
 

@@ -7,9 +7,10 @@ mod marks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tern_trace::{Core, Event, Trace, VoteOutcome};
+use tern_trace::{Event, Trace, VoteOutcome};
 
-use crate::layout::{CoreLayout, Layout};
+use crate::layout::CoreLayout;
+use crate::read::SoundTrace;
 use crate::summary::{JobLog, JudgedJob};
 use budget::BudgetLog;
 use floats::Floats;
@@ -52,16 +53,14 @@ pub(crate) struct ServerTrack {
 }
 
 /// All cores of a trace that ends at `end`.
-pub(crate) fn cores(trace: &Trace, end: i64) -> Vec<CoreTracks> {
-    let layout = Layout::of(trace);
-    let cores = trace.cores.iter().enumerate();
-    cores
-        .map(|(number, core)| tracks(trace, &layout, number, core, end))
-        .collect()
+pub(crate) fn cores(trace: &SoundTrace<'_>, end: i64) -> Vec<CoreTracks> {
+    let cores = 0..trace.trace().cores.len();
+    cores.map(|number| tracks(trace, number, end)).collect()
 }
 
-fn tracks(trace: &Trace, layout: &Layout, number: usize, core: &Core, end: i64) -> CoreTracks {
-    let names = &layout.cores[number];
+fn tracks(sound: &SoundTrace<'_>, number: usize, end: i64) -> CoreTracks {
+    let (trace, layout) = (sound.trace(), sound.layout());
+    let (core, names) = (&trace.cores[number], &layout.cores[number]);
     let mut log = CoreLog::new(names);
     if core.overwritten == 0 {
         log.budgets.iter_mut().for_each(BudgetLog::begin);
@@ -69,8 +68,7 @@ fn tracks(trace: &Trace, layout: &Layout, number: usize, core: &Core, end: i64) 
     let mut marks = Vec::new();
     let mut lost = Vec::new();
     let mut before = None;
-    for (tsc, event) in core.events().filter_map(Result::ok) {
-        let at = trace.nanos(tsc);
+    for (at, event) in sound.events(number) {
         if before.is_none() && core.overwritten > 0 {
             lost.push([at.min(0), at]);
         }

@@ -2,15 +2,17 @@
 use proptest::prelude::*;
 use tern_check::{Report, check};
 use tern_config::{
-    Device, DeviceChannels, ReplicaSet, Runs, Sandbox, Server, ServerKind, System, Thread, Voting,
+    Channel, Device, DeviceChannels, ReplicaSet, Runs, Sandbox, Server, ServerKind, System, Thread,
+    Voting,
 };
 use tern_sched::analysis::CostTable;
 use tern_sim::JobHistory;
 use tern_units::{Duration, Instant};
-use trace_viewer::conformance::Conformance;
 use trace_viewer::print::CheckText;
+use trace_viewer::read::SoundTrace;
 use trace_viewer::simulate::trace;
 use trace_viewer::summary::Summary;
+use trace_viewer::verdict::conformance::Conformance;
 
 const MS: u64 = 1_000_000;
 
@@ -92,6 +94,8 @@ fn systems_with_requests() -> impl Strategy<Value = System> {
             for (server, priority) in servers.iter_mut().zip(order) {
                 server.priority = priority;
             }
+            // Both directions of the device, where a program simulates what is at its end.
+            system.channels.push(Channel::default());
             system.devices.push(Device {
                 channels: is_simulated.then(DeviceChannels::default),
                 ..Device::default()
@@ -187,14 +191,21 @@ proptest! {
         let trace = trace(&system, std::mem::take(&mut simulation.records));
         prop_assert_eq!(&simulation, &tern_sim::simulate(&system, end).unwrap());
 
-        let conformance = Conformance::of(&trace);
+        let sound = SoundTrace::of(&trace);
+        prop_assert!(sound.is_ok(), "{}", sound.unwrap_err());
+        let sound = sound.unwrap();
+        let conformance = Conformance::of(&sound);
         prop_assert_eq!(conformance.violations(), 0, "{:#?}", conformance.servers);
-        let summary = Summary::from_trace(&trace);
+        let summary = Summary::from_trace(&sound);
         prop_assert_eq!(&summary.unsound, &[""; 0]);
         // Requests come beside the releases of a driver here, so its promise may be broken.
         let promises = |warning: &&String| warning.contains("closer together");
         prop_assert_eq!(summary.warnings.iter().find(|it| !promises(it)), None);
         prop_assert_eq!(summary.to_ns, 600_000_000);
+        prop_assert!(conformance.servers.iter().all(|it| it.overruns == 0));
+        if raised_servers_keep_up(&system, &check(&system, &CostTable::NONE)) {
+            prop_assert_eq!(&summary.exceeded, &[]);
+        }
         for (index, server) in summary.sandboxes[0].servers.iter().enumerate() {
             let runs = simulation.servers[index].runs.iter();
             let busy = runs.map(|(from, to)| to.as_nanos() - from.as_nanos());

@@ -1,4 +1,5 @@
-//! Hand-made traces: a small system whose every number can be checked by hand.
+//! Hand-made traces: a small system whose every number can be checked by hand, and that a
+//! machine can have written; and simulated ones of small descriptions.
 //!
 //! The timestamp counter runs at 1 GHz and its value at the epoch is [`EPOCH`], so
 //! microsecond `t` is counter value `EPOCH + 1000 t`.
@@ -6,11 +7,16 @@
 
 use std::sync::atomic::AtomicU64;
 
-use tern_config::{Channel, ReplicaSet, Runs, Sandbox, Server, System, Thread, ThreadRef};
+use tern_config::{
+    Channel, Description, ReplicaSet, Runs, Sandbox, Server, System, Thread, ThreadRef,
+};
+use tern_sched::analysis::CostTable;
 use tern_trace::{
-    Core, Event, HEADER_WORDS, Mode, RepairResult, Ring, Trace, VoteOutcome, VoteParties,
+    Core, Event, HEADER_WORDS, Mode, Origin, Platform, Promises, RepairResult, Ring, SleepEnd,
+    Trace, VoteOutcome, VoteParties,
 };
 use tern_units::{Duration, Instant, PageNumber, TscFrequency};
+use trace_viewer::read::SoundTrace;
 
 pub const EPOCH: u64 = 5_000_000_000;
 
@@ -48,11 +54,22 @@ fn server(name: &str, budget: u64, period: u64, priority: u32, threads: Vec<Thre
     }
 }
 
+fn program() -> Runs {
+    Runs::Program {
+        file: "load".to_string(),
+        argument: 0,
+        heap_pages: 1,
+        stack_pages: 1,
+        simulates: None,
+    }
+}
+
 /// Three replicas beside a periodic program, and an arbitrator.
 pub fn system() -> System {
     let replica = |name: &str, core| Sandbox {
         name: name.to_string(),
         core,
+        memory_bytes: 16 << 20,
         servers: vec![
             server(
                 "control",
@@ -66,7 +83,7 @@ pub fn system() -> System {
                 2_000,
                 20_000,
                 0,
-                vec![thread("attitude", 1_000, 20_000, 0, Runs::Nothing)],
+                vec![thread("attitude", 1_000, 20_000, 0, program())],
             ),
         ],
         ..Sandbox::default()
@@ -110,186 +127,242 @@ pub fn system() -> System {
     }
 }
 
-/// What a replica's sandbox records in `epochs` epochs: every 20 ms the attitude
-/// program runs for 1 ms; every 50 ms the controller runs for 4 ms, the first of them
-/// before attitude where both are released together.
-pub fn replica(epochs: u32) -> Events {
-    let mut events = vec![(
-        -900,
-        Event::Exit {
-            reason: 0,
-            count: 40,
-        },
-    )];
-    let us = |micros: i64| Instant::from_nanos(micros as u64 * 1_000);
-    for job in 0..epochs * 5 / 2 {
-        let start = i64::from(job) * 20_000;
-        events.extend([
-            (start, Event::Release { thread: 1, job }),
-            (start, Event::Switch { thread: Some(1) }),
-            (start + 1_000, Event::Complete { thread: 1, job }),
-            (start + 1_000, Event::Block { thread: 1 }),
-            (
-                start + 1_000,
-                Event::ReplenishPosted {
-                    server: 1,
-                    amount: Duration::from_millis(1),
-                    at: us(start + 20_000),
-                },
-            ),
-        ]);
-        if start % 50_000 != 0 {
-            events.push((start + 1_000, Event::Switch { thread: None }));
+/// A core's records, written in the order in which its kernel does.
+#[derive(Default)]
+pub struct Script(pub Events);
+
+impl Script {
+    /// Boot: programs are loaded, exits read, and time begins.
+    pub fn boot(programs: &[u16], exits: u32) -> Self {
+        let mut script = Self::default();
+        for &thread in programs {
+            let root_frame = 0x100 + u32::from(thread);
+            script.add(-950, Event::Process { thread, root_frame });
         }
+        if exits > 0 {
+            let (reason, count) = (0, exits);
+            script.add(-900, Event::Exit { reason, count });
+        }
+        script.add(
+            0,
+            Event::ClockSync {
+                now: Instant::EPOCH,
+            },
+        );
+        script
     }
-    for epoch in 0..epochs {
-        let release = i64::from(epoch) * PERIOD as i64;
-        // At 0, 100 ms, … attitude goes first.
-        let start = release + if epoch % 2 == 0 { 1_000 } else { 0 };
-        events.extend([
-            (
-                release,
-                Event::Release {
-                    thread: 0,
-                    job: epoch,
-                },
-            ),
-            (start, Event::Switch { thread: Some(0) }),
-            (
-                start + 3_000,
-                Event::Hash {
-                    set: 0,
-                    page: PageNumber(7),
-                },
-            ),
-            (start + 3_500, Event::Ballot { set: 0, epoch }),
-            (
-                start + 4_000,
-                Event::Complete {
-                    thread: 0,
-                    job: epoch,
-                },
-            ),
-            (start + 4_000, Event::Block { thread: 0 }),
-            (
-                start + 4_000,
-                Event::ReplenishPosted {
-                    server: 0,
-                    amount: Duration::from_millis(4),
-                    at: us(start + PERIOD as i64),
-                },
-            ),
-            (start + 4_000, Event::Switch { thread: None }),
-        ]);
+
+    pub fn add(&mut self, at: i64, event: Event) {
+        self.0.push((at, event));
     }
-    events
+
+    pub fn release(&mut self, at: i64, thread: u16, job: u32) {
+        self.add(at, Event::Release { thread, job });
+    }
+
+    pub fn switch(&mut self, at: i64, thread: Option<u16>) {
+        self.add(at, Event::Switch { thread });
+    }
+
+    /// The running thread sleeps until then.
+    pub fn sleep(&mut self, at: i64, thread: u16, until: i64) {
+        let until = Some(SleepEnd::of(instant(until)));
+        self.add(at, Event::Block { thread, until });
+    }
+
+    /// A job is done, and the thread sleeps until its next release.
+    pub fn end(&mut self, at: i64, thread: u16, job: u32, until: i64) {
+        self.add(at, Event::Complete { thread, job });
+        self.sleep(at, thread, until);
+    }
+
+    /// A job is done, the thread's last.
+    pub fn stop(&mut self, at: i64, thread: u16, job: u32) {
+        self.add(at, Event::Complete { thread, job });
+        let until = None;
+        self.add(at, Event::Block { thread, until });
+    }
+
+    pub fn posted(&mut self, at: i64, server: u16, amount: i64, returns: i64) {
+        let amount = Duration::from_micros(amount.unsigned_abs());
+        let returns = instant(returns);
+        self.add(
+            at,
+            Event::ReplenishPosted {
+                server,
+                amount,
+                at: returns,
+            },
+        );
+    }
 }
 
-/// What the arbitrator's sandbox records: every epoch a unanimous vote, except as given.
+pub fn instant(micros: i64) -> Instant {
+    Instant::from_nanos(micros.unsigned_abs() * 1_000)
+}
+
+/// What a replica's sandbox records in `epochs` epochs, an even number: every 20 ms the
+/// attitude program runs for 1 ms; every 50 ms the controller runs for 4 ms, after attitude
+/// where both are released together.
+pub fn replica(epochs: u32) -> Events {
+    Replica::default().records(epochs)
+}
+
+/// What may be different in a replica's sandbox.
+pub struct Replica {
+    /// How long attitude's jobs are: at most 2 ms.
+    pub length: fn(u32) -> i64,
+    /// Whether three pages are taken from epoch 3 on in two rounds, 32 ms after the releases.
+    pub is_repaired: bool,
+    /// How many jobs the controller does before it stops.
+    pub jobs: u32,
+}
+
+impl Default for Replica {
+    fn default() -> Self {
+        Self {
+            length: |_| 1_000,
+            is_repaired: false,
+            jobs: u32::MAX,
+        }
+    }
+}
+
+impl Replica {
+    pub fn records(&self, epochs: u32) -> Events {
+        let mut script = Script::boot(&[0, 1], 40);
+        for pair in 0..epochs / 2 {
+            let (base, epoch) = (i64::from(pair) * 100_000, pair * 2);
+            let attitude = |script: &mut Script, place: u32, leaves: Option<u16>| {
+                let (job, start) = (pair * 5 + place, base + i64::from(place) * 20_000);
+                let end = start + (self.length)(job);
+                script.release(start, 1, job);
+                script.switch(start, Some(1));
+                script.end(end, 1, job, start + 20_000);
+                script.posted(end, 1, end - start, start + 20_000);
+                if let Some(thread) = leaves {
+                    script.release(end, thread, epoch);
+                }
+                script.switch(end, leaves);
+                end
+            };
+            let start = attitude(&mut script, 0, (epoch < self.jobs).then_some(0));
+            self.controller(&mut script, epoch, start);
+            attitude(&mut script, 1, None);
+            self.repair(&mut script, epoch);
+            attitude(&mut script, 2, None);
+            if epoch + 1 < self.jobs {
+                script.release(base + 50_000, 0, epoch + 1);
+                script.switch(base + 50_000, Some(0));
+            }
+            self.controller(&mut script, epoch + 1, base + 50_000);
+            attitude(&mut script, 3, None);
+            attitude(&mut script, 4, None);
+            self.repair(&mut script, epoch + 1);
+        }
+        script.0
+    }
+
+    /// The controller's job, released at the beginning of its epoch and on the core from `start` on.
+    fn controller(&self, script: &mut Script, epoch: u32, start: i64) {
+        if epoch >= self.jobs {
+            return;
+        }
+        let (set, release) = (0, i64::from(epoch) * PERIOD as i64);
+        if self.is_repaired && epoch == 5 {
+            script.add(start, Event::Rejoin { set, epoch });
+        }
+        let page = PageNumber(7);
+        script.add(start + 3_000, Event::Hash { set, page });
+        script.add(start + 3_500, Event::Ballot { set, epoch });
+        let next = match self.is_repaired && round(epoch).is_some() {
+            true => release + 32_000,
+            false => release + PERIOD as i64,
+        };
+        match epoch + 1 < self.jobs {
+            true => script.end(start + 4_000, 0, epoch, next),
+            false => script.stop(start + 4_000, 0, epoch),
+        }
+        script.posted(start + 4_000, 0, 4_000, release + PERIOD as i64);
+        script.switch(start + 4_000, None);
+    }
+
+    /// What the controller's thread does after the verdict of an epoch.
+    fn repair(&self, script: &mut Script, epoch: u32) {
+        let Some((pages, differing, result)) = round(epoch).filter(|_| self.is_repaired) else {
+            return;
+        };
+        let (set, start) = (0, i64::from(epoch) * PERIOD as i64 + 32_000);
+        script.switch(start, Some(0));
+        script.add(start, Event::RepairStart { set, differing });
+        let mut at = start;
+        for &page in pages {
+            at += 300;
+            let page = PageNumber(page);
+            script.add(at, Event::RepairPage { set, page });
+        }
+        let copied = pages.len() as u32;
+        at += 100;
+        script.add(
+            at,
+            Event::RepairEnd {
+                set,
+                copied,
+                result,
+            },
+        );
+        script.sleep(at, 0, start + 18_000);
+        script.posted(at, 0, at - start, start + PERIOD as i64);
+        script.switch(at, None);
+    }
+}
+
+/// Whether there is a round of repair after an epoch's vote, and what it does.
+fn round(epoch: u32) -> Option<(&'static [u32], u32, RepairResult)> {
+    match epoch {
+        3 => Some((&[4, 9], 3, RepairResult::MoreRounds)),
+        4 => Some((&[70], 1, RepairResult::Done)),
+        _ => None,
+    }
+}
+
+/// What the arbitrator's sandbox records: every epoch a unanimous vote, except as given, and a
+/// fresh input but for epoch 2.
 pub fn arbitrator(epochs: u32, others: &[(u32, VoteOutcome, VoteParties)]) -> Events {
-    let mut events = vec![(
-        -900,
-        Event::Exit {
-            reason: 0,
-            count: 30,
-        },
-    )];
+    let mut script = Script::boot(&[], 30);
     for epoch in 0..epochs {
         let release = i64::from(epoch) * PERIOD as i64 + 20_000;
-        let (outcome, parties) = others
-            .iter()
-            .find(|other| other.0 == epoch)
+        let other = others.iter().find(|other| other.0 == epoch);
+        let (outcome, parties) = other
             .map_or((VoteOutcome::Unanimous, VoteParties::UNANIMOUS), |other| {
                 (other.1, other.2)
             });
-        events.extend([
-            (
-                release,
-                Event::Release {
-                    thread: 0,
-                    job: epoch,
-                },
-            ),
-            (release, Event::Switch { thread: Some(0) }),
-            (
-                release + 100,
-                Event::Input {
-                    set: 0,
-                    epoch,
-                    fresh: epoch != 2,
-                },
-            ),
-            (
-                release + 500,
-                Event::Vote {
-                    set: 0,
-                    epoch,
-                    outcome,
-                    parties,
-                },
-            ),
-            (
-                release + 1_000,
-                Event::Complete {
-                    thread: 0,
-                    job: epoch,
-                },
-            ),
-            (release + 1_000, Event::Block { thread: 0 }),
-            (
-                release + 1_000,
-                Event::ReplenishPosted {
-                    server: 0,
-                    amount: Duration::from_millis(1),
-                    at: Instant::from_nanos((release as u64 + PERIOD) * 1_000),
-                },
-            ),
-            (release + 1_000, Event::Switch { thread: None }),
-        ]);
+        let (set, next) = (0, epoch + 1);
+        script.release(release, 0, epoch);
+        script.switch(release, Some(0));
+        let fresh = next != 2;
+        script.add(
+            release + 100,
+            Event::Input {
+                set,
+                epoch: next,
+                fresh,
+            },
+        );
+        script.add(
+            release + 500,
+            Event::Vote {
+                set,
+                epoch,
+                outcome,
+                parties,
+            },
+        );
+        script.end(release + 1_000, 0, epoch, release + PERIOD as i64);
+        script.posted(release + 1_000, 0, 1_000, release + PERIOD as i64);
+        script.switch(release + 1_000, None);
     }
-    events
-}
-
-/// A repair of three pages in two rounds, from 30 ms after the release of `epoch` on.
-pub fn repair(epoch: u32) -> Events {
-    let start = i64::from(epoch) * PERIOD as i64 + 30_000;
-    let page = |number| Event::RepairPage {
-        set: 0,
-        page: PageNumber(number),
-    };
-    let end = |copied, result| Event::RepairEnd {
-        set: 0,
-        copied,
-        result,
-    };
-    vec![
-        (
-            start,
-            Event::RepairStart {
-                set: 0,
-                differing: 3,
-            },
-        ),
-        (start + 300, page(4)),
-        (start + 600, page(9)),
-        (start + 700, end(2, RepairResult::MoreRounds)),
-        (
-            start + 50_000,
-            Event::RepairStart {
-                set: 0,
-                differing: 1,
-            },
-        ),
-        (start + 50_300, page(70)),
-        (start + 50_400, end(1, RepairResult::Done)),
-        (
-            start + 70_000,
-            Event::Rejoin {
-                set: 0,
-                epoch: epoch + 2,
-            },
-        ),
-    ]
+    script.0
 }
 
 /// The ring of a core with these events, as it would be copied out of the machine.
@@ -312,7 +385,20 @@ pub fn trace_of(cores: Vec<Core>) -> Trace {
 
 /// A trace of these cores of another system.
 pub fn trace_of_system(system: &System, cores: Vec<Core>) -> Trace {
+    // The bounds are round numbers; a timer may be late by 5 us, a tick and a nanosecond.
+    let costs = [("longest_non_preemptible", 3), ("timer_interrupt", 2)];
+    let promises = Promises {
+        platform: Some(Platform {
+            name: "hand-made".to_string(),
+            costs: costs
+                .map(|(name, micros)| (name.to_string(), Duration::from_micros(micros)))
+                .into(),
+        }),
+        ..tern_check::promises(system, "none", &CostTable::NONE)
+    };
     Trace {
+        origin: Origin::Machine,
+        promises: Some(promises),
         tsc: TscFrequency::from_hertz(1_000_000_000).unwrap(),
         epoch_tsc: EPOCH,
         build: "test".to_string(),
@@ -351,12 +437,39 @@ pub fn repaired() -> Trace {
         (3, VoteOutcome::Minority, parties),
         (4, VoteOutcome::Minority, parties),
     ];
-    let mut beta = replica(10);
-    beta.extend(repair(3));
+    let beta = Replica {
+        is_repaired: true,
+        ..Replica::default()
+    };
     trace_of(vec![
         core("alpha", replica(10), &[40]),
-        core("beta", beta, &[40]),
+        core("beta", beta.records(10), &[40]),
         core("gamma", replica(10), &[40]),
         core("arbitrator", arbitrator(10, &others), &[30]),
     ])
+}
+
+/// The healthy run with another first sandbox.
+pub fn with_alpha(alpha: Core) -> Trace {
+    let mut trace = healthy();
+    trace.cores[0] = alpha;
+    trace
+}
+
+/// A trace, held against the rules of what a machine can write.
+///
+/// # Panics
+/// If it is not such a one.
+pub fn sound(trace: &Trace) -> SoundTrace<'_> {
+    SoundTrace::of(trace).unwrap_or_else(|contradiction| panic!("{contradiction}"))
+}
+
+/// The trace of a description that is simulated for so many milliseconds.
+pub fn simulated(text: &str, millis: u64) -> Trace {
+    let system = Description::parse("test", text)
+        .expect("a description")
+        .system;
+    let until = Instant::from_nanos(millis * 1_000_000);
+    let simulation = tern_sim::simulate_with_records(&system, until).expect("it is short");
+    trace_viewer::simulate::trace(&system, simulation.records)
 }

@@ -1,5 +1,6 @@
 //! Events survive their encoding; what has no meaning is an error.
 use super::*;
+use crate::{Kind, Record};
 use std::vec::Vec;
 
 pub(crate) fn one_of_each() -> Vec<Event> {
@@ -16,7 +17,18 @@ pub(crate) fn one_of_each() -> Vec<Event> {
         },
         Event::Switch { thread: Some(3) },
         Event::Switch { thread: None },
-        Event::Block { thread: 3 },
+        Event::Block {
+            thread: 3,
+            until: None
+        },
+        Event::Block {
+            thread: 3,
+            until: Some(SleepEnd::of(Instant::EPOCH))
+        },
+        Event::Block {
+            thread: 3,
+            until: Some(SleepEnd::of(Instant::from_nanos(u64::MAX)))
+        },
         Event::Complete { thread: 1, job: 2 },
         Event::Miss { thread: 1, job: 2 },
         Event::Exhaust {
@@ -100,6 +112,22 @@ pub(crate) fn one_of_each() -> Vec<Event> {
             },
         },
         Event::NoDevice { device: 1 },
+        Event::Wake {
+            thread: 3,
+            until: None
+        },
+        Event::Wake {
+            thread: 3,
+            until: Some(SleepEnd::of(Instant::from_nanos(7)))
+        },
+        Event::PageGiven {
+            set: 0,
+            page: PageNumber(65)
+        },
+        Event::PageConfirmed {
+            set: 0,
+            page: PageNumber(65)
+        },
     ]
 }
 
@@ -128,6 +156,24 @@ fn an_amount_beyond_the_fields_is_recorded_as_the_longest() {
         amount: Event::MAX_AMOUNT,
     };
     assert_eq!(Event::decode(event.encode(0).0, None), Ok(longest));
+}
+
+/// Sleeps to the nanosecond, from none to just below a turn of the bits.
+#[test]
+fn the_end_of_a_sleep_is_known_from_the_record_s_own_time() {
+    let turn = SleepEnd::TURN.as_nanos();
+    for from in [0, 1, 999, turn - 1, turn, 7 * turn + 5, u64::MAX - turn] {
+        for sleep in [0, 1, 20_000_000, turn - 1] {
+            let (from, until) = (Instant::from_nanos(from), Instant::from_nanos(from + sleep));
+            assert_eq!(SleepEnd::of(until).not_before(from), until, "{from:?}");
+        }
+    }
+    let late = Instant::from_nanos(100);
+    let again = Instant::from_nanos(99 + turn);
+    assert_eq!(
+        SleepEnd::of(Instant::from_nanos(99)).not_before(late),
+        again
+    );
 }
 
 #[test]
@@ -163,6 +209,8 @@ fn flags_and_objects_without_meaning_are_errors() {
         (Record::new(0, Kind::RepairEnd, 0, 0).with_flags(3), None),
         (Record::new(0, Kind::Input, 0, 0).with_flags(2), None),
         (Record::new(0, Kind::InterruptIn, 256, 0), None),
+        (Record::new(0, Kind::Block, 0, 5), None),
+        (Record::new(0, Kind::Block, 0, 0).with_flags(1), None),
     ] {
         assert_eq!(
             Event::decode(record, wide),

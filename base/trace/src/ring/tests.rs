@@ -29,11 +29,11 @@ fn times(dump: &Dump) -> Vec<u64> {
 fn the_capacity_is_the_largest_power_of_two_that_fits() {
     for (words, capacity) in [
         (0, 0),
-        (64, 0),
-        (71, 0),
-        (72, 4),
-        (79, 4),
-        (80, 8),
+        (128, 0),
+        (135, 0),
+        (136, 4),
+        (143, 4),
+        (144, 8),
         (4096, 1024),
     ] {
         assert_eq!(Ring::capacity_of(words), capacity, "{words} words");

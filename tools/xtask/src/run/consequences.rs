@@ -4,7 +4,6 @@
 use super::Evidence;
 use crate::fault::inject::Injected;
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use tern_config::ThreadRef;
 use tern_trace::Event;
 use tern_units::Duration;
@@ -121,71 +120,13 @@ impl Evidence<'_> {
             let all = servers.map(|server| (format!("{}/{server}", sandbox.sandbox), 0));
             misses.unexplained.extend(all);
         }
-        let (out, held) = (self.jobs_while_out(), self.jobs_while_held());
-        for (sandbox, summary) in (0..).zip(&self.summary.sandboxes) {
-            for (number, thread) in (0..).zip(&summary.threads) {
-                let place = (sandbox, number);
-                let missed = |jobs: &RangeInclusive<u32>| {
-                    let (first, last) = (*jobs.start(), *jobs.end());
-                    thread.missed_jobs.count_within(first, last)
-                };
-                let (out, held) = (out.get(&place), held.get(&place));
-                let while_out = out.map_or(0, missed);
-                // A job for which both account counts once.
-                let both = out.zip(held).map_or(0, |(out, held)| {
-                    missed(&(*out.start().max(held.start())..=*out.end().min(held.end())))
-                });
-                let while_held = held.map_or(0, missed) - both;
-                misses.while_out += while_out;
-                misses.while_held += while_held;
-                let server = format!("{}/{}", summary.sandbox, thread.server);
-                *misses.unexplained.entry(server).or_default() +=
-                    thread.misses - while_out - while_held;
-            }
+        for (sandbox, thread) in self.summary.threads() {
+            let server = format!("{}/{}", sandbox.sandbox, thread.server);
+            *misses.unexplained.entry(server).or_default() += thread.misses;
+            misses.while_out += thread.misses_while_out;
+            misses.while_held += thread.misses_while_held;
         }
         misses
-    }
-
-    /// Returns the jobs of each hit replica from its fault to its return, by sandbox and thread.
-    /// A replica's jobs are numbered as the epochs.
-    fn jobs_while_out(&self) -> BTreeMap<(u32, u32), RangeInclusive<u32>> {
-        let hits = self.hit_replicas().into_iter();
-        let jobs = hits.filter_map(|(replica, hit)| {
-            let place = self.set().replicas.get(replica)?;
-            let first = u32::try_from(hit.epoch + 1).unwrap_or(u32::MAX);
-            let back = self.repair(replica).rejoined.unwrap_or(u32::MAX);
-            let jobs = first..=back.saturating_sub(1);
-            Some(((place.sandbox, self.thread_number(place)?), jobs))
-        });
-        jobs.collect()
-    }
-
-    /// Returns, by sandbox and thread, the jobs that were under way while their core was held, or
-    /// were released within a period of their thread after that: until then its servers make
-    /// good what they could not do.
-    fn jobs_while_held(&self) -> BTreeMap<(u32, u32), RangeInclusive<u32>> {
-        let mut jobs = BTreeMap::new();
-        for (_, injected) in self.injected {
-            let Some((from, until)) = self.held_nanos(injected) else {
-                continue;
-            };
-            let number = injected.place.sandbox;
-            let sandbox = &self.system.sandboxes[number as usize];
-            for (thread, (_, _, described)) in (0..).zip(sandbox.threads()) {
-                if described.period == 0 {
-                    continue;
-                }
-                let job = |at: u64| {
-                    let job = at.saturating_sub(described.offset) / described.period;
-                    u32::try_from(job).unwrap_or(u32::MAX)
-                };
-                let first = job(from.saturating_sub(described.deadline));
-                let last = job(until.saturating_add(described.period));
-                let all = jobs.entry((number, thread)).or_insert(first..=last);
-                *all = first.min(*all.start())..=last.max(*all.end());
-            }
-        }
-        jobs
     }
 
     fn thread_number(&self, place: &ThreadRef) -> Option<u32> {

@@ -8,8 +8,10 @@ use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System};
 use tern_pendulum::{Input, command};
 use tern_trace::{RepairResult, Trace};
+use trace_viewer::names::result_name;
 use trace_viewer::ranges::Ranges;
-use trace_viewer::summary::{Inputs, Summary, result_name};
+use trace_viewer::summary::{Inputs, Summary};
+use trace_viewer::verdict::conformance::Conformance;
 
 /// Everything that the verdict is about.
 #[derive(Debug)]
@@ -31,8 +33,10 @@ pub struct Evidence<'a> {
     pub differing_at_end: Option<Vec<(usize, usize)>>,
     /// The trace,
     pub trace: &'a Trace,
-    /// and the numbers in it.
+    /// the numbers in it,
     pub summary: Summary,
+    /// and what its servers did.
+    pub conformance: Conformance,
 }
 
 /// When and how the vote found a replica wrong.

@@ -78,6 +78,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     println!("building {}", system.name);
     build::build_for(&system)?;
     let faults: Vec<_> = options.faults.iter().map(ToString::to_string).collect();
+    let promises = image::promises(&system, options.bochs)?;
     let told = format!(
         "seed {}, {} epochs, fault {}",
         options.seed,
@@ -108,7 +109,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
         }
         (None, None) => return Err(Error::failure("no line to the plant")),
     };
-    let mut session = Session::new(machine, directory, plant, &system, set, options);
+    let mut session = Session::new(machine, directory, plant, &system, set, promises, options);
     let watched = session.watch(plan);
     session.view.erase();
     if let Err(error) = watched {
@@ -120,7 +121,16 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
         return Err(error);
     }
     let (verdict, trace) = session.finish()?;
-    record::save(&trace, &trace_file).map_err(|error| error.with(&format!("\n{verdict}")))?;
+    record::save(&trace, &trace_file).map_err(|error| match &verdict {
+        Ok(verdict) => error.with(&format!("\n{verdict}")),
+        Err(unsound) => error.with(&format!("\n{unsound}")),
+    })?;
+    let verdict = verdict.map_err(|error| {
+        error.with(&format!(
+            "\n`tern dump {}` shows its records",
+            trace_file.display()
+        ))
+    })?;
     Ok(Outcome {
         verdict,
         trace,

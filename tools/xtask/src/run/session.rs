@@ -15,9 +15,11 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 use tern_abi::plant::Outcome;
 use tern_config::{ReplicaSet, System};
-use tern_trace::{Note, Trace};
+use tern_trace::{InjectedFault, Note, Promises, Trace};
 use tern_units::{PAGE_SIZE, TscFrequency};
+use trace_viewer::read::SoundTrace;
 use trace_viewer::summary::Summary;
+use trace_viewer::verdict::conformance::Conformance;
 
 /// What the hypervisor prints before the reason why it does not go on.
 const REFUSED: &str = "cannot start: ";
@@ -62,6 +64,8 @@ pub(super) struct Session<'a> {
     directory: Directory,
     system: &'a System,
     set: usize,
+    /// What the analysis promises of it.
+    promises: Promises,
     options: &'a RunOptions,
     pub(super) view: View,
     plant: Plant,
@@ -80,6 +84,7 @@ impl<'a> Session<'a> {
         plant: Plant,
         system: &'a System,
         set: usize,
+        promises: Promises,
         options: &'a RunOptions,
     ) -> Self {
         let names = system.replica_sets[set]
@@ -92,6 +97,7 @@ impl<'a> Session<'a> {
             directory,
             system,
             set,
+            promises,
             options,
             view: View::new(options.epochs, names),
             plant,
@@ -226,8 +232,9 @@ impl<'a> Session<'a> {
         ))
     }
 
-    /// Stops the machine, takes what it recorded, and judges.
-    pub(super) fn finish(mut self) -> Result<(Verdict, Trace)> {
+    /// Stops the machine, takes what it recorded, and judges. A trace that no sound machine can
+    /// have written is no evidence for anything: then the judgement is an error.
+    pub(super) fn finish(mut self) -> Result<(Result<Verdict>, Trace)> {
         self.machine.stand_still()?;
         let last_exits = self.exit_counts()?;
         let mut differing = self.differing_pages();
@@ -248,17 +255,37 @@ impl<'a> Session<'a> {
             let violation = directory::violation(self.machine.memory(), entry)?;
             violations.extend(violation.map(|violation| (sandbox.name.clone(), violation)));
         }
-        let notes = self.injected.iter().map(|(epoch, injected)| Note {
-            tsc: Some(injected.tsc),
-            sandbox: u16::try_from(injected.place.sandbox).ok(),
-            text: format!("fault injected after epoch {epoch}: {}", injected.what),
+        let notes = self.injected.iter().map(|(epoch, injected)| {
+            let place = &injected.place;
+            let sandbox = self.system.sandboxes.get(place.sandbox as usize);
+            let thread = sandbox.and_then(|it| it.thread_number(place.server, place.thread));
+            Note {
+                tsc: Some(injected.tsc),
+                sandbox: u16::try_from(place.sandbox).ok(),
+                text: format!("fault injected after epoch {epoch}: {}", injected.what),
+                fault: thread.map(|thread| InjectedFault {
+                    class: injected.target.to_string(),
+                    thread: thread as u16,
+                    epoch: u32::try_from(epoch + 1).unwrap_or(u32::MAX),
+                    held: injected.held.as_ref().map(|held| (held.from, held.until)),
+                }),
+            }
         });
         let trace = record::trace(
             self.machine.memory(),
             &self.directory,
             self.system,
+            Some(self.promises),
             notes.collect(),
         )?;
+        self.machine.quit()?;
+        let sound = match SoundTrace::of(&trace) {
+            Ok(sound) => sound,
+            Err(contradiction) => {
+                let error = Error::failure(format!("the trace of the run: {contradiction}"));
+                return Ok((Err(error), trace));
+            }
+        };
         let evidence = Evidence {
             system: self.system,
             set: self.set,
@@ -268,11 +295,11 @@ impl<'a> Session<'a> {
             violations,
             differing_at_end: differing,
             trace: &trace,
-            summary: Summary::from_trace(&trace),
+            summary: Summary::from_trace(&sound),
+            conformance: Conformance::of(&sound),
         };
         let verdict = Verdict::of(&evidence);
-        self.machine.quit()?;
-        Ok((verdict, trace))
+        Ok((Ok(verdict), trace))
     }
 
     /// Pages in which a replica differs from replica 0, as (replica, position); `None` if

@@ -37,6 +37,7 @@ impl Verdict {
         }
         verdict.outputs(evidence);
         verdict.disturbance(evidence);
+        verdict.promises(evidence);
         verdict.exits(evidence);
         verdict.trace(evidence);
         verdict
@@ -124,6 +125,28 @@ impl Verdict {
         };
         let holds = outputs.wrong == 0 && outputs.released == expected && expected > 0;
         self.require("outputs", holds, seen);
+    }
+
+    /// What the analysis promised, and the servers' rules: judged as `tern` does.
+    fn promises(&mut self, evidence: &Evidence<'_>) {
+        let summary = &evidence.summary;
+        let (exceeded, open) = (&summary.exceeded, &summary.not_judged);
+        let seen = match (exceeded.first(), open.first()) {
+            (Some(first), _) => first.to_string(),
+            (None, Some(reason)) => format!("not judged: {reason}"),
+            (None, None) => "no response above its bound".into(),
+        };
+        match (exceeded.is_empty(), open.is_empty()) {
+            (true, false) => self.tell("bounds", seen),
+            (holds, _) => self.require("bounds", holds, seen),
+        }
+
+        let conformance = &evidence.conformance;
+        let mut seen = conformance.verdict();
+        for reason in &conformance.not_judged {
+            seen += &format!("; not judged: {reason}");
+        }
+        self.require("server rules", conformance.violations() == 0, seen);
     }
 
     fn disturbance(&mut self, evidence: &Evidence<'_>) {

@@ -178,7 +178,7 @@ pub fn median_tightness(responses: &[Response]) -> Option<u64> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use tern_trace::{Mode, Ring};
+    use tern_trace::{Mode, Origin, Ring};
     use tern_units::TscFrequency;
 
     fn response(measured: u64, bound: Option<u64>) -> Response {
@@ -215,6 +215,8 @@ mod tests {
         }
         let words: Vec<u64> = words.iter().map(|it| it.load(Ordering::Relaxed)).collect();
         Trace {
+            origin: Origin::Machine,
+            promises: None,
             tsc: TscFrequency::from_hertz(100_000_000).unwrap(),
             epoch_tsc: 1000,
             build: String::new(),

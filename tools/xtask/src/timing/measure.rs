@@ -108,7 +108,8 @@ pub fn measure(plan: &Plan, model: Model) -> Result<Measured> {
     let (system, mut machine, run) = boot(plan, model, plan.searched.map(stops))?;
     let console = machine.console.lines().to_vec();
     let directory = run.directory;
-    let trace = record::trace(&machine.memory, &directory, &system, Vec::new())?;
+    // What is measured here may be what bounds are made of.
+    let trace = record::trace(&machine.memory, &directory, &system, None, Vec::new())?;
     let lossy = |core: &&Core| core.dropped + core.overwritten > 0;
     if let Some(core) = trace.cores.iter().find(lossy) {
         return Err(Error::failure(format!(

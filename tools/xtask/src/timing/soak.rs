@@ -4,14 +4,15 @@ use super::measure::{Flip, Plan, measure};
 use super::paths::events;
 use super::repairs;
 use crate::emulator::bochs::Model;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use tern_config::description::Costs;
 use tern_trace::{Event, RepairResult, VoteOutcome};
-use trace_viewer::conformance::Conformance;
+use trace_viewer::read::SoundTrace;
 use trace_viewer::summary::Summary;
+use trace_viewer::verdict::conformance::Conformance;
 
 /// The replica set's period, in `tests/systems/timing/soak.toml`.
 const PERIOD: Duration = Duration::from_millis(30);
@@ -59,14 +60,16 @@ impl Soak {
         let trace = &measured.trace;
         let mut responses = bounds::responses(&measured.system, trace, costs)?;
         responses.extend(repairs::responses(&measured.system, trace, costs)?);
-        let summary = Summary::from_trace(trace);
+        let sound = SoundTrace::of(trace);
+        let sound = sound.map_err(|contradiction| Error::failure(contradiction.to_string()))?;
+        let summary = Summary::from_trace(&sound);
         let mut soak = Self {
             responses,
             flips: plan.flips.len(),
             repairs: 0,
             repairing: Duration::ZERO,
             counts: BTreeMap::new(),
-            violations: Conformance::of(trace).violations(),
+            violations: Conformance::of(&sound).violations(),
             early: summary.threads().map(|(_, thread)| thread.too_close).sum(),
             stops: 0,
             time,
