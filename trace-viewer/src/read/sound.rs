@@ -1,6 +1,6 @@
 //! A trace that a sound machine, or the simulator, can have written: the only kind that figures
 //! are made of.
-use tern_trace::{Event, Trace};
+use tern_trace::{Core, Event, Record, Trace};
 
 use super::Contradiction;
 use super::rules::{Across, CoreRules, counters};
@@ -139,6 +139,7 @@ fn records(
         let at = at.map_or(0, |record| trace.nanos(record.tsc));
         let refuse = |reason: String| Contradiction::of_record(&core.sandbox, record, at, reason);
         let (tsc, event) = decoded.map_err(|error| refuse(error.to_string()))?;
+        is_as_written(core, record as usize, event).map_err(refuse)?;
         across.at(number, record, at);
         match &mut rules {
             Some(rules) => rules.record(tsc, event, across).map_err(refuse)?,
@@ -154,6 +155,21 @@ fn records(
             .map_err(|reason| Contradiction::of_sandbox(&core.sandbox, reason))?;
     }
     Ok(())
+}
+
+/// A record and its continuation are what its writer makes of the event: fields that its kind has
+/// no use for are zero.
+fn is_as_written(core: &Core, place: usize, event: Event) -> Result<(), String> {
+    let found = core.records.get(place..).unwrap_or_default();
+    let (record, wide) = event.encode(found.first().map_or(0, |record| record.tsc));
+    let second = wide.map(Record::continuation);
+    match found.first() == Some(&record) && second.is_none_or(|it| found.get(1) == Some(&it)) {
+        true => Ok(()),
+        false => Err(format!(
+            "a {} record with fields that none has",
+            record.kind.name()
+        )),
+    }
 }
 
 /// What makes a trace unfit to prove anything: records that are missing, rings that could not

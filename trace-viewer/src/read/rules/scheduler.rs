@@ -13,6 +13,7 @@ impl CoreRules<'_> {
     /// Jobs are released in the order of their numbers, none before its time. A kernel releases
     /// one when the last has ended and its thread has slept enough.
     pub(super) fn release(&mut self, at: i64, thread: u16, job: u32) -> Possible {
+        self.after_the_epoch(at)?;
         let name = self.names.thread_name(thread);
         let next = self.threads.released(thread);
         if job != next {

@@ -27,6 +27,8 @@ pub(super) struct ServerReplay {
     exhausted: Option<i64>,
     /// When it last had the core.
     left_core: i64,
+    /// Whether it was said to get budget since.
+    has_got: bool,
     /// When its running was last held against its budget.
     measured: Option<i64>,
     replenishments: u64,
@@ -51,6 +53,7 @@ impl ServerReplay {
             active: None,
             exhausted: None,
             left_core: 0,
+            has_got: false,
             measured: None,
             replenishments: 0,
             charged: 0,
@@ -107,6 +110,7 @@ impl ServerReplay {
 
     /// It gets the core.
     pub(super) fn starts(&mut self, at: i64) {
+        self.has_got = false;
         if self.eligible() > at {
             let early = signed_span(self.eligible() - at);
             let text = format!("got the core {early} before any of its budget");
@@ -194,6 +198,7 @@ impl ServerReplay {
 
     fn is_exhausted(&mut self, at: i64, wants: bool) {
         self.exhausted = Some(at);
+        self.has_got = false;
         let reason = match (wants, self.eligible() <= at) {
             (false, _) => "it has nothing to run",
             (true, true) => "it has budget",
@@ -206,10 +211,12 @@ impl ServerReplay {
     /// It is said to have got `amount` of budget that it waited for.
     pub(super) fn applied(&mut self, at: i64, amount: i64) {
         let waited = self.exhausted.take().is_some();
+        let again = std::mem::replace(&mut self.has_got, true);
         let (eligible, left) = (self.eligible(), self.left());
         let idle_since = self.active.unwrap_or(at).max(self.left_core);
         let wrong = match &self.budget {
             None => None,
+            Some(_) if again => Some("gets budget a second time".to_string()),
             Some(_) if eligible > at => Some(format!(
                 "gets budget {} before it returns",
                 signed_span(eligible - at)
