@@ -283,13 +283,26 @@ mod tests {
         let events = [
             (0, driver(0).0),
             (40, driver(0).1), // 400 ns from its own beginning
-            (1000, Event::InterruptIn { vector }),
-            (1020, driver(1).0),
-            (1070, driver(1).1), // 700 ns from the interrupt
             (100_200, Event::Release { thread: 1, job: 0 }),
             (103_000, Event::Complete { thread: 1, job: 0 }), // 30 us from 1 ms
+            (1_000_100, Event::InterruptIn { vector }),       // after the period of 10 ms
+            (1_000_120, driver(1).0),
+            (1_000_170, driver(1).1), // 700 ns from the interrupt
         ];
         assert_eq!(worst_of(&events).unwrap(), [Some(700), Some(30_000)]);
+    }
+
+    #[test]
+    fn what_a_device_wants_within_the_period_of_a_drivers_job_waits_for_its_end() {
+        let vector = system().interrupt_plan(0).vector(3).unwrap();
+        let events = [
+            (0, Event::Release { thread: 0, job: 0 }),
+            (40, Event::Complete { thread: 0, job: 0 }), // 400 ns
+            (1000, Event::InterruptIn { vector }),
+            (1_000_000, Event::Release { thread: 0, job: 1 }),
+            (1_000_060, Event::Complete { thread: 0, job: 1 }), // 600 ns from 10 ms
+        ];
+        assert_eq!(worst_of(&events).unwrap(), [Some(600), None]);
     }
 
     #[test]
