@@ -50,7 +50,19 @@ pub fn describe(file: &Path) -> Result<System> {
 /// As [`describe`], if there is no such cost table, or it cannot be read; a failure with the
 /// whole report if the system is not schedulable.
 pub fn admit(file: &Path, platform: Option<&str>, force: bool) -> Result<System> {
-    let description = read(file)?;
+    admit_described(read(file)?, file, platform, force)
+}
+
+/// Admits a description that has been read from `file`, as [`admit`] does.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_described(
+    description: Description,
+    file: &Path,
+    platform: Option<&str>,
+    force: bool,
+) -> Result<System> {
     let costs = match platform {
         Some(platform) => costs_on(&description, platform)?,
         None => description.costs().map_err(wrong)?,
@@ -121,7 +133,12 @@ pub fn promises(system: &System, bochs: Option<Model>) -> Result<Promises> {
     Ok(tern_check::promises(system, platform, &cost_table(&costs)))
 }
 
-fn read(file: &Path) -> Result<Description> {
+/// Reads the description in `file`, which must be one that can boot; warnings go to standard
+/// error.
+///
+/// # Errors
+/// Everything that is wrong with it, each with file, line, key and reason.
+pub fn read(file: &Path) -> Result<Description> {
     let description = Description::read(file).map_err(wrong)?;
     description.validate_bootable().map_err(wrong)?;
     for warning in &description.warnings {

@@ -61,7 +61,15 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     interrupt::catch()?;
     let file = description_file(options);
     let platform = options.bochs.map(Model::platform);
-    let mut system = image::admit(&file, platform, options.force)?;
+    let description = image::read(&file)?;
+    // Nothing is said of deadlines on a machine where the system has no plant.
+    if options.bochs.is_some() {
+        let set = watched_set(&description.system)?;
+        if simulated(&mut description.system.clone(), set, options.seed).is_none() {
+            return Err(plant_is_outside(&file, &description.system, set));
+        }
+    }
+    let mut system = image::admit_described(description, &file, platform, options.force)?;
     if options.unprotected {
         system = system.unprotected();
         system.name += "-unprotected";
@@ -69,9 +77,6 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     let set = watched_set(&system)?;
     let plan = Plan::of(options, &system, set)?;
     let simulated = simulated(&mut system, set, options.seed);
-    if options.bochs.is_some() && simulated.is_none() {
-        return Err(plant_is_outside(&file, &system, set));
-    }
     let files = RunFiles::take(&system.name)?;
     let trace_file = options.trace.clone().unwrap_or_else(|| files.file("trace"));
     record::expect_writable(&trace_file)?;
