@@ -2,7 +2,7 @@
 use tern_config::layout::REPAIR_LOOKS;
 use tern_config::{Runs, Server, ServerKind, System, Thread};
 use tern_sched::MOST_ROOM;
-use tern_sched::analysis::{CostTable, Room, Waking, periods_behind};
+use tern_sched::analysis::{CostTable, Room, Steps, Waking};
 use tern_units::Duration;
 
 use crate::core::Core;
@@ -21,7 +21,17 @@ const LITTLE: u32 = 64;
 /// simulation takes.
 pub fn give_room(system: &mut System, costs: &CostTable) {
     for sandbox in 0..system.sandboxes.len() {
-        let rooms = rooms(system, sandbox, costs);
+        let rooms = {
+            let mut analysis = None;
+            rooms(&system.sandboxes[sandbox].servers, |index, wakings| {
+                let (core, positions) =
+                    analysis.get_or_insert_with(|| Core::new(system, sandbox, costs));
+                let position = positions[index];
+                let mut steps = Steps::for_servers(core.servers.len());
+                let response = core.response(position, &mut steps).response;
+                core.periods_behind(position, response, wakings)
+            })
+        };
         let servers = system.sandboxes[sandbox].servers.iter_mut();
         for (server, room) in servers.zip(rooms) {
             if let (Some(room), 0) = (room, server.room) {
@@ -32,57 +42,57 @@ pub fn give_room(system: &mut System, costs: &CostTable) {
 }
 
 /// The room of each server of a sandbox; `None` for an I/O server, which has one replenishment.
-pub(crate) fn rooms(system: &System, sandbox: usize, costs: &CostTable) -> Vec<Option<Room>> {
-    let mut analysis = None;
-    let servers = &system.sandboxes[sandbox].servers;
+/// `periods` tells for how many periods a server hands on budget at most.
+pub(crate) fn rooms(
+    servers: &[Server],
+    mut periods: impl FnMut(usize, &[Waking]) -> Option<u64>,
+) -> Vec<Option<Room>> {
     let rooms = servers.iter().enumerate().map(|(index, server)| {
         if server.kind == ServerKind::Io {
             return None;
         }
-        let wakings = wakings(server);
-        let period = Duration::from_nanos(server.period);
-        let always = Room::new(&wakings, period, None);
-        if always.is_enough && always.replenishments <= LITTLE {
-            return Some(always);
-        }
-
-        // Fewer may do, by how late the server is.
-        let (core, positions, responses) = analysis.get_or_insert_with(|| {
-            let (core, positions) = Core::new(system, sandbox, costs);
-            let responses = core.responses();
-            (core, positions, responses)
-        });
-        let position = positions[index];
-        let periods = periods(server, &wakings, core, position, responses[position]);
-        Some(Room::new(&wakings, period, periods))
+        Some(Wakings::of(server).room(|wakings| periods(index, wakings)))
     });
     rooms.collect()
 }
 
-/// For how many periods budget is handed on in a server, which is at `position` on its core.
-fn periods(
-    server: &Server,
-    wakings: &[Waking],
-    core: &Core<'_>,
-    position: usize,
-    response: Option<Duration>,
-) -> Option<u64> {
-    if let [thread] = server.threads.as_slice() {
-        let never_waits = match thread.runs {
-            // While repairs are as the description promises: the bound on them sees to it.
-            Runs::Replica(_) => true,
-            // In step with its server, a job finds all of the budget in one piece.
-            Runs::Driver(_) => core.in_step(position, response).is_some(),
-            Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => false,
+/// What wakes a sporadic server.
+#[derive(Clone, Debug)]
+pub(crate) struct Wakings {
+    all: Vec<Waking>,
+    /// The period of the server.
+    period: Duration,
+    /// Whether it has budget whenever it has work, by a bound that is not on its threads: that
+    /// on repairs, for a replica alone in its server.
+    never_waits: bool,
+}
+
+impl Wakings {
+    pub(crate) fn of(server: &Server) -> Self {
+        let never_waits = match server.threads.as_slice() {
+            [thread] => matches!(thread.runs, Runs::Replica(_)),
+            _ => false,
         };
-        if never_waits {
-            return Some(1);
+        Self {
+            all: wakings(server),
+            period: Duration::from_nanos(server.period),
+            never_waits,
         }
     }
-    let budget = Duration::from_nanos(server.budget);
-    let late = response?.saturating_sub(budget);
-    let supply = core.context(position, response).supply()?;
-    periods_behind(wakings, supply, budget, late)
+
+    /// The room that the server needs. `periods` tells for how many periods it hands on budget at
+    /// most, which is not asked where little is enough anyway.
+    pub(crate) fn room(&self, periods: impl FnOnce(&[Waking]) -> Option<u64>) -> Room {
+        let always = Room::new(&self.all, self.period, None);
+        if always.is_enough && always.replenishments <= LITTLE {
+            return always;
+        }
+        let periods = match self.never_waits {
+            true => Some(1),
+            false => periods(&self.all),
+        };
+        Room::new(&self.all, self.period, periods)
+    }
 }
 
 /// Why the threads of a server have no bounds, if its room is not enough.

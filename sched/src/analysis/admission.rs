@@ -55,7 +55,7 @@ pub fn admissible(servers: &[ServerModel]) -> bool {
         if !plain {
             return false;
         }
-        let used = super::scale_up(1 << 32, server.cost(0), server.period.as_nanos());
+        let used = super::search::scale_up(1 << 32, server.cost(0), server.period.as_nanos());
         total = total.saturating_add(match server.kind {
             ServerKind::Sporadic => {
                 sporadic += 1;
