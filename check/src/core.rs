@@ -8,7 +8,7 @@ use tern_sched::analysis::{
 };
 use tern_units::Duration;
 
-use crate::room::Wakings;
+use crate::wakings::Wakings;
 
 /// The rounds after which servers whose activations and lateness depend on each other are taken
 /// to have no bound.

@@ -14,6 +14,7 @@ mod recovery;
 mod report;
 mod room;
 mod sandbox;
+mod wakings;
 
 pub use promises::promises;
 pub use recovery::RecoveryReport;

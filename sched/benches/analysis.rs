@@ -60,7 +60,7 @@ fn check(core: &Core, costs: &CostTable) -> u64 {
         let mut results = [ThreadResponse::default()];
         responses.thread_responses(&[*thread], &mut results);
         let response = results[0].time();
-        late += u64::from(!response.is_some_and(|it| it <= thread.period));
+        late += u64::from(response.is_none_or(|it| it > thread.period));
     }
     late
 }

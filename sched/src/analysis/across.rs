@@ -5,8 +5,9 @@
 //! systems", 1994: what a thread waits for becomes its release jitter;
 //! responses depend on these and these on responses, so both are iterated from zero. All
 //! steps are monotonic, so the iteration ends at the least fixed point or passes a limit.
+use super::model::{ServerContext, ThreadModel, ThreadResponse};
 use super::search::MAX_ROUNDS;
-use super::threads::{ServerContext, ThreadModel, ThreadResponse, thread_responses};
+use super::threads::thread_responses;
 use tern_units::Duration;
 
 /// The jobs of `waits` are released by the completion of those of `on`; both are positions

@@ -1,5 +1,5 @@
 //! A test that is quick enough to admit a server at run time.
-use super::ServerModel;
+use super::model::ServerModel;
 use crate::ServerKind;
 
 /// n(2^(1/n) − 1) in units of 2⁻³², rounded down, for n from 1 to 16; the limit ln 2

@@ -3,9 +3,8 @@
 use super::charge::Charge;
 use super::cost::{CostTable, KernelWork};
 use super::level::Level;
+use super::model::{ServerModel, ThreadModel};
 use super::search::{Ending, Steps, least_fixed_point, utilization};
-use super::servers::ServerModel;
-use super::threads::ThreadModel;
 use crate::ServerKind;
 
 /// The threads of a server, with what the kernel's own work for them costs it.

@@ -1,8 +1,8 @@
 //! A place in a core's order of priority: what holds up work there, and until when.
 use super::charge::Charge;
 use super::cost::{CostTable, KernelWork};
+use super::model::ServerModel;
 use super::search::{Ending, HORIZON, Steps, least_fixed_point, scale_up, utilization};
-use super::servers::ServerModel;
 use crate::ServerKind;
 use core::cell::Cell;
 

@@ -26,6 +26,7 @@ mod cost;
 mod demand;
 mod in_step;
 mod level;
+mod model;
 mod recovery;
 mod repair;
 mod room;
@@ -40,6 +41,9 @@ pub use admission::{admissible, liu_layland_bound};
 pub use channel::{Endpoint, channel_latency};
 pub use cost::CostTable;
 pub use demand::{activations, is_in_step};
+pub use model::{
+    Bound, Raised, ServerContext, ServerModel, ServerResponse, ThreadModel, ThreadResponse,
+};
 pub use recovery::{Copying, RecoveryBound, RecoveryObstacle, recovery_bound};
 pub use repair::{
     MOST_REPAIR_PAGES, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
@@ -47,10 +51,7 @@ pub use repair::{
 pub use room::{Room, Waking, periods_behind};
 pub use search::Steps;
 pub use servers::{
-    Raised, ServerModel, ServerResponse, ServerResponses, note_raised, server_response,
-    server_response_in, server_responses,
+    ServerResponses, note_raised, server_response, server_response_in, server_responses,
 };
 pub use supply::Supply;
-pub use threads::{
-    Bound, ServerContext, ThreadModel, ThreadResponse, thread_response, thread_responses,
-};
+pub use threads::{thread_response, thread_responses};

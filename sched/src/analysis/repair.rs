@@ -6,8 +6,8 @@
 //! target. Who looks and finds nothing to do looks again a *pause* after the instant before that
 //! look.
 use super::level::{Level, interferers};
+use super::model::ServerContext;
 use super::search::Steps;
-use super::threads::ServerContext;
 use crate::ServerKind;
 use core::fmt;
 use tern_units::Duration;

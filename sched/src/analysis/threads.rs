@@ -1,109 +1,17 @@
 //! Response times of threads inside a server: the least of the bounds that hold, by name.
 //!
 //! All treat the threads of a server as tasks under fixed priorities, in order of precedence.
-use super::CostTable;
 use super::absence::Absence;
 use super::busy::Busy;
 use super::demand::Demand;
 use super::in_step::in_step;
 use super::level::Level;
+use super::model::{Bound, ServerContext, ServerModel, ThreadModel, ThreadResponse};
 use super::search::{Ending, Steps};
-use super::servers::ServerModel;
 use super::supply::Supply;
 use super::within_budget;
 use crate::ServerKind;
 use tern_units::Duration;
-
-/// A thread, as the analysis sees it.
-///
-/// A job does not wait in its middle: what waits for something is released by the clock or by a
-/// message as a job of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThreadModel {
-    /// Worst-case execution time of a job.
-    pub wcet: Duration,
-    /// Least time between the arrivals of two jobs, above zero.
-    pub period: Duration,
-    /// Release jitter: how much later than it arrives a job may be released, in addition to
-    /// that of its server.
-    pub jitter: Duration,
-    /// How often a job may wake its server, at least 1: at its release, and later at instants
-    /// at which it does work that no bound is wanted for.
-    pub wakes: u32,
-}
-
-impl ThreadModel {
-    /// A thread without jitter that is released by the clock, or at once by a message.
-    #[must_use]
-    pub const fn periodic(wcet: Duration, period: Duration) -> Self {
-        Self {
-            wcet,
-            period,
-            jitter: Duration::ZERO,
-            wakes: 1,
-        }
-    }
-}
-
-/// Which theorem gave a bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// The server is never without budget, as its threads never ask for more than that in one
-    /// of its periods: their bound is that of its level.
-    WithinBudget,
-    /// The only thread of an I/O server, each job of which finds the budget whole.
-    InStep,
-    /// From the last instant at which the server had no work.
-    BusyWindow,
-    /// Davis and Burns, "Hierarchical fixed priority pre-emptive scheduling", RTSS 2005.
-    DavisBurns,
-    /// The supply bound function of Shin and Lee 2003.
-    Supply,
-    /// The closed form of the bound by the level or by the supply.
-    ClosedForm,
-}
-
-/// The response time of a thread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ThreadResponse {
-    /// From the arrival of a job to its completion, and which theorem says so; `None` if it is
-    /// unbounded.
-    pub response: Option<(Duration, Bound)>,
-    /// Whether a search was given up: there may be a shorter bound.
-    pub gave_up: bool,
-}
-
-impl ThreadResponse {
-    /// From the arrival of a job to its completion.
-    #[must_use]
-    pub fn time(&self) -> Option<Duration> {
-        self.response.map(|(time, _)| time)
-    }
-
-    /// Takes over what another search found, if that is shorter.
-    fn consider(&mut self, bound: Bound, found: Result<u64, Ending>) {
-        match found.map(Duration::from_nanos) {
-            Ok(time) if self.time().is_none_or(|best| time < best) => {
-                self.response = Some((time, bound));
-            }
-            Ok(_) | Err(Ending::Unbounded) => {}
-            Err(Ending::GaveUp) => self.gave_up = true,
-        }
-    }
-}
-
-/// A server with those that interfere with it.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerContext<'a> {
-    /// The servers of the core, highest priority first.
-    pub servers: &'a [ServerModel],
-    /// Which of them is meant.
-    pub index: usize,
-    /// Its response time, from [`server_responses`](super::server_responses).
-    pub response: Option<Duration>,
-    /// The platform's costs.
-    pub costs: &'a CostTable,
-}
 
 impl<'a> ServerContext<'a> {
     fn level(&self) -> Option<Level<'a>> {
