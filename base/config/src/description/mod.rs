@@ -14,6 +14,7 @@ mod load;
 mod nearest;
 mod placement;
 mod platform;
+mod policies;
 mod problem;
 mod quantity;
 mod read;
