@@ -58,9 +58,10 @@ impl World {
                     layout.slot(0).at..layout.slot(pages).at,
                 ]
             }),
-            Place::Voter => VoterLayout::new(words).map_or_else(Vec::new, |layout| {
-                vec![layout.difference(0)..layout.difference(pages)]
-            }),
+            Place::Voter => VoterLayout::new(words)
+                .map(|layout| layout.difference(0)..layout.difference(pages))
+                .into_iter()
+                .collect(),
         }
     }
 
