@@ -184,7 +184,7 @@ impl ReplicaSide<'_> {
 }
 
 impl Env for ReplicaSide<'_> {
-    // Inlined, each record is encoded as what it is: a page's takes 40 ticks less.
+    // Inlined, each record is encoded as the kind that it is, without asking which.
     #[inline(always)]
     fn record(&mut self, event: Event) {
         trace::record(event);

@@ -270,11 +270,6 @@ impl World {
         }
     }
 
-    /// Runs for so many epochs.
-    pub fn run(&mut self, epochs: u64) {
-        self.run_until(self.epoch() + epochs);
-    }
-
     fn piece_ends(&mut self, core: usize, thread: usize) {
         let now = self.now;
         let sim = &mut self.cores[core].threads[thread];
