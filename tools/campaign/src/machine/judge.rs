@@ -1,0 +1,111 @@
+//! A run against what was promised of it: what broke a promise, and what the run met.
+use super::met::Met;
+use super::promise::Bounds;
+use super::run::Ran;
+use tern_abi::layout::{DOORBELL_VECTOR, TIMER_VECTOR};
+use tern_config::{Runs, Sandbox};
+use tern_trace::Event;
+use tern_units::Duration;
+use trace_viewer::summary::{SandboxSummary, Summary, ThreadSummary};
+
+/// Judges a run; returns what broke a promise, a line each, and what the run met.
+pub(super) fn judge(ran: &Ran, bounds: &Bounds) -> (Vec<String>, Met) {
+    let trace = &ran.booted.trace;
+    let summary = Summary::from_trace(trace);
+    let mut broken = Vec::new();
+    let mut met = Met {
+        systems: 1,
+        ..Met::default()
+    };
+    for (number, sandbox) in ran.system.sandboxes.iter().enumerate() {
+        if let Some(Some(violation)) = ran.booted.violations.get(number) {
+            broken.push(format!("{}: stopped, {violation:?}", sandbox.name));
+        }
+        // A guest that rings doorbells has no servers, and records nothing.
+        if !sandbox.servers.is_empty() {
+            let summary = &summary.sandboxes[number];
+            broken.extend(recorded(sandbox, summary, &bounds[number], &mut met));
+            for (_, event) in trace.cores[number].events().filter_map(Result::ok) {
+                count(event, &mut met);
+            }
+        }
+    }
+    (broken, met)
+}
+
+/// Judges what a sandbox recorded.
+fn recorded(
+    sandbox: &Sandbox,
+    summary: &SandboxSummary,
+    bounds: &[Duration],
+    met: &mut Met,
+) -> Vec<String> {
+    let name = &sandbox.name;
+    let mut broken = Vec::new();
+    if summary.lost > 0 {
+        broken.push(format!("{name}: {} records lost", summary.lost));
+    }
+    let threads = sandbox.threads().zip(&summary.threads).zip(bounds);
+    for (((_, _, described), thread), bound) in threads {
+        let place = format!("{name}/{}/{}", thread.server, thread.thread);
+        broken.extend(late(&place, thread, *bound));
+        let drives = matches!(described.runs, Runs::Driver(_));
+        // Whoever waits for its device has no release, if that is silent.
+        if thread.released == 0 && !drives {
+            broken.push(format!("{place}: not one job was released"));
+        }
+        met.jobs += thread.completed;
+        let worst = thread.response.map_or(0, |it| it.max_ns.unsigned_abs());
+        let share = worst * 100 / bound.as_nanos().max(1);
+        met.near += u64::from(share >= 50);
+        met.nearest = met.nearest.max(share);
+    }
+    broken
+}
+
+/// Says what a thread's jobs took beyond what was promised.
+fn late(place: &str, thread: &ThreadSummary, bound: Duration) -> Vec<String> {
+    let mut broken = Vec::new();
+    if let Some(response) = thread.response
+        && response.max_ns > bound.as_nanos().cast_signed()
+    {
+        let took = Duration::from_nanos(response.max_ns.unsigned_abs());
+        let job = response.max_job;
+        broken.push(format!(
+            "{place}: job {job} took {took}, its bound is {bound}"
+        ));
+    }
+    if thread.misses > 0 {
+        let jobs = &thread.missed_jobs;
+        broken.push(format!(
+            "{place}: {} deadlines missed, jobs {jobs}",
+            thread.misses
+        ));
+    }
+    if thread.too_close > 0 {
+        let closest = Duration::from_nanos(thread.closest_ns.unwrap_or(0));
+        broken.push(format!(
+            "{place}: {} jobs of the driver began sooner than its period promises, one after {closest}",
+            thread.too_close
+        ));
+    }
+    broken
+}
+
+/// Counts an event: every interrupt that is neither the timer's nor a doorbell's is a device's.
+fn count(event: Event, met: &mut Met) {
+    match event {
+        Event::InterruptIn {
+            vector: TIMER_VECTOR,
+        } => {}
+        Event::InterruptIn {
+            vector: DOORBELL_VECTOR,
+        } => met.doorbells += 1,
+        Event::InterruptIn { .. } => met.interrupts += 1,
+        Event::Exhaust { .. } => met.exhausted += 1,
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
