@@ -139,15 +139,16 @@ pub fn boot(
     show: impl FnMut(&str),
 ) -> Result<Booted> {
     let options = Options::for_system(system, module, model);
-    boot_machine(system, options, time, show)
+    boot_machine(system, model, options, time, show)
 }
 
-/// Runs `system` as [`boot`] does, on a machine with these `options`.
+/// Runs `system` as [`boot`] does, on a `model` machine with these `options`.
 ///
 /// # Errors
 /// As [`boot`].
 pub fn boot_machine(
     system: &System,
+    model: Model,
     options: Options,
     time: Duration,
     mut show: impl FnMut(&str),

@@ -6,17 +6,23 @@ use tern_abi::layout::{DOORBELL_VECTOR, TIMER_VECTOR};
 use tern_config::{Runs, Sandbox};
 use tern_trace::Event;
 use tern_units::Duration;
+use trace_viewer::read::SoundTrace;
 use trace_viewer::summary::{SandboxSummary, Summary, ThreadSummary};
+use trace_viewer::verdict::conformance::Conformance;
 
 /// Judges a run; returns what broke a promise, a line each, and what the run met.
 pub(super) fn judge(ran: &Ran, bounds: &Bounds) -> (Vec<String>, Met) {
     let trace = &ran.booted.trace;
-    let summary = Summary::from_trace(trace);
-    let mut broken = Vec::new();
     let mut met = Met {
         systems: 1,
         ..Met::default()
     };
+    let sound = match SoundTrace::of(trace) {
+        Ok(sound) => sound,
+        Err(contradiction) => return (vec![contradiction.to_string()], met),
+    };
+    let summary = Summary::from_trace(&sound);
+    let mut broken = against_the_rules(&Conformance::of(&sound));
     for (number, sandbox) in ran.system.sandboxes.iter().enumerate() {
         if let Some(Some(violation)) = ran.booted.violations.get(number) {
             broken.push(format!("{}: stopped, {violation:?}", sandbox.name));
@@ -31,6 +37,17 @@ pub(super) fn judge(ran: &Ran, bounds: &Bounds) -> (Vec<String>, Met) {
         }
     }
     (broken, met)
+}
+
+/// Says which rules of servers were not kept.
+fn against_the_rules(conformance: &Conformance) -> Vec<String> {
+    let servers = conformance.servers.iter();
+    let violations = servers.flat_map(|server| {
+        let (sandbox, name) = (&server.sandbox, &server.server);
+        let violations = server.violations.iter();
+        violations.map(move |it| format!("{sandbox}/{name}: {}: {}", it.rule, it.text))
+    });
+    violations.collect()
 }
 
 /// Judges what a sandbox recorded.

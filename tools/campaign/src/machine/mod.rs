@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use table::Table;
 use tern_units::Duration;
-use work::{Work, processor_name};
+use work::Work;
 use xtask::emulator::bochs::Model as Processor;
 use xtask::error::{Context, Error, Result};
 use xtask::{interrupt, record, workspace};
@@ -45,7 +45,7 @@ pub struct Outcome {
 pub fn search(options: &Options, mut show: impl FnMut(&str)) -> Result<Outcome> {
     interrupt::catch()?;
     let begin = Instant::now();
-    let platform = processor_name(options.machine);
+    let platform = options.machine.platform();
     let folder = workspace::target().join("search");
     let made = std::fs::create_dir_all(&folder);
     made.context(|| format!("creating {}", folder.display()))?;
@@ -88,7 +88,7 @@ fn one(
     work: &Work,
 ) -> Result<(Option<Finding>, Met)> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut model = draw::draw(&mut random, seed, processor_name(machine), work);
+    let mut model = draw::draw(&mut random, seed, machine.platform(), work);
     let mut refused = 0;
     loop {
         let wrong = promise::refused(&model, &file)?;

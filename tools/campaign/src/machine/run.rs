@@ -52,7 +52,7 @@ pub(super) fn run(file: &Path, processor: Processor, time: Duration) -> Result<R
         ..usual
     };
     let total = std::time::Duration::from_nanos((START + LEAD + time).as_nanos());
-    let booted = boot_machine(&system, options, total, |_| {})?;
+    let booted = boot_machine(&system, processor, options, total, |_| {})?;
     Ok(Ran { system, booted })
 }
 

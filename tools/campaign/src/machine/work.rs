@@ -4,6 +4,7 @@ use super::model::{Model, Runs, Server, Thread};
 use super::run::run;
 use std::path::Path;
 use tern_units::Duration;
+use trace_viewer::read::SoundTrace;
 use trace_viewer::summary::Summary;
 use xtask::emulator::bochs::Model as Processor;
 use xtask::error::{Context, Error, Result};
@@ -48,14 +49,16 @@ impl Work {
             Runs::Driver,
         )]);
         let model = Model {
-            platform: processor_name(processor),
+            platform: processor.platform(),
             sandboxes,
             ..Model::default()
         };
         let written = std::fs::write(file, model.description());
         written.context(|| format!("writing {}", file.display()))?;
         let ran = run(file, processor, Duration::from_millis(150))?;
-        let summary = Summary::from_trace(&ran.booted.trace);
+        let sound = SoundTrace::of(&ran.booted.trace);
+        let sound = sound.map_err(|contradiction| Error::failure(contradiction.to_string()))?;
+        let summary = Summary::from_trace(&sound);
         let worst = summary.sandboxes.iter().map(|sandbox| {
             let responses = sandbox.threads.first().and_then(|it| it.response);
             responses.map(|it| Duration::from_nanos(it.max_ns.unsigned_abs()))
@@ -114,14 +117,6 @@ fn alone(budget: Duration, period: Duration, io: bool, runs: Runs) -> Server {
             offset: Duration::ZERO,
             runs,
         }],
-    }
-}
-
-/// Returns the name of a processor's cost table.
-pub(super) fn processor_name(processor: Processor) -> &'static str {
-    match processor {
-        Processor::Intel => "bochs-intel",
-        Processor::Amd => "bochs-amd",
     }
 }
 

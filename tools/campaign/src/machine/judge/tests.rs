@@ -2,7 +2,7 @@
 use super::*;
 use std::sync::atomic::AtomicU64;
 use tern_config::{Server, System, Thread};
-use tern_trace::{Core, HEADER_WORDS, Mode, Ring, Trace};
+use tern_trace::{Core, HEADER_WORDS, Mode, Origin, Ring, Trace};
 use tern_units::TscFrequency;
 use xtask::boot::Booted;
 use xtask::emulator::bochs::Stop;
@@ -50,6 +50,8 @@ fn ran(responses: &[u64]) -> Ran {
     }
     let words: Vec<_> = memory.into_iter().map(AtomicU64::into_inner).collect();
     let trace = Trace {
+        origin: Origin::Machine,
+        promises: None,
         tsc: TscFrequency::from_hertz(1_000_000).unwrap(),
         epoch_tsc: 0,
         build: "test".into(),
