@@ -3,14 +3,14 @@
 //! instruction.
 use crate::emulator::bochs::configuration::TICKS_PER_SECOND;
 use crate::emulator::bochs::{Machine, Model, Options, Stop};
-use crate::emulator::{Directory, ExitCounts};
+use crate::emulator::{Directory, ExitCounts, directory};
 use crate::error::{Error, Result};
 use crate::record::{self, RunFiles};
 use crate::{build, image, interrupt, run, setup};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tern_abi::directory::ExitReason;
+use tern_abi::directory::{ExitReason, Violation};
 use tern_config::System;
 use tern_trace::Trace;
 
@@ -122,6 +122,8 @@ pub struct Booted {
     pub trace: Trace,
     /// Exits of each sandbox by reason.
     pub exits: Vec<Vec<(ExitReason, u64)>>,
+    /// What stopped each sandbox, if something has.
+    pub violations: Vec<Option<Violation>>,
 }
 
 /// Runs `system` with its boot module for `time` of a `model` machine's time, or until
@@ -134,13 +136,28 @@ pub fn boot(
     module: Vec<u8>,
     model: Model,
     time: Duration,
+    show: impl FnMut(&str),
+) -> Result<Booted> {
+    let options = Options::for_system(system, module, model);
+    boot_machine(system, model, options, time, show)
+}
+
+/// Runs `system` as [`boot`] does, on a `model` machine with these `options`.
+///
+/// # Errors
+/// As [`boot`].
+pub fn boot_machine(
+    system: &System,
+    model: Model,
+    options: Options,
+    time: Duration,
     mut show: impl FnMut(&str),
 ) -> Result<Booted> {
     let promises = image::promises(system, Some(model))?;
     let options = Options {
         emulator: setup::ensure_bochs()?,
         bound: SLOWNESS * (START + time),
-        ..Options::for_system(system, module, model)
+        ..options
     };
     let mut machine = Machine::start(&options)?;
     let ticks = time.as_nanos() * u128::from(TICKS_PER_SECOND) / 1_000_000_000;
@@ -173,8 +190,9 @@ pub fn boot(
         ))
     })?;
     let directory = Directory::read(&machine.memory, address)?;
-    let mut exits = Vec::new();
+    let (mut exits, mut violations) = (Vec::new(), Vec::new());
     for entry in &directory.entries {
+        violations.push(directory::violation(&machine.memory, entry)?);
         let counts = ExitCounts::read(&machine.memory, entry)?;
         exits.push(counts.since(ExitCounts::default()).collect());
     }
@@ -186,6 +204,7 @@ pub fn boot(
         console,
         trace,
         exits,
+        violations,
     })
 }
 

@@ -1,13 +1,13 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, calibrate, check, image, iso, record, run, setup, test, timing};
+use crate::{boot, build, calibrate, check, image, iso, record, run, search, setup, test, timing};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use tern_config::System;
 
 /// The commands, with what the help says of each.
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 11] = [
     (
         "setup",
         "setup                         install what is missing of what tests need: QEMU, QEMU 10,
@@ -44,6 +44,7 @@ const COMMANDS: [(&str, &str); 10] = [
     ),
     ("run", run::HELP),
     ("boot", boot::HELP),
+    ("search", search::HELP),
     ("timing", timing::HELP),
     ("calibrate", calibrate::HELP),
 ];
@@ -71,6 +72,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "test" => test::test(rest),
         "run" => return run_system(rest),
         "boot" => return boot::execute(rest),
+        "search" => return search::execute(rest),
         "timing" => return timing::execute(rest),
         "calibrate" => return calibrate::execute(rest),
         _ => Err(unknown(command)),

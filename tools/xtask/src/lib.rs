@@ -17,6 +17,7 @@ pub mod plant;
 pub mod qemu10;
 pub mod record;
 pub mod run;
+pub mod search;
 pub mod setup;
 pub mod symbols;
 pub mod test;

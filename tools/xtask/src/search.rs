@@ -1,0 +1,34 @@
+//! `cargo xtask search`: the program that searches stands above this one, which starts it.
+use crate::error::{Context, Result};
+use crate::workspace;
+use std::process::ExitCode;
+
+/// The options, for the help text.
+pub const HELP: &str = "\
+search --machine NAME         boot random systems that the analysis accepts on bochs-intel or
+                                bochs-amd, a device interrupting at its worst and doorbells
+                                rung at their least interval, and hold each response against
+                                its bound
+      --seconds N               begin no system after these (60); one always runs
+      --systems N               no more than these
+      --seed S                  of the first system (1); the next ones are S + 1, ...
+      --shard K/N               of every N seeds the Kth alone, K from 1
+      --resume                  go on after the last system of the same search
+      ends with 1 if a bound was exceeded, a deadline missed or a sandbox stopped, with seed,
+      description and trace of each, or if several systems met too little; target/search has
+      its table, a line a system
+";
+
+/// Builds the program and executes `search` with these arguments by it.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn execute(arguments: &[String]) -> Result<ExitCode> {
+    let mut command = workspace::cargo();
+    command.args(["run", "--release", "--quiet", "--package", "tern-campaign"]);
+    command.args(["--bin", "campaign", "--", "search"]);
+    let status = command.args(arguments).status();
+    let status = status.context(|| "starting the search".into())?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(1)))
+}
