@@ -1,21 +1,28 @@
 //! Why a deadline does not hold, and the smallest change that would help.
 use tern_config::Sandbox;
-use tern_sched::analysis::ServerModel;
+use tern_sched::analysis::{ServerResponse, Steps, ThreadResponse, server_responses};
 use tern_units::Duration;
 
 use crate::core::Core;
 use crate::report::Failure;
 
-/// Sandboxes with more servers than this get advice on the failing server alone: trying
-/// every server's budget would take long.
+/// No change is searched for in sandboxes with more servers than this, which no machine boots:
+/// trying every server's budget would take long.
 const SEARCHED_SERVERS: usize = 64;
 /// Failures of a sandbox beyond this many are reported without advice.
 const MOST_ADVICE: usize = 8;
+
+/// The steps that the searches for advice on a sandbox may take, all together: some tenths of a
+/// second. What they do not reach is not advised.
+const STEPS: u64 = 1 << 23;
+/// And each of them.
+const STEPS_OF_ONE: u64 = 1 << 14;
 
 /// Searches for changes to a core.
 #[derive(Debug)]
 pub(crate) struct Advisor<'a> {
     core: &'a Core<'a>,
+    steps: Steps,
     /// Server names by position on the core, thread names below them.
     names: Vec<&'a str>,
     /// Failures that may still be searched a remedy for.
@@ -33,8 +40,10 @@ impl<'a> Advisor<'a> {
         for (server, position) in sandbox.servers.iter().zip(positions) {
             names[*position] = &server.name;
         }
+        let search = search && positions.len() <= SEARCHED_SERVERS;
         Self {
             core,
+            steps: Steps::in_all(STEPS, STEPS_OF_ONE),
             names,
             left: if search { MOST_ADVICE } else { 0 },
         }
@@ -48,10 +57,14 @@ impl<'a> Advisor<'a> {
     }
 
     /// On a server that is late or unbounded.
-    pub(crate) fn server(&mut self, server: usize, response: Option<Duration>) -> Failure {
+    pub(crate) fn server(&mut self, server: usize, found: &ServerResponse) -> Failure {
         let own = &self.core.servers[server];
-        let reason = match response {
-            Some(response) => late("its budget is delivered", response, own.deadline),
+        let reason = match found.response {
+            Some(response) => {
+                let what = "its budget is delivered";
+                late(what, response, own.deadline, found.gave_up)
+            }
+            None if found.gave_up => GAVE_UP.into(),
             None => {
                 let up_to = &self.core.servers[..=server];
                 let asked: u128 = up_to.iter().map(|it| share(it.budget, it.period)).sum();
@@ -66,7 +79,7 @@ impl<'a> Advisor<'a> {
         if self.search() {
             changes.extend(self.lower_budget(server));
         }
-        if let Some(response) = response {
+        if let Some(response) = found.response {
             changes.push(raise_deadline(own.deadline, response));
         }
         Failure {
@@ -76,23 +89,34 @@ impl<'a> Advisor<'a> {
     }
 
     /// The server up to this one whose budget has to be lowered least for it to be in time.
-    fn lower_budget(&self, server: usize) -> Option<String> {
+    fn lower_budget(&mut self, server: usize) -> Option<String> {
         let deadline = self.core.servers[server].deadline;
-        let first = match self.core.servers.len() {
-            0..=SEARCHED_SERVERS => 0,
-            _ => server,
+        let steps = &mut self.steps;
+        let mut in_time = |core: &Core<'_>| {
+            let response = core.response(server, steps).response;
+            response.is_some_and(|it| it <= deadline)
         };
-        let in_time = |core: &Core<'_>| core.response(server).is_some_and(|it| it <= deadline);
-        let candidates = (first..=server).filter_map(|changed| {
+        let mut core = self.core.clone();
+        let mut best: Option<(u64, usize, u64)> = None;
+        for changed in (0..=server).rev() {
             let budget = self.core.servers[changed].budget.as_nanos();
-            let mut core = self.core.clone();
-            let found = last_that(1, budget, |nanos| {
+            // A change that is not smaller than the best one is not looked for.
+            let low = best.map_or(1, |(least, ..)| budget.saturating_sub(least - 1).max(1));
+            let found = last_that(low, budget, |nanos| {
                 core.servers[changed].budget = Duration::from_nanos(nanos);
                 in_time(&core)
-            })?;
-            Some((budget - found, std::cmp::Reverse(changed), found))
-        });
-        let (_, std::cmp::Reverse(changed), found) = candidates.min()?;
+            });
+            core.servers[changed].budget = self.core.servers[changed].budget;
+            if let Some(found) = found {
+                best = Some((budget - found, changed, found));
+            }
+        }
+        let (_, changed, found) = best?;
+        core.servers[changed].budget = Duration::from_nanos(found);
+        core.settle();
+        if !in_time(&core) {
+            return None;
+        }
         let before = self.core.servers[changed].budget;
         let name = self.names[changed];
         Some(format!(
@@ -109,12 +133,13 @@ impl<'a> Advisor<'a> {
         server: usize,
         bounded: bool,
         thread: usize,
-        response: Option<Duration>,
+        found: &ThreadResponse,
         deadline: Duration,
     ) -> Failure {
         let own = &self.core.servers[server];
-        let reason = match response {
-            Some(response) => late("a job may be done", response, deadline),
+        let reason = match found.time() {
+            Some(response) => late("a job may be done", response, deadline, found.gave_up),
+            None if found.gave_up => GAVE_UP.into(),
             None if !bounded => "no bound: its server has none".into(),
             None => {
                 let up_to = &self.core.threads[server][..=thread];
@@ -132,10 +157,14 @@ impl<'a> Advisor<'a> {
             let raised = self.raise_budget(server, thread, deadline);
             changes.extend(raised.or_else(|| self.lower_wcet(server, thread, deadline)));
         }
-        if let Some(response) = response {
+        if let Some(response) = found.time() {
             changes.push(raise_deadline(deadline, response));
         } else if changes.is_empty() {
-            changes.push("give it a server of its own with a shorter period".into());
+            let advice = match self.core.threads[server].len() {
+                1 => "give its server a shorter period",
+                _ => "give it a server of its own with a shorter period",
+            };
+            changes.push(advice.into());
         }
         Failure {
             reason,
@@ -145,22 +174,26 @@ impl<'a> Advisor<'a> {
 
     /// The least budget of its server with which the thread is in time, if all servers
     /// still are.
-    fn raise_budget(&self, server: usize, thread: usize, deadline: Duration) -> Option<String> {
+    fn raise_budget(&mut self, server: usize, thread: usize, deadline: Duration) -> Option<String> {
         let own = &self.core.servers[server];
+        let steps = &mut self.steps;
         let (before, period) = (own.budget.as_nanos(), own.period.as_nanos());
         let mut core = self.core.clone();
         let found = first_that(before, period, |nanos| {
             core.servers[server].budget = Duration::from_nanos(nanos);
-            thread_in_time(&core, server, thread, deadline)
+            thread_in_time(&core, server, thread, deadline, steps)
         })?;
         let found = Duration::from_nanos(found);
         let mut all_in_time = |budget| {
             core.servers[server].budget = budget;
-            let mut responses = core.responses().into_iter().zip(&core.servers);
-            let late = |(response, it): (Option<Duration>, &ServerModel)| {
-                response.is_none_or(|response| response > it.deadline)
-            };
-            !responses.any(late)
+            core.settle();
+            let responses = server_responses(&core.servers, core.costs());
+            let mut servers = responses.zip(&core.servers);
+            let in_time = servers.all(|(found, it)| {
+                let response = found.response;
+                response.is_some_and(|response| response <= it.deadline)
+            });
+            in_time && thread_in_time(&core, server, thread, deadline, steps)
         };
         let rounded = rounded_up(found).min(own.period);
         let budget = [rounded, found]
@@ -174,12 +207,13 @@ impl<'a> Advisor<'a> {
         ))
     }
 
-    fn lower_wcet(&self, server: usize, thread: usize, deadline: Duration) -> Option<String> {
+    fn lower_wcet(&mut self, server: usize, thread: usize, deadline: Duration) -> Option<String> {
         let before = self.core.threads[server][thread].wcet;
+        let steps = &mut self.steps;
         let mut core = self.core.clone();
         let found = last_that(1, before.as_nanos(), |nanos| {
             core.threads[server][thread].wcet = Duration::from_nanos(nanos);
-            thread_in_time(&core, server, thread, deadline)
+            thread_in_time(&core, server, thread, deadline, steps)
         })?;
         Some(format!(
             "lower its wcet from {} to {}",
@@ -189,13 +223,15 @@ impl<'a> Advisor<'a> {
     }
 }
 
-fn thread_in_time(core: &Core<'_>, server: usize, thread: usize, deadline: Duration) -> bool {
-    let response = core.response(server);
-    let general = core.thread_responses(server, response)[thread].response;
-    general.is_some_and(|it| it <= deadline)
-        || core
-            .in_step(server, response)
-            .is_some_and(|it| it <= deadline)
+fn thread_in_time(
+    core: &Core<'_>,
+    server: usize,
+    thread: usize,
+    deadline: Duration,
+    steps: &mut Steps,
+) -> bool {
+    let response = core.thread_response(server, thread, steps).time();
+    response.is_some_and(|it| it <= deadline)
 }
 
 /// The greatest number from `low` to below `high` for which `holds`, which holds up to
@@ -234,13 +270,20 @@ fn first_that(low: u64, high: u64, mut holds: impl FnMut(u64) -> bool) -> Option
     Some(good)
 }
 
-fn late(what: &str, response: Duration, deadline: Duration) -> String {
+fn late(what: &str, response: Duration, deadline: Duration, gave_up: bool) -> String {
     let beyond = rounded_up(response.saturating_sub(deadline));
-    format!(
-        "{what} after {}, {beyond} beyond the deadline",
-        rounded_up(response)
-    )
+    let response = rounded_up(response);
+    match gave_up {
+        false => format!("{what} after {response}, {beyond} beyond the deadline"),
+        true => format!(
+            "not shown to be in time: {what} after {response} at the latest, {beyond} beyond the \
+             deadline, and the search for a shorter bound was given up"
+        ),
+    }
 }
+
+/// Said where a search was given up and no closed form has a bound either.
+const GAVE_UP: &str = "no bound found: the search was given up, there may be one";
 
 fn raise_deadline(deadline: Duration, response: Duration) -> String {
     format!(

@@ -1,18 +1,37 @@
 //! A core as the analysis sees it: the models of its servers and threads.
 use tern_config::layout::REPAIR_LOOKS;
-use tern_config::{Runs, Server, ServerKind, System, Thread};
+use tern_config::{Runs, Server, ServerKind, System, Thread, Voting};
 use tern_sched::analysis::{
-    CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, in_step_response,
-    server_response, server_responses, thread_responses,
+    CostTable, Raised, ServerContext, ServerModel, ServerResponse, Steps, ThreadModel,
+    ThreadResponse, Waking, activations, is_in_step, note_raised, periods_behind,
+    server_response_in, server_responses, thread_response,
 };
 use tern_units::Duration;
+
+use crate::wakings::Wakings;
+
+/// The rounds after which servers whose activations and lateness depend on each other are taken
+/// to have no bound.
+const MOST_ROUNDS: u32 = 4;
 
 /// A core as the analysis sees it: servers in order of priority, each with its threads.
 #[derive(Clone, Debug)]
 pub(crate) struct Core<'a> {
     pub(crate) servers: Vec<ServerModel>,
     pub(crate) threads: Vec<Vec<ThreadModel>>,
+    /// For each server, its activations where these do not follow from its threads' wakes alone.
+    known: Vec<Known>,
     costs: &'a CostTable,
+}
+
+/// What is known of a server's activations from what its threads run.
+#[derive(Clone, Debug)]
+struct Known {
+    /// All of them in a period, if known.
+    all: Option<u32>,
+    /// Those in a period that come beside its threads' wakes.
+    beside: u32,
+    wakings: Wakings,
 }
 
 impl<'a> Core<'a> {
@@ -22,34 +41,116 @@ impl<'a> Core<'a> {
         let positions: Vec<usize> = all.iter().map(|it| it.priority as usize).collect();
         let mut order: Vec<usize> = (0..all.len()).collect();
         order.sort_by_key(|index| positions[*index]);
-        let model = |index: &usize| {
-            let requesters = system.requesters(sandbox, *index);
-            let raised_to = requesters.map(|requester| positions[requester]).min();
-            ServerModel {
-                raised_to: raised_to.filter(|to| *to < positions[*index]),
-                ..server_model(&all[*index])
-            }
+
+        let raised = |index: usize| {
+            let requesters = system.requesters(sandbox, index);
+            let to = requesters.map(|requester| positions[requester]).min();
+            let to = to.filter(|to| *to < positions[index])?;
+            Some(Raised { to, late: None })
         };
-        let servers = order.iter().map(model).collect();
-        let threads = order
-            .iter()
-            .map(|index| all[*index].threads.iter().map(thread_model).collect());
-        (
-            Self {
-                servers,
-                threads: threads.collect(),
-                costs,
-            },
-            positions,
-        )
+        let servers = order.iter().map(|index| ServerModel {
+            raised: raised(*index),
+            ..server_model(&all[*index])
+        });
+        let threads = order.iter().map(|index| {
+            let threads = all[*index].threads.iter();
+            threads.map(|it| thread_model(system, it)).collect()
+        });
+        let mut core = Self {
+            servers: servers.collect(),
+            threads: threads.collect(),
+            known: order.iter().map(|index| known(&all[*index])).collect(),
+            costs,
+        };
+        core.settle();
+        (core, positions)
     }
 
-    pub(crate) fn responses(&self) -> Vec<Option<Duration>> {
-        server_responses(&self.servers, self.costs).collect()
+    /// Brings what depends on other servers up to date: how often each becomes active, and how
+    /// late those are that may be raised. To be called after each change of a server.
+    ///
+    /// A server that may wait for its budget becomes active more often the later it is, and that
+    /// makes others later. So the least numbers that explain themselves are searched for.
+    pub(crate) fn settle(&mut self) {
+        for server in &mut self.servers {
+            server.activations = 1;
+        }
+        note_raised(&mut self.servers, self.costs);
+        if self.costs.activation().is_zero() {
+            return;
+        }
+        for round in 0..=MOST_ROUNDS {
+            let responses: Vec<_> = server_responses(&self.servers, self.costs).collect();
+            let mut stands = true;
+            for position in self.in_order_of_activations() {
+                let count = self.activations(position, responses[position].response);
+                let server = &mut self.servers[position];
+                if count > server.activations {
+                    server.activations = match round < MOST_ROUNDS {
+                        true => count,
+                        false => u32::MAX,
+                    };
+                    stands = false;
+                }
+            }
+            note_raised(&mut self.servers, self.costs);
+            if stands {
+                return;
+            }
+        }
     }
 
-    pub(crate) fn response(&self, server: usize) -> Option<Duration> {
-        server_response(&self.servers, server, &self.servers[server], self.costs)
+    /// The positions of the servers, each after those on which its activations depend most: I/O
+    /// servers, which may interfere from below, and else those above it.
+    fn in_order_of_activations(&self) -> impl Iterator<Item = usize> + use<> {
+        let is_io = |position: &usize| {
+            let kind = self.servers[*position].kind;
+            kind == tern_sched::ServerKind::Io
+        };
+        let (io, others): (Vec<_>, Vec<_>) = (0..self.servers.len()).partition(is_io);
+        io.into_iter().chain(others)
+    }
+
+    /// How often a server becomes active in a period, by what is known of the others.
+    fn activations(&self, position: usize, response: Option<Duration>) -> u32 {
+        let known = &self.known[position];
+        let count = known.all.unwrap_or_else(|| {
+            let pieces = || {
+                let periods = |wakings: &[Waking]| self.periods_behind(position, response, wakings);
+                known.wakings.room(periods).replenishments
+            };
+            let threads = &self.threads[position];
+            activations(&self.servers, position, threads, pieces, self.costs)
+        });
+        count.saturating_add(known.beside)
+    }
+
+    /// For how many periods a server with this response time hands on budget at most.
+    pub(crate) fn periods_behind(
+        &self,
+        position: usize,
+        response: Option<Duration>,
+        wakings: &[Waking],
+    ) -> Option<u64> {
+        let own = &self.servers[position];
+        let threads = &self.threads[position];
+        // Each job finds all of the budget in one piece.
+        if is_in_step(&self.servers, position, threads, self.costs) {
+            return Some(1);
+        }
+        let supply = self.context(position, response).supply()?;
+        let late = response?.saturating_sub(own.budget);
+        periods_behind(wakings, supply, own.budget, late)
+    }
+
+    pub(crate) fn costs(&self) -> &'a CostTable {
+        self.costs
+    }
+
+    /// The response of one server, in so many steps at most.
+    pub(crate) fn response(&self, server: usize, steps: &mut Steps) -> ServerResponse {
+        let own = &self.servers[server];
+        server_response_in(&self.servers, server, own, self.costs, steps)
     }
 
     pub(crate) fn context(&self, server: usize, response: Option<Duration>) -> ServerContext<'_> {
@@ -61,24 +162,16 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Responses of the threads of a server whose own response is known.
-    pub(crate) fn thread_responses(
+    /// The response of one thread, in so many steps at most.
+    pub(crate) fn thread_response(
         &self,
         server: usize,
-        response: Option<Duration>,
-    ) -> Vec<ThreadResponse> {
-        let threads = &self.threads[server];
-        let mut results = vec![ThreadResponse::default(); threads.len()];
-        thread_responses(&self.context(server, response), threads, &mut results);
-        results
-    }
-
-    /// The response of a server's only thread, where each of its jobs finds the budget whole.
-    pub(crate) fn in_step(&self, server: usize, response: Option<Duration>) -> Option<Duration> {
-        match self.threads[server].as_slice() {
-            [thread] => in_step_response(&self.context(server, response), thread),
-            _ => None,
-        }
+        thread: usize,
+        steps: &mut Steps,
+    ) -> ThreadResponse {
+        let response = self.response(server, steps).response;
+        let context = self.context(server, response);
+        thread_response(&context, &self.threads[server], thread, steps)
     }
 }
 
@@ -94,68 +187,115 @@ fn server_model(server: &Server) -> ServerModel {
         deadline: nanos(server.deadline),
         jitter: nanos(server.jitter),
         blocking: nanos(server.blocking),
-        activations: u32::try_from(activations(server)).unwrap_or(u32::MAX),
-        raised_to: None,
+        activations: 1,
+        raised: None,
     }
 }
 
-/// How often a server becomes active in a period: see [`ServerModel::activations`].
-fn activations(server: &Server) -> u64 {
-    if let [thread] = server.threads.as_slice() {
-        let by_the_clock = match thread.runs {
-            Runs::Nothing => thread.jobs.is_empty(),
-            Runs::Program { .. } => true,
-            // These wait for more than their releases.
-            Runs::Replica(_) | Runs::Voter(_) | Runs::Driver(_) => false,
-        };
-        let multiple = thread.period.is_multiple_of(server.period);
-        if by_the_clock && multiple && server.kind == ServerKind::Sporadic && server.jitter == 0 {
-            return 1;
+/// What is known of a server's activations from what its threads run.
+///
+/// One is enough for a sporadic server with one thread that is released by the clock at
+/// o + kP, with P a multiple of T, waits for nothing else, and is the server's only one.
+/// Its budget is activated at releases, or returns T after an activation (rules 3 and 4):
+/// so at o + jT only, whether its jobs keep to the budget or not, but for the time
+/// of an overrun, which is taken from the next budget and delays its activation.
+fn known(server: &Server) -> Known {
+    let looks = |thread: &Thread| match thread.runs {
+        // In a repair, beside the release and the verdict.
+        Runs::Replica(_) => {
+            let jobs = server.period.div_ceil(thread.period.max(1));
+            u32::try_from(jobs.saturating_mul(REPAIR_LOOKS)).unwrap_or(u32::MAX)
         }
-    }
-    let wakes = |thread: &Thread| {
-        let each = match thread.runs {
-            // At the release and the verdict, and after each look in a repair.
-            Runs::Replica(_) => 2 + REPAIR_LOOKS,
-            _ => 1,
-        };
-        let releases = server.period.div_ceil(thread.period.max(1));
-        releases.saturating_mul(each)
+        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) | Runs::Driver(_) => 0,
     };
-    server
+    let beside = server
         .threads
         .iter()
-        .map(wakes)
-        .fold(1, u64::saturating_add)
+        .map(looks)
+        .fold(0, u32::saturating_add);
+    let is_regular = match server.threads.as_slice() {
+        [thread] => {
+            let by_the_clock = match thread.runs {
+                Runs::Nothing => thread.jobs.is_empty(),
+                Runs::Program { .. } => true,
+                // These wait for more than their releases.
+                Runs::Replica(_) | Runs::Voter(_) | Runs::Driver(_) => false,
+            };
+            let multiple = thread.period.is_multiple_of(server.period);
+            by_the_clock && multiple && server.kind == ServerKind::Sporadic && server.jitter == 0
+        }
+        _ => false,
+    };
+    Known {
+        all: is_regular.then_some(1),
+        beside,
+        wakings: Wakings::of(server),
+    }
 }
 
-fn thread_model(thread: &Thread) -> ThreadModel {
+fn thread_model(system: &System, thread: &Thread) -> ThreadModel {
     let nanos = Duration::from_nanos;
-    ThreadModel::periodic(nanos(thread.wcet), nanos(thread.period))
+    let (wcet, period) = jobs(thread).unwrap_or((thread.wcet, thread.period));
+    let wakes = match thread.runs {
+        Runs::Replica(set) => {
+            let set = system.replica_sets.get(set as usize);
+            match set.map(|set| set.voting) {
+                Some(Voting::Unprotected) => 1,
+                // At the release and at the verdict.
+                Some(Voting::Arbitrator) | None => 2,
+            }
+        }
+        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) | Runs::Driver(_) => 1,
+    };
+    ThreadModel {
+        wakes,
+        ..ThreadModel::periodic(nanos(wcet), nanos(period))
+    }
+}
+
+/// The longest of a thread's explicit jobs, and the shortest time from one to the next; those
+/// released at the same instant are one. Whatever its `wcet` and `period` say.
+fn jobs(thread: &Thread) -> Option<(u64, u64)> {
+    let mut jobs: Vec<(u64, u64)> = Vec::new();
+    for job in &thread.jobs {
+        match jobs.last_mut() {
+            Some((at, work)) if *at == job.at => *work = work.saturating_add(job.work),
+            _ => jobs.push((job.at, job.work)),
+        }
+    }
+    let longest = jobs.iter().map(|(_, work)| *work).max()?;
+    let distances = jobs
+        .windows(2)
+        .map(|pair| pair[1].0.saturating_sub(pair[0].0));
+    let shortest = distances.min().unwrap_or(thread.period);
+    Some((
+        longest.max(thread.wcet),
+        shortest.min(thread.period.max(1)).max(1),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn server(runs: Runs) -> Server {
-        let thread = Thread {
-            period: 10,
-            runs,
-            ..Thread::default()
-        };
-        Server {
-            period: 10,
-            threads: vec![thread],
-            ..Server::default()
-        }
-    }
+    use tern_config::Job;
 
     #[test]
-    fn a_replica_activates_its_server_at_release_and_verdict_and_after_each_look_of_a_repair() {
-        // And once more for budget that returns.
-        let replica = server(Runs::Replica(0));
-        assert_eq!(activations(&replica), 1 + 2 + REPAIR_LOOKS);
-        assert_eq!(activations(&server(Runs::Nothing)), 1);
+    fn the_jobs_of_a_thread_count_as_they_are_whatever_else_it_says() {
+        let at = |at, work| Job { at, work };
+        let thread = |list: &[Job]| Thread {
+            wcet: 2,
+            period: 50,
+            jobs: list.to_vec(),
+            ..Thread::default()
+        };
+        assert_eq!(jobs(&thread(&[])), None);
+        assert_eq!(jobs(&thread(&[at(7, 3)])), Some((3, 50)), "only one");
+        assert_eq!(
+            jobs(&thread(&[at(0, 1), at(20, 9), at(90, 1)])),
+            Some((9, 20))
+        );
+        // Three at once are one of their sum.
+        let burst = [at(0, 4), at(5, 3), at(5, 3), at(5, 3), at(40, 1)];
+        assert_eq!(jobs(&thread(&burst)), Some((9, 5)));
     }
 }

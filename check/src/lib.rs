@@ -14,6 +14,7 @@ mod recovery;
 mod report;
 mod room;
 mod sandbox;
+mod wakings;
 
 pub use promises::promises;
 pub use recovery::RecoveryReport;
@@ -35,20 +36,7 @@ pub fn check_and_advise(system: &System, costs: &CostTable) -> Report {
 
 fn report(system: &System, costs: &CostTable, advise: bool) -> Report {
     let sandboxes = 0..system.sandboxes.len();
-    let sandbox = |index| {
-        let mut report = sandbox::sandbox_report(system, index, costs, advise);
-        for (server, room) in report
-            .servers
-            .iter_mut()
-            .zip(room::rooms(system, index, costs))
-        {
-            if room.is_some_and(|room| !room.is_enough) {
-                server.has_room = false;
-                server.failure.get_or_insert_with(room::failure);
-            }
-        }
-        report
-    };
+    let sandbox = |index| sandbox::sandbox_report(system, index, costs, advise);
     Report {
         system: system.name.clone(),
         platform: system.platform.clone(),

@@ -40,6 +40,9 @@ pub struct ServerReport {
     /// Longest time from a job's arrival until the whole budget has been delivered; `None`
     /// if there is no bound.
     pub response: Option<Duration>,
+    /// Whether the search for it was given up: then it is by a closed form, and there may be a
+    /// shorter one.
+    pub gave_up: bool,
     /// Its deadline.
     pub deadline: Duration,
     /// Its threads, in the order of the description.
@@ -63,12 +66,9 @@ pub struct ThreadReport {
     /// Longest time from a job's release to its completion; `None` if there is no bound.
     pub response: Option<Duration>,
     /// The theorem that gave the response.
-    pub bound: Bound,
-    /// Whether the response is that of a thread in step with its server, which it is
-    /// only where the deadline needs it: see `docs/check-and-simulate.md`.
-    pub in_step: bool,
-    /// The response in step with its server, where that is known and tighter.
-    pub tighter: Option<Duration>,
+    pub bound: Option<Bound>,
+    /// Whether a search for it was given up: then there may be a shorter one.
+    pub gave_up: bool,
     /// Its deadline.
     pub deadline: Duration,
     /// Why it fails, and the smallest change that would help.
@@ -88,10 +88,13 @@ impl ServerReport {
     /// Whether its deadline holds, and its threads' bounds can be relied on.
     #[must_use]
     pub fn schedulable(&self) -> bool {
-        self.has_room
-            && self
-                .response
-                .is_some_and(|response| response <= self.deadline)
+        self.has_room && self.is_in_time()
+    }
+
+    /// Whether its deadline holds.
+    pub(crate) fn is_in_time(&self) -> bool {
+        self.response
+            .is_some_and(|response| response <= self.deadline)
     }
 }
 

@@ -1,27 +1,28 @@
 //! The room for replenishments that each server gets, from what wakes its threads.
-use tern_config::layout::REPAIR_LOOKS;
-use tern_config::{Runs, Server, ServerKind, System, Thread};
+use tern_config::{Server, ServerKind, System};
 use tern_sched::MOST_ROOM;
-use tern_sched::analysis::{CostTable, Room, Waking, periods_behind};
-use tern_units::Duration;
+use tern_sched::analysis::{CostTable, Room, Steps, Waking};
 
 use crate::core::Core;
 use crate::report::Failure;
-
-/// Looks of a replica in an epoch, at most, that the clock of the description does not give:
-/// for a late voter before its job, and for other replicas in a repair.
-const LOOKS: u64 = 2 * REPAIR_LOOKS;
-
-/// Room up to this is given without a search for less: it is enough whatever the jobs of threads
-/// do that only the clock wakes.
-const LITTLE: u32 = 64;
+use crate::wakings::Wakings;
 
 /// Gives each sporadic server of a system that has none yet the room for replenishments that its
 /// threads need on a platform with these costs: the number that the image carries, and
 /// simulation takes.
 pub fn give_room(system: &mut System, costs: &CostTable) {
     for sandbox in 0..system.sandboxes.len() {
-        let rooms = rooms(system, sandbox, costs);
+        let rooms = {
+            let mut analysis = None;
+            rooms(&system.sandboxes[sandbox].servers, |index, wakings| {
+                let (core, positions) =
+                    analysis.get_or_insert_with(|| Core::new(system, sandbox, costs));
+                let position = positions[index];
+                let mut steps = Steps::for_servers(core.servers.len());
+                let response = core.response(position, &mut steps).response;
+                core.periods_behind(position, response, wakings)
+            })
+        };
         let servers = system.sandboxes[sandbox].servers.iter_mut();
         for (server, room) in servers.zip(rooms) {
             if let (Some(room), 0) = (room, server.room) {
@@ -32,57 +33,18 @@ pub fn give_room(system: &mut System, costs: &CostTable) {
 }
 
 /// The room of each server of a sandbox; `None` for an I/O server, which has one replenishment.
-pub(crate) fn rooms(system: &System, sandbox: usize, costs: &CostTable) -> Vec<Option<Room>> {
-    let mut analysis = None;
-    let servers = &system.sandboxes[sandbox].servers;
+/// `periods` tells for how many periods a server hands on budget at most.
+pub(crate) fn rooms(
+    servers: &[Server],
+    mut periods: impl FnMut(usize, &[Waking]) -> Option<u64>,
+) -> Vec<Option<Room>> {
     let rooms = servers.iter().enumerate().map(|(index, server)| {
         if server.kind == ServerKind::Io {
             return None;
         }
-        let wakings = wakings(server);
-        let period = Duration::from_nanos(server.period);
-        let always = Room::new(&wakings, period, None);
-        if always.is_enough && always.replenishments <= LITTLE {
-            return Some(always);
-        }
-
-        // Fewer may do, by how late the server is.
-        let (core, positions, responses) = analysis.get_or_insert_with(|| {
-            let (core, positions) = Core::new(system, sandbox, costs);
-            let responses = core.responses();
-            (core, positions, responses)
-        });
-        let position = positions[index];
-        let periods = periods(server, &wakings, core, position, responses[position]);
-        Some(Room::new(&wakings, period, periods))
+        Some(Wakings::of(server).room(|wakings| periods(index, wakings)))
     });
     rooms.collect()
-}
-
-/// For how many periods budget is handed on in a server, which is at `position` on its core.
-fn periods(
-    server: &Server,
-    wakings: &[Waking],
-    core: &Core<'_>,
-    position: usize,
-    response: Option<Duration>,
-) -> Option<u64> {
-    if let [thread] = server.threads.as_slice() {
-        let never_waits = match thread.runs {
-            // While repairs are as the description promises: the bound on them sees to it.
-            Runs::Replica(_) => true,
-            // In step with its server, a job finds all of the budget in one piece.
-            Runs::Driver(_) => core.in_step(position, response).is_some(),
-            Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => false,
-        };
-        if never_waits {
-            return Some(1);
-        }
-    }
-    let budget = Duration::from_nanos(server.budget);
-    let late = response?.saturating_sub(budget);
-    let supply = core.context(position, response).supply()?;
-    periods_behind(wakings, supply, budget, late)
 }
 
 /// Why the threads of a server have no bounds, if its room is not enough.
@@ -96,74 +58,10 @@ pub(crate) fn failure() -> Failure {
     }
 }
 
-/// What wakes the threads of a server. One without threads is simulated as if one thread used
-/// all of the budget in each period.
-fn wakings(server: &Server) -> Vec<Waking> {
-    let nanos = Duration::from_nanos;
-    let (budget, period) = (nanos(server.budget), nanos(server.period));
-    if server.threads.is_empty() {
-        return vec![Waking::by_clock(budget, period, period)];
-    }
-    let threads = server.threads.iter();
-    threads.flat_map(|it| of_thread(server, it)).collect()
-}
-
-fn of_thread(server: &Server, thread: &Thread) -> Vec<Waking> {
-    let nanos = Duration::from_nanos;
-    let (wcet, period) = (nanos(thread.wcet), nanos(thread.period));
-    let by_clock = |work| Waking::by_clock(work, period, nanos(server.period));
-    match thread.runs {
-        Runs::Nothing if !thread.jobs.is_empty() => vec![of_jobs(server, thread)],
-        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => vec![by_clock(wcet)],
-        // By interrupts and requests, no closer than its period.
-        Runs::Driver(_) => vec![Waking::at_any_time(wcet, period)],
-        // At the release and at the verdict, and at looks anywhere in the epoch. A repair takes
-        // what is left of the budget, twice in two epochs at most.
-        Runs::Replica(_) => {
-            let repair = nanos(server.budget.saturating_sub(thread.wcet));
-            let anywhere = |work, period| Waking {
-                jitter: nanos(thread.period),
-                ..Waking::at_any_time(work, period)
-            };
-            vec![
-                by_clock(wcet),
-                by_clock(Duration::ZERO),
-                Waking {
-                    wakes: 0,
-                    ..anywhere(repair, period.saturating_mul(2))
-                },
-                Waking {
-                    wakes: LOOKS,
-                    ..anywhere(Duration::ZERO, period)
-                },
-            ]
-        }
-    }
-}
-
-/// Jobs at explicit times.
-fn of_jobs(server: &Server, thread: &Thread) -> Waking {
-    let work = thread.jobs.iter().map(|job| job.work).max().unwrap_or(0);
-    let mut instants: Vec<u64> = thread
-        .jobs
-        .iter()
-        .map(|job| job.at % server.period.max(1))
-        .collect();
-    instants.sort_unstable();
-    instants.dedup();
-    let distances = thread.jobs.windows(2).map(|pair| pair[1].at - pair[0].at);
-    let shortest = distances.filter(|it| *it > 0).min();
-    let period = Duration::from_nanos(shortest.unwrap_or(thread.period).max(1));
-    Waking {
-        instants: Some(instants.len() as u64),
-        ..Waking::at_any_time(Duration::from_nanos(work), period)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tern_config::{Job, Sandbox};
+    use tern_config::{Job, Runs, Sandbox, Thread};
 
     const MS: u64 = 1_000_000;
 

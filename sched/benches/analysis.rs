@@ -5,10 +5,7 @@
 )]
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use tern_sched::analysis::{
-    CostTable, ServerContext, ServerModel, ThreadModel, ThreadResponse, server_response,
-    server_responses, thread_responses,
-};
+use tern_sched::analysis::{CostTable, ServerModel, ThreadModel, ThreadResponse, server_responses};
 use tern_units::Duration;
 
 /// Servers in order of priority, a thread in each.
@@ -57,26 +54,13 @@ fn alike(count: u64, used: fn(u64) -> u64) -> Core {
 fn check(core: &Core, costs: &CostTable) -> u64 {
     let servers: Vec<_> = core.iter().map(|(server, _)| *server).collect();
     let mut late = 0;
-    for (index, response) in server_responses(&servers, costs).enumerate() {
-        let (own, thread) = core[index];
+    let mut responses = server_responses(&servers, costs);
+    for (_, thread) in core {
+        responses.next();
         let mut results = [ThreadResponse::default()];
-        let context = ServerContext {
-            servers: &servers,
-            index,
-            response,
-            costs,
-        };
-        thread_responses(&context, &[thread], &mut results);
-        let mut response = results[0].response;
-        let in_time = |it: Duration| it <= thread.period;
-        if !response.is_some_and(in_time) {
-            let job = ServerModel {
-                budget: thread.wcet,
-                ..own
-            };
-            response = server_response(&servers, index, &job, costs);
-        }
-        late += u64::from(!response.is_some_and(in_time));
+        responses.thread_responses(&[*thread], &mut results);
+        let response = results[0].time();
+        late += u64::from(response.is_none_or(|it| it > thread.period));
     }
     late
 }
@@ -100,7 +84,7 @@ fn analysis(bench: &mut Criterion) {
         group.bench_function(BenchmarkId::new("busy-servers-only", count), |bench| {
             bench.iter(|| {
                 server_responses(black_box(&servers), &costs)
-                    .flatten()
+                    .filter(|it| it.response.is_some())
                     .count()
             });
         });

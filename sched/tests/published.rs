@@ -62,7 +62,8 @@ fn servers_with_jitter_and_blocking_have_equal_response_times() {
                 .sum();
             let ours = server_responses(&servers, &CostTable::NONE)
                 .nth(index)
-                .unwrap();
+                .unwrap()
+                .response;
             if load > 1.0 + 1e-9 {
                 assert_eq!(ours, None, "{index} of {servers:?}");
                 unbounded += 1;
@@ -128,7 +129,9 @@ fn published_tables() {
             .map(|&(c, t, _)| ServerModel::sporadic(span(c), span(t)))
             .collect();
         let responses = server_responses(&servers, &CostTable::NONE);
-        let responses: Vec<_> = responses.map(|time| time.unwrap().as_nanos()).collect();
+        let responses: Vec<_> = responses
+            .map(|it| it.response.unwrap().as_nanos())
+            .collect();
         assert_eq!(responses, set.iter().map(|row| row.2).collect::<Vec<_>>());
     }
 }

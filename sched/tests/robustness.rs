@@ -3,9 +3,9 @@
 mod common;
 use common::{Random, at, span};
 use tern_sched::analysis::{
-    Copying, CostTable, Repair, RepairPlace, ServerContext, ServerModel, Supply, ThreadModel,
-    ThreadResponse, admissible, in_step_response, recovery_bound, repair_bound, server_responses,
-    thread_responses,
+    Copying, CostTable, Raised, Repair, RepairPlace, ServerContext, ServerModel, Supply,
+    ThreadModel, ThreadResponse, activations, admissible, note_raised, recovery_bound,
+    repair_bound, server_responses, thread_responses,
 };
 use tern_sched::{
     AddError, MOST_ROOM, Scheduler, ServerId, ServerKind, ServerParameters, Silent, SporadicServer,
@@ -134,7 +134,7 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
     for seed in 0..RUNS / 10 {
         let mut random = Random(seed);
         let duration = |random: &mut Random| span(any(random));
-        let servers: Vec<_> = (0..random.within(1, 4))
+        let mut servers: Vec<_> = (0..random.within(1, 4))
             .map(|_| ServerModel {
                 kind: if random.within(0, 3) == 0 {
                     ServerKind::Io
@@ -147,7 +147,10 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
                 jitter: duration(&mut random),
                 blocking: duration(&mut random),
                 activations: any(&mut random) as u32,
-                raised_to: (random.within(0, 4) == 0).then(|| random.within(0, 5) as usize),
+                raised: (random.within(0, 4) == 0).then(|| Raised {
+                    to: random.within(0, 5) as usize,
+                    late: (random.within(0, 1) == 0).then(|| duration(&mut random)),
+                }),
             })
             .collect();
         let mut costs = CostTable::NONE;
@@ -160,11 +163,15 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
                 wcet: duration(&mut random),
                 period: duration(&mut random),
                 jitter: duration(&mut random),
-                suspension: duration(&mut random),
+                wakes: random.within(0, 3) as u32,
             })
             .collect();
         let mut results = vec![ThreadResponse::default(); threads.len()];
-        for (index, response) in server_responses(&servers, &costs).enumerate() {
+        if random.within(0, 1) == 0 {
+            note_raised(&mut servers, &costs);
+        }
+        for (index, found) in server_responses(&servers, &costs).enumerate() {
+            let response = found.response;
             assert!(response.is_none_or(|response| response >= servers[index].budget));
             for response in [response, Some(duration(&mut random))] {
                 let context = ServerContext {
@@ -175,11 +182,8 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
                 };
                 thread_responses(&context, &threads, &mut results);
                 for (result, thread) in results.iter().zip(&threads) {
-                    assert!(
-                        result
-                            .response
-                            .is_none_or(|response| response >= thread.wcet)
-                    );
+                    let time = result.time();
+                    assert!(time.is_none_or(|response| response >= thread.wcet));
                 }
             }
         }
@@ -187,7 +191,7 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
         let Some(supply) = Supply::new(servers[0].budget, servers[0].period) else {
             continue;
         };
-        let supply = supply.with_response(duration(&mut random));
+        let supply = supply.late_by(duration(&mut random));
         let time = supply.time_for(duration(&mut random));
         assert!(supply.bound(time) <= time);
         let copying = Copying {
@@ -228,7 +232,8 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
             ..repair
         };
         let _ = repair_bound(&small, &[RepairPlace { context, wcet }]);
-        let _ = in_step_response(&context, &ThreadModel::periodic(wcet, repair.epoch));
+        let pieces = any(&mut random) as u32;
+        let _ = activations(&servers, context.index, &threads, || pieces, &costs);
     }
 }
 

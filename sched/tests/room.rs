@@ -150,7 +150,7 @@ impl Case {
         let servers: Vec<_> = servers
             .map(|(budget, period)| ServerModel::sporadic(span(budget), span(period)))
             .collect();
-        let response = server_responses(&servers, &costs).last()??;
+        let response = server_responses(&servers, &costs).last()?.response?;
         // Its own timer is as late.
         let late = response.as_nanos() - self.budget + self.late_timers;
         (response <= span(self.period)).then_some(late)
@@ -349,7 +349,7 @@ fn a_full_list_delays_nobody_else() {
         let servers = [own, below];
         let bound = server_responses(&servers, &CostTable::NONE)
             .last()
-            .flatten();
+            .and_then(|it| it.response);
         let Some(bound) = bound.filter(|bound| *bound <= below.period) else {
             continue;
         };

@@ -2,8 +2,8 @@
 //! chain of threads and no repair takes longer than the analysis says.
 use tern_config::{Job, Sandbox, Server, System, Thread};
 use tern_sched::analysis::{
-    Copying, CostTable, Dependency, DependencyKind, ServerContext, ServerModel, ThreadModel,
-    ThreadResponse, Threads, fixed_point, recovery_bound, server_responses,
+    Copying, CostTable, Dependency, ServerContext, ServerModel, ThreadModel, ThreadResponse,
+    Threads, fixed_point, recovery_bound, server_responses,
 };
 use tern_sim::{JobHistory, simulate};
 use tern_units::{Duration, Instant};
@@ -173,7 +173,7 @@ fn bounds(system: &System, chain: &Chain) -> Option<Vec<u64>> {
             contexts.push(ServerContext {
                 servers,
                 index,
-                response,
+                response: response.response,
                 costs: &CostTable::NONE,
             });
         }
@@ -194,7 +194,6 @@ fn bounds(system: &System, chain: &Chain) -> Option<Vec<u64>> {
         .map(|(on, waits, latency)| Dependency {
             waits: *waits,
             on: *on,
-            kind: DependencyKind::Release,
             latency: span(*latency),
         })
         .collect();
@@ -208,7 +207,7 @@ fn bounds(system: &System, chain: &Chain) -> Option<Vec<u64>> {
     };
     let limit = span(10 * chain.period);
     fixed_point(&contexts, &mut threads, &dependencies, limit).then(|| {
-        let response = |it: &ThreadResponse| it.response.expect("bounded").as_nanos();
+        let response = |it: &ThreadResponse| it.time().expect("bounded").as_nanos();
         responses.iter().map(response).collect()
     })
 }
@@ -335,7 +334,7 @@ fn no_repair_by_pre_copy_takes_longer_than_its_bound() {
             let index = random.within(0, servers.len() as u64 - 1) as usize;
             let response = server_responses(&servers, &CostTable::NONE)
                 .nth(index)
-                .flatten();
+                .and_then(|it| it.response);
             let context = ServerContext {
                 servers: &servers,
                 index,

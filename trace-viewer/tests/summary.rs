@@ -87,18 +87,18 @@ fn the_input_of_epoch_1_is_not_stale_for_nobody_has_asked_for_one() {
 
 #[test]
 fn bounds_stand_beside_what_was_measured() {
-    // Davis and Burns: T - C, the job, and what is above it. Controller: 40 + 4 + 2 ms;
-    // attitude, on top: 18 + 1 ms.
+    // Neither exhausts its server: the job, and what is above it. Controller: 4 + 2 ms;
+    // attitude, on top: 1 ms.
     let summary = Summary::from_trace(&sound(&healthy()));
     let controller = thread(&summary, "beta", "controller");
     assert_eq!(
         (controller.bound_ns, controller.above_bound),
-        (Some(46_000_000), 0)
+        (Some(6_000_000), 0)
     );
     let attitude = thread(&summary, "beta", "attitude");
     assert_eq!(
         (attitude.bound_ns, attitude.above_bound),
-        (Some(19_000_000), 0)
+        (Some(1_000_000), 0)
     );
 
     assert_eq!(

@@ -20,12 +20,14 @@ impl Instant {
 
     /// The instant `nanos` nanoseconds after the epoch.
     #[must_use]
+    #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
     /// Nanoseconds since the epoch.
     #[must_use]
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
@@ -47,12 +49,14 @@ impl Instant {
 
     /// `self + span`, or [`Instant::NEVER`] where that does not fit.
     #[must_use]
+    #[inline]
     pub const fn saturating_add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 
     /// `self + span`, or `None` where that does not fit.
     #[must_use]
+    #[inline]
     pub const fn checked_add(self, span: Duration) -> Option<Self> {
         match self.0.checked_add(span.0) {
             Some(nanos) => Some(Self(nanos)),
@@ -69,6 +73,7 @@ impl Duration {
 
     /// A duration of `nanos` nanoseconds.
     #[must_use]
+    #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
@@ -87,36 +92,42 @@ impl Duration {
 
     /// Its length in nanoseconds.
     #[must_use]
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Whether it is no time at all.
     #[must_use]
+    #[inline]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
     /// `self + other`, at most [`Duration::MAX`].
     #[must_use]
+    #[inline]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
     /// `self - other`, at least zero.
     #[must_use]
+    #[inline]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
     /// `self × factor`, at most [`Duration::MAX`].
     #[must_use]
+    #[inline]
     pub const fn saturating_mul(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))
     }
 
     /// `self + other`, or `None` where that does not fit.
     #[must_use]
+    #[inline]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
             Some(nanos) => Some(Self(nanos)),
@@ -126,6 +137,7 @@ impl Duration {
 
     /// `self - other`, or `None` if `other` is longer.
     #[must_use]
+    #[inline]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
             Some(nanos) => Some(Self(nanos)),

@@ -42,7 +42,7 @@ fn the_change_that_is_advised_helps_and_a_smaller_one_does_not() {
     assert_eq!(
         advice(&job("2ms", "5ms")),
         [
-            "raise the budget of server \"a\" from 2ms to 2.5ms, or raise its deadline from 20ms to 29ms"
+            "raise the budget of server \"a\" from 2ms to 2.5ms, or raise its deadline from 20ms to 21ms"
         ]
     );
     assert!(schedulable(&job("2.5ms", "5ms")));
@@ -52,7 +52,7 @@ fn the_change_that_is_advised_helps_and_a_smaller_one_does_not() {
     let tight = |wcet: &str| job("2ms", wcet).replacen("\"6ms\"", "\"15.5ms\"", 1);
     assert_eq!(
         advice(&tight("5ms")),
-        ["lower its wcet from 5ms to 4ms, or raise its deadline from 20ms to 29ms"]
+        ["lower its wcet from 5ms to 4ms, or raise its deadline from 20ms to 21ms"]
     );
     assert!(schedulable(&tight("4ms")));
 }

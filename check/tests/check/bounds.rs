@@ -3,7 +3,7 @@ use std::path::Path;
 
 use tern_check::{Report, check};
 use tern_config::Description;
-use tern_sched::analysis::CostTable;
+use tern_sched::analysis::{Bound, CostTable};
 use tern_units::Duration;
 
 use crate::descriptions::{MS, head, server, system, thread};
@@ -59,31 +59,29 @@ fn known_sets_have_their_known_responses() {
 }
 
 #[test]
-fn a_lone_thread_no_faster_than_its_server_is_in_step_with_it() {
+fn threads_that_never_ask_for_more_than_the_budget_are_as_good_as_their_servers_level() {
     let work = thread("t", "wcet = \"3ms\"\nperiod = \"20ms\"\ndeadline = \"6ms\"");
     let text = head() + &server("a", "2ms", "10ms", "") + &server("b", "4ms", "20ms", &work);
-    let in_step = |text: &str| {
+    let bound = |text: &str| {
         let report = check(&system(text), &CostTable::NONE);
         let thread = &report.sandboxes[0].servers[1].threads[0];
-        (thread.in_step, thread.response.map(|it| it.as_nanos() / MS))
+        (thread.bound, thread.response.map(|it| it.as_nanos() / MS))
     };
-    assert_eq!(
-        in_step(&text),
-        (true, Some(5)),
-        "3 ms and one preemption of 2 ms"
-    );
-    // Not where a second thread uses the budget, jobs come faster, or are longer than it.
-    let two = text.clone() + &thread("u", "wcet = \"1us\"\nperiod = \"90ms\"");
-    assert!(!in_step(&two).0);
-    assert!(
-        !in_step(&text.replacen(
-            "\"3ms\"\nperiod = \"20ms\"",
-            "\"3ms\"\nperiod = \"19ms\"",
-            1
-        ))
-        .0
-    );
-    assert!(!in_step(&text.replacen("\"3ms\"", "\"5ms\"", 1)).0);
+    let within = |ms| (Some(Bound::WithinBudget), Some(ms));
+    assert_eq!(bound(&text), within(5), "3 ms and one preemption of 2 ms");
+    let two = |wcet: &str| {
+        let other = format!("wcet = \"{wcet}\"\nperiod = \"90ms\"");
+        bound(&(text.clone() + &thread("u", &other)))
+    };
+    assert_eq!(two("1ms"), within(5), "4 ms in any 20");
+    // Not where a second thread asks for more, jobs come faster, or are longer than the budget.
+    assert_ne!(two("1001us").0, Some(Bound::WithinBudget));
+    let other = |wcet: &str, period: &str| {
+        let other = format!("\"{wcet}\"\nperiod = \"{period}\"");
+        bound(&text.replacen("\"3ms\"\nperiod = \"20ms\"", &other, 1)).0
+    };
+    assert_ne!(other("3ms", "19ms"), Some(Bound::WithinBudget));
+    assert_ne!(other("5ms", "30ms"), Some(Bound::WithinBudget));
 }
 
 #[test]

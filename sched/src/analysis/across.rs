@@ -2,32 +2,22 @@
 //! voter for the ballots, repair for both.
 //!
 //! Tindell and Clark, "Holistic schedulability analysis for distributed hard real-time
-//! systems", 1994: what a thread waits for becomes its release jitter or its suspension;
+//! systems", 1994: what a thread waits for becomes its release jitter;
 //! responses depend on these and these on responses, so both are iterated from zero. All
 //! steps are monotonic, so the iteration ends at the least fixed point or passes a limit.
-use super::{MAX_STEPS, ServerContext, ThreadModel, ThreadResponse, thread_responses};
+use super::model::{ServerContext, ThreadModel, ThreadResponse};
+use super::search::MAX_ROUNDS;
+use super::threads::thread_responses;
 use tern_units::Duration;
 
-/// How one thread waits for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DependencyKind {
-    /// Its job is released by the other's completion.
-    Release,
-    /// It is released with the other and waits, in the middle of its job, for the other's
-    /// completion.
-    Suspension,
-}
-
-/// `waits` waits for `on`; both are positions among the threads of the system, with
-/// the same period.
+/// The jobs of `waits` are released by the completion of those of `on`; both are positions
+/// among the threads of the system, with the same period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// Who waits.
     pub waits: usize,
     /// For whom.
     pub on: usize,
-    /// How.
-    pub kind: DependencyKind,
     /// From completion there until it is known here, such as
     /// [`channel_latency`](super::channel_latency).
     pub latency: Duration,
@@ -40,7 +30,7 @@ pub struct Threads<'a> {
     /// The thread's server, an index into the contexts. The threads of one server stand
     /// together, in order of precedence.
     pub servers: &'a [usize],
-    /// The threads, with the jitter and suspension that no dependency accounts for.
+    /// The threads, with the jitter that no dependency accounts for.
     pub own: &'a [ThreadModel],
     /// Result: the threads, with what dependencies add.
     pub models: &'a mut [ThreadModel],
@@ -68,11 +58,11 @@ pub fn fixed_point(
         return false;
     }
     threads.models.copy_from_slice(threads.own);
-    for _ in 0..MAX_STEPS {
+    for _ in 0..MAX_ROUNDS {
         if !respond(contexts, threads) {
             return false;
         }
-        let late = |result: &ThreadResponse| result.response.is_none_or(|time| time > limit);
+        let late = |result: &ThreadResponse| result.time().is_none_or(|time| time > limit);
         if threads.responses.iter().any(late) {
             return false;
         }
@@ -105,15 +95,11 @@ fn respond(contexts: &[ServerContext<'_>], threads: &mut Threads<'_>) -> bool {
 fn propagate(threads: &mut Threads<'_>, dependencies: &[Dependency]) -> bool {
     let mut changed = false;
     for edge in dependencies {
-        let known = threads.responses[edge.on].response.unwrap_or(Duration::MAX);
+        let known = threads.responses[edge.on].time().unwrap_or(Duration::MAX);
         let known = known.saturating_add(edge.latency);
-        let model = &mut threads.models[edge.waits];
-        let wait = match edge.kind {
-            DependencyKind::Release => &mut model.jitter,
-            DependencyKind::Suspension => &mut model.suspension,
-        };
-        if *wait < known {
-            *wait = known;
+        let jitter = &mut threads.models[edge.waits].jitter;
+        if *jitter < known {
+            *jitter = known;
             changed = true;
         }
     }

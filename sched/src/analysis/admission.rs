@@ -1,5 +1,5 @@
 //! A test that is quick enough to admit a server at run time.
-use super::ServerModel;
+use super::model::ServerModel;
 use crate::ServerKind;
 
 /// n(2^(1/n) − 1) in units of 2⁻³², rounded down, for n from 1 to 16; the limit ln 2
@@ -55,7 +55,7 @@ pub fn admissible(servers: &[ServerModel]) -> bool {
         if !plain {
             return false;
         }
-        let used = super::scale_up(1 << 32, server.cost(0), server.period.as_nanos());
+        let used = super::search::scale_up(1 << 32, server.cost(0), server.period.as_nanos());
         total = total.saturating_add(match server.kind {
             ServerKind::Sporadic => {
                 sporadic += 1;

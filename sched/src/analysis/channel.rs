@@ -1,5 +1,5 @@
 //! How long a message takes from one sandbox to another.
-use super::Supply;
+use super::supply::Supply;
 use tern_units::Duration;
 
 /// One end of a channel.

@@ -58,3 +58,21 @@ impl CostTable {
             .saturating_add(self.trace_record.saturating_mul(Self::RECORDS))
     }
 }
+
+/// What counts again and again of a cost table, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KernelWork {
+    /// What an activation costs.
+    pub(super) activation: u64,
+    /// The longest section that runs with interrupts off.
+    pub(super) section: u64,
+}
+
+impl From<&CostTable> for KernelWork {
+    fn from(costs: &CostTable) -> Self {
+        Self {
+            activation: costs.activation().as_nanos(),
+            section: costs.longest_non_preemptible.as_nanos(),
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //! supply of servers (Shin and Lee 2003). It converges iff w·c·T/C < 1 for w pages
 //! dirtied a unit of time, c the cost of a page: iff a page is copied faster than the
 //! next is dirtied.
-use super::{HORIZON, Supply};
+use super::search::HORIZON;
+use super::supply::Supply;
 use core::fmt;
 use tern_units::Duration;
 

@@ -6,7 +6,8 @@
 //! target. Who looks and finds nothing to do looks again a *pause* after the instant before that
 //! look.
 use super::level::{Level, interferers};
-use super::{ServerContext, Steps};
+use super::model::ServerContext;
+use super::search::Steps;
 use crate::ServerKind;
 use core::fmt;
 use tern_units::Duration;
@@ -202,8 +203,8 @@ fn epochs_apart(
     let own = &servers[place.context.index];
     let others = |window: Duration| {
         let above = interferers(servers, place.context.index);
-        above.fold(0, |sum: u64, server| {
-            sum.saturating_add(server.activations_in(window.as_nanos(), costs))
+        above.fold(0, |sum: u64, (server, _)| {
+            sum.saturating_add(server.activations_in(window.as_nanos(), &costs.into()))
         })
     };
     let each = costs.activation();
@@ -260,14 +261,18 @@ impl Longest {
             });
             let own = fits.ok_or(unfit)?;
             let mut level = Level::of(servers, place.context.index, own, costs);
+            let mut steps = Steps::for_servers(servers.len());
             if level.is_overloaded(own) {
                 return Err(unfit);
             }
             let always = costs.activation().saturating_add(repair.look);
             for (pages, longest) in (0..).zip(&mut one).take(most as usize + 1) {
                 let work = repair.page.saturating_mul(pages).saturating_add(always);
-                let end = level.end_of(work.as_nanos(), &mut Steps::new());
-                let end = end.ok_or(unfit)?.saturating_add(own.jitter.as_nanos());
+                steps.begin();
+                let end = level.end_of(work.as_nanos(), &mut steps);
+                let end = end
+                    .map_err(|_| unfit)?
+                    .saturating_add(own.jitter.as_nanos());
                 *longest = end.max(*longest);
             }
         }

@@ -17,7 +17,7 @@
 //!
 //! Preemptions split nothing: budget keeps its activation (rule 4). One more entry is the first,
 //! and one is the budget from the start.
-use super::Supply;
+use super::supply::Supply;
 use crate::MOST_ROOM;
 use tern_units::Duration;
 

@@ -28,11 +28,11 @@ impl Supply {
         })
     }
 
-    /// The same of a server with this response time, where that exceeds the period.
+    /// The same, later by so much.
     #[must_use]
-    pub const fn with_response(self, response: Duration) -> Self {
+    pub const fn late_by(self, delay: Duration) -> Self {
         Self {
-            delay: response.as_nanos().saturating_sub(self.period),
+            delay: self.delay.saturating_add(delay.as_nanos()),
             ..self
         }
     }
@@ -69,6 +69,11 @@ impl Supply {
     /// C, and T − C, in nanoseconds.
     pub(super) const fn capacity_and_gap(self) -> (u64, u64) {
         (self.budget, self.period - self.budget)
+    }
+
+    /// By how much it is later than that of a server whose budget is delivered in its period.
+    pub(super) const fn delay(self) -> u64 {
+        self.delay
     }
 
     /// C.

@@ -20,6 +20,6 @@ fn sporadic(budget: u64, period: u64) -> ServerModel {
 
 fn responses(servers: &[ServerModel], costs: &CostTable) -> Vec<Option<u64>> {
     server_responses(servers, costs)
-        .map(|time| time.map(Duration::as_nanos))
+        .map(|it| it.response.map(Duration::as_nanos))
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Response times of servers.
 use super::{responses, span, sporadic};
-use tern_sched::analysis::{CostTable, ServerModel, server_responses};
+use tern_sched::analysis::{CostTable, Raised, ServerModel, note_raised, server_responses};
 
 #[test]
 fn response_times_of_the_four_example_sets() {
@@ -112,10 +112,7 @@ fn a_server_above_that_is_worse_off_does_not_make_the_next_one_late() {
         [Some(60), Some(15)]
     );
     // The I/O server holds up those above it, not itself.
-    let raised = ServerModel {
-        raised_to: Some(0),
-        ..ServerModel::io(span(30), span(100))
-    };
+    let raised = raised(ServerModel::io(span(30), span(100)), 0, 0);
     assert_eq!(
         responses(&[sporadic(10, 100), raised], &CostTable::NONE),
         [Some(45), Some(40)]
@@ -142,26 +139,65 @@ fn an_io_server_interferes_by_its_demand_bound_from_where_it_may_be_raised() {
         responses(&[late, sporadic(5, 20)], &CostTable::NONE),
         [Some(12), Some(11)]
     );
-    let raised = ServerModel {
-        raised_to: Some(1),
-        ..io
-    };
-    let servers = [sporadic(1, 20), sporadic(5, 20), raised];
+    let servers = [sporadic(1, 20), sporadic(5, 20), raised(io, 1, 0)];
     assert_eq!(
         responses(&servers, &CostTable::NONE)[..2],
         [Some(1), Some(10)]
     );
 }
 
-/// At full load a server with jitter never catches up: no number of jobs shows an end.
+fn raised(server: ServerModel, to: usize, late: u64) -> ServerModel {
+    let late = Some(span(late));
+    ServerModel {
+        raised: Some(Raised { to, late }),
+        ..server
+    }
+}
+
+/// An I/O server (6, 16) below (9, 33), which it is raised past: 15 at its own place, so 9 late.
+/// Its driver's jobs of 3 come at 0, 8 and 16, and the one between takes [0, 9): so the first
+/// has [9, 12), the second [12, 15), and if the third is raised it goes on to 18: 9 in 9, where
+/// the demand bound alone is 6 + 3 · 6/16 = 8.
 #[test]
-fn a_busy_window_without_end_is_given_up_in_bounded_time() {
+fn a_raised_io_server_makes_up_for_what_it_is_late_with() {
+    let to_the_top = |late| raised(ServerModel::io(span(6), span(16)), 0, late);
+    let mut servers = [sporadic(1, 100), sporadic(9, 33), to_the_top(0)];
+    note_raised(&mut servers, &CostTable::NONE);
+    // 6 + 9 + 1.
+    assert_eq!(servers[2], to_the_top(16 - 6));
+    // w = 1 + min(w, 6) + ⌈(w − 6)·6/16⌉ + ⌈10·6/16⌉ = 1 + 6 + ⌈7.2 …⌉ + 4.
+    let top = |servers: &[ServerModel]| responses(servers, &CostTable::NONE)[0];
+    assert_eq!(top(&servers), Some(14));
+    assert_eq!(top(&[servers[0], servers[1], to_the_top(0)]), Some(8));
+}
+
+/// Who is later than its period would make up for more than a budget where it is raised.
+#[test]
+fn an_io_server_that_is_later_than_its_period_leaves_those_it_is_raised_past_without_bound() {
+    let io = raised(ServerModel::io(span(6), span(16)), 1, 0);
+    let mut servers = [sporadic(1, 100), sporadic(9, 33), sporadic(2, 60), io];
+    let noted = |servers: &mut [ServerModel]| {
+        note_raised(servers, &CostTable::NONE);
+        servers[3].raised.unwrap().late
+    };
+    assert_eq!(noted(&mut servers), None, "18 of 16");
+    let found = responses(&servers, &CostTable::NONE);
+    assert_eq!(found, [Some(1), None, None, Some(18)]);
+    servers[2].budget = span(0);
+    assert_eq!(noted(&mut servers), None, "one that makes no sense above");
+}
+
+/// At full load a server with jitter never catches up: no number of jobs shows an end. The closed
+/// form is 1 + (1 + ½) / ½, with ½ rounded up and one for rounded shares.
+#[test]
+fn a_busy_window_without_end_is_given_up_for_the_closed_form() {
     let late = ServerModel {
         jitter: span(1),
         ..sporadic(1, 2)
     };
-    assert_eq!(
-        responses(&[sporadic(1, 2), late], &CostTable::NONE),
-        [Some(1), None]
-    );
+    let servers = [sporadic(1, 2), late];
+    let found: Vec<_> = server_responses(&servers, &CostTable::NONE).collect();
+    assert_eq!(found[0].response, Some(span(1)));
+    assert!(!found[0].gave_up && found[1].gave_up);
+    assert_eq!(found[1].response, Some(span(1 + 4 + 1)));
 }

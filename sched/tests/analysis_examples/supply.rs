@@ -1,6 +1,8 @@
 //! What a server supplies, and what a message takes.
 use super::{span, sporadic};
-use tern_sched::analysis::{CostTable, Endpoint, ServerContext, Supply, channel_latency};
+use tern_sched::analysis::{
+    CostTable, Endpoint, ServerContext, ServerModel, Supply, channel_latency,
+};
 
 #[test]
 fn the_supply_of_3_in_5_over_15_instants() {
@@ -14,7 +16,7 @@ fn the_time_for_some_work_is_the_inverse_of_the_supply() {
     for (budget, period) in [(3, 5), (1, 7), (5, 5), (4, 9)] {
         for response in [period, period + 6] {
             let supply = Supply::new(span(budget), span(period)).unwrap();
-            let supply = supply.with_response(span(response));
+            let supply = supply.late_by(span(response - period));
             for work in 0..40 {
                 let time = supply.time_for(span(work)).as_nanos();
                 assert!(supply.bound(span(time)) >= span(work));
@@ -43,6 +45,20 @@ fn overheads_are_taken_from_what_a_server_gives_its_threads() {
     // Two activations of the one above, one of its own, 2 each.
     assert_eq!(context(1).supply(), Supply::new(span(20 - 6), span(100)));
     assert_eq!(context(2).supply(), None);
+
+    // Late by 30 of 20, of which 4 are its jitter.
+    let late = ServerModel {
+        jitter: span(4),
+        ..sporadic(5, 20)
+    };
+    let context = ServerContext {
+        servers: &[late],
+        index: 0,
+        response: Some(span(30)),
+        costs: &CostTable::NONE,
+    };
+    let expected = Supply::new(span(5), span(20)).map(|it| it.late_by(span(6)));
+    assert_eq!(context.supply(), expected);
 }
 
 #[test]

@@ -79,18 +79,7 @@ impl Observer for Recorder<'_> {
 
 /// Runs `threads` in `servers` until `end` with timers that fire exactly when asked.
 pub fn simulate(servers: &[ServerParameters], threads: &[Jobs], end: u64) -> Outcome {
-    simulate_with_pauses(servers, threads, &vec![0; threads.len()], end)
-}
-
-/// The same, where each job of a thread suspends itself once for its thread's pause, in the
-/// middle of its work.
-pub fn simulate_with_pauses(
-    servers: &[ServerParameters],
-    threads: &[Jobs],
-    pauses: &[u64],
-    end: u64,
-) -> Outcome {
-    let mut scheduler = Box::new(Scheduler::<16, 32>::new());
+    let mut scheduler = Box::new(Scheduler::<16, 64>::new());
     let mut outcome = Outcome {
         runs: vec![Vec::new(); servers.len()],
         replenishments: vec![Vec::new(); servers.len()],
@@ -99,7 +88,7 @@ pub fn simulate_with_pauses(
     };
     let ids: Vec<_> = servers
         .iter()
-        .map(|server| scheduler.add_server(*server).unwrap())
+        .map(|server| scheduler.add_server(server.with_room(64)).unwrap())
         .collect();
     let mut queues: Vec<(ThreadId, VecDeque<(u64, u64)>)> = threads
         .iter()
@@ -127,16 +116,9 @@ pub fn simulate_with_pauses(
         let (_, work) = queue
             .front_mut()
             .expect("only threads with work are runnable");
-        let job = outcome.finished[thread.index()].len();
-        let half = threads[thread.index()].jobs[job].1 / 2;
-        let pause = pauses[thread.index()];
-        let until = if pause > 0 && *work > half { half } else { 0 };
-        let ran = (next - now).min(*work - until);
+        let ran = (next - now).min(*work);
         next = now + ran;
         *work -= ran;
-        if ran > 0 && *work == half && half > 0 && pause > 0 {
-            scheduler.sleep_until(thread, at(next + pause), &mut Recorder(&mut outcome));
-        }
         let server = threads[thread.index()].server;
         match outcome.runs[server].last_mut() {
             Some((_, until)) if *until == now => *until = next,

@@ -83,21 +83,24 @@ fn table(sandbox: &SandboxReport) -> Table {
             server.response,
             server.deadline,
         ));
-        line.push(String::new());
+        line.push(
+            if server.gave_up {
+                bound_name(Bound::ClosedForm)
+            } else {
+                ""
+            }
+            .into(),
+        );
         table.line(line);
         for thread in &server.threads {
             let mut line = vec![format!("  {}", thread.name)];
             line.extend(times(
                 thread.wcet,
                 thread.period,
-                thread.tighter.or(thread.response),
+                thread.response,
                 thread.deadline,
             ));
-            line.push(match (thread.tighter, thread.response) {
-                (Some(_), _) => format!("{}, in step", bound_name(Bound::DavisBurns)),
-                (None, Some(_)) => bound_name(thread.bound).to_string(),
-                (None, None) => String::new(),
-            });
+            line.push(thread.bound.map_or("", bound_name).into());
             table.line(line);
         }
     }

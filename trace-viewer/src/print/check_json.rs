@@ -18,6 +18,7 @@ struct Server {
     sandbox: String,
     name: String,
     response_ns: Option<u64>,
+    gave_up: bool,
     deadline_ns: u64,
     schedulable: bool,
 }
@@ -28,7 +29,8 @@ struct Thread {
     server: String,
     name: String,
     response_ns: Option<u64>,
-    bound: &'static str,
+    bound: Option<&'static str>,
+    gave_up: bool,
     deadline_ns: u64,
     schedulable: bool,
 }
@@ -53,6 +55,7 @@ impl From<&Report> for CheckJson {
                     sandbox: sandbox.name.clone(),
                     name: server.name.clone(),
                     response_ns: nanos(server.response),
+                    gave_up: server.gave_up,
                     deadline_ns: server.deadline.as_nanos(),
                     schedulable: server.schedulable(),
                 });
@@ -61,7 +64,8 @@ impl From<&Report> for CheckJson {
                     server: server.name.clone(),
                     name: thread.name.clone(),
                     response_ns: nanos(thread.response),
-                    bound: bound_name(thread.bound),
+                    bound: thread.bound.map(bound_name),
+                    gave_up: thread.gave_up,
                     deadline_ns: thread.deadline.as_nanos(),
                     schedulable: thread.schedulable(),
                 }));
@@ -88,7 +92,11 @@ impl From<&Report> for CheckJson {
 /// How reports call a bound.
 pub(super) fn bound_name(bound: Bound) -> &'static str {
     match bound {
+        Bound::WithinBudget => "within-budget",
+        Bound::InStep => "in-step",
+        Bound::BusyWindow => "busy-window",
         Bound::DavisBurns => "davis-burns",
         Bound::Supply => "supply",
+        Bound::ClosedForm => "closed-form",
     }
 }

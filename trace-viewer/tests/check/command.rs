@@ -46,7 +46,7 @@ fn json_has_the_documented_form() {
     let server = |name: &str, response: u64, deadline: u64| {
         serde_json::json!({
             "sandbox": "s", "name": name, "response_ns": response * MS,
-            "deadline_ns": deadline * MS, "schedulable": response <= deadline,
+            "gave_up": false, "deadline_ns": deadline * MS, "schedulable": response <= deadline,
         })
     };
     assert_eq!(json["schedulable"], false);
@@ -60,8 +60,8 @@ fn json_has_the_documented_form() {
     assert_eq!(
         json["threads"],
         serde_json::json!([{
-            "sandbox": "s", "server": "d", "name": "t", "response_ns": 274 * MS,
-            "bound": "davis-burns", "deadline_ns": 1000 * MS, "schedulable": true,
+            "sandbox": "s", "server": "d", "name": "t", "response_ns": 175 * MS,
+            "bound": "busy-window", "gave_up": false, "deadline_ns": 1000 * MS, "schedulable": true,
         }])
     );
     assert_eq!(json["recovery"], serde_json::json!([]));

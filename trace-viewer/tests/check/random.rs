@@ -166,13 +166,13 @@ proptest! {
         for job in simulation.jobs.iter().filter(|job| !depends_on_wakes(&system, job)) {
             let server = &report.sandboxes[0].servers[job.server];
             let thread = &server.threads[job.thread];
-            let Some(bound) = thread.tighter.or(thread.response) else { continue };
+            let Some(bound) = thread.response else { continue };
             let end = job.finish.unwrap_or(Instant::from_nanos(600));
             let response = end.saturating_since(job.release);
             prop_assert!(
                 response <= bound,
-                "{:?} {:?} in step: {:?} bound {bound} {job:?}",
-                thread.name, response, thread.tighter
+                "{:?} {:?} bound {bound} by {:?} {job:?}",
+                thread.name, response, thread.bound
             );
         }
     }

@@ -65,7 +65,7 @@ pub fn responses(system: &System, trace: &Trace, costs: &Costs) -> Result<Vec<Re
         .zip(report.sandboxes)
     {
         let bounds = bounds.servers.into_iter().flat_map(|server| server.threads);
-        let least = |it: tern_check::ThreadReport| it.tighter.or(it.response).map(|r| r.as_nanos());
+        let least = |it: tern_check::ThreadReport| it.response.map(|r| r.as_nanos());
         let worst = worst(system, index, core, trace)?;
         let threads = sandbox.threads().map(|(_, _, thread)| thread);
         for ((thread, worst), bound) in threads.zip(worst).zip(bounds.map(least)) {

@@ -1,0 +1,116 @@
+//! What wakes a server, and the room that its list of replenishments needs for that.
+use tern_config::layout::REPAIR_LOOKS;
+use tern_config::{Runs, Server, Thread};
+use tern_sched::analysis::{Room, Waking};
+use tern_units::Duration;
+
+/// Looks of a replica in an epoch, at most, that the clock of the description does not give:
+/// for a late voter before its job, and for other replicas in a repair.
+const LOOKS: u64 = 2 * REPAIR_LOOKS;
+
+/// Room up to this is given without a search for less: it is enough whatever the jobs of threads
+/// do that only the clock wakes.
+const LITTLE: u32 = 64;
+
+/// What wakes a sporadic server.
+#[derive(Clone, Debug)]
+pub(crate) struct Wakings {
+    all: Vec<Waking>,
+    /// The period of the server.
+    period: Duration,
+    /// Whether it has budget whenever it has work, by a bound that is not on its threads: that
+    /// on repairs, for a replica alone in its server.
+    never_waits: bool,
+}
+
+impl Wakings {
+    pub(crate) fn of(server: &Server) -> Self {
+        let never_waits = match server.threads.as_slice() {
+            [thread] => matches!(thread.runs, Runs::Replica(_)),
+            _ => false,
+        };
+        Self {
+            all: wakings(server),
+            period: Duration::from_nanos(server.period),
+            never_waits,
+        }
+    }
+
+    /// The room that the server needs. `periods` tells for how many periods it hands on budget at
+    /// most, which is not asked where little is enough anyway.
+    pub(crate) fn room(&self, periods: impl FnOnce(&[Waking]) -> Option<u64>) -> Room {
+        let always = Room::new(&self.all, self.period, None);
+        if always.is_enough && always.replenishments <= LITTLE {
+            return always;
+        }
+        let periods = match self.never_waits {
+            true => Some(1),
+            false => periods(&self.all),
+        };
+        Room::new(&self.all, self.period, periods)
+    }
+}
+
+/// What wakes the threads of a server. One without threads is simulated as if one thread used
+/// all of the budget in each period.
+fn wakings(server: &Server) -> Vec<Waking> {
+    let nanos = Duration::from_nanos;
+    let (budget, period) = (nanos(server.budget), nanos(server.period));
+    if server.threads.is_empty() {
+        return vec![Waking::by_clock(budget, period, period)];
+    }
+    let threads = server.threads.iter();
+    threads.flat_map(|it| of_thread(server, it)).collect()
+}
+
+fn of_thread(server: &Server, thread: &Thread) -> Vec<Waking> {
+    let nanos = Duration::from_nanos;
+    let (wcet, period) = (nanos(thread.wcet), nanos(thread.period));
+    let by_clock = |work| Waking::by_clock(work, period, nanos(server.period));
+    match thread.runs {
+        Runs::Nothing if !thread.jobs.is_empty() => vec![of_jobs(server, thread)],
+        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => vec![by_clock(wcet)],
+        // By interrupts and requests, no closer than its period.
+        Runs::Driver(_) => vec![Waking::at_any_time(wcet, period)],
+        // At the release and at the verdict, and at looks anywhere in the epoch. A repair takes
+        // what is left of the budget, twice in two epochs at most.
+        Runs::Replica(_) => {
+            let repair = nanos(server.budget.saturating_sub(thread.wcet));
+            let anywhere = |work, period| Waking {
+                jitter: nanos(thread.period),
+                ..Waking::at_any_time(work, period)
+            };
+            vec![
+                by_clock(wcet),
+                by_clock(Duration::ZERO),
+                Waking {
+                    wakes: 0,
+                    ..anywhere(repair, period.saturating_mul(2))
+                },
+                Waking {
+                    wakes: LOOKS,
+                    ..anywhere(Duration::ZERO, period)
+                },
+            ]
+        }
+    }
+}
+
+/// Jobs at explicit times.
+fn of_jobs(server: &Server, thread: &Thread) -> Waking {
+    let work = thread.jobs.iter().map(|job| job.work).max().unwrap_or(0);
+    let mut instants: Vec<u64> = thread
+        .jobs
+        .iter()
+        .map(|job| job.at % server.period.max(1))
+        .collect();
+    instants.sort_unstable();
+    instants.dedup();
+    let distances = thread.jobs.windows(2).map(|pair| pair[1].at - pair[0].at);
+    let shortest = distances.filter(|it| *it > 0).min();
+    let period = Duration::from_nanos(shortest.unwrap_or(thread.period).max(1));
+    Waking {
+        instants: Some(instants.len() as u64),
+        ..Waking::at_any_time(Duration::from_nanos(work), period)
+    }
+}
