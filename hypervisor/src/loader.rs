@@ -8,6 +8,7 @@ use elf::endian::LittleEndian;
 use elf::note::Note;
 use tern_abi::boot::SandboxBoot;
 use tern_abi::layout::IMAGE_BASE;
+use tern_config::limits::COMMAND_LINE_MAX;
 use tern_machine::pvh;
 
 /// Guest-physical addresses of what the PVH protocol hands over. They lie below every
@@ -19,7 +20,6 @@ const BOOT_WORDS: u64 = 0x1300;
 const COMMAND_LINE: u64 = 0x2000;
 /// First address that a guest's file may occupy.
 const LOAD_MINIMUM: u64 = 0x1_0000;
-const COMMAND_LINE_MAX: usize = 4095;
 
 /// Why a guest cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,7 @@ mod tests {
             memory_bytes: 0x4000,
             trace_bytes: 7,
             image_bytes: 8,
+            heap_bytes: 9,
         };
         let mut memory = vec![0_u8; 0x4000];
         hand_over(&mut memory, &boot, "quiet mode");

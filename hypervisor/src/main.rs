@@ -4,6 +4,7 @@
 #![no_main]
 
 use core::panic::PanicInfo;
+use tern_config::heap::HYPERVISOR_HEAP_BYTES;
 use tern_hypervisor::boot;
 use tern_hypervisor::faults;
 use tern_hypervisor::memory::host_tables::Own;
@@ -41,7 +42,7 @@ core::arch::global_asm!(
 );
 
 #[global_allocator]
-static ALLOCATOR: SealedBump<{ 1 << 20 }> = SealedBump::new();
+static ALLOCATOR: SealedBump<{ HYPERVISOR_HEAP_BYTES as usize }> = SealedBump::new();
 
 unsafe extern "C" {
     static hypervisor_start: u8;

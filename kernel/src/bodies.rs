@@ -3,6 +3,7 @@ use crate::job::{Job, Releases};
 use crate::memory::paging::{AddressSpace, Stack};
 use crate::plant::{self, Plant};
 use crate::process::{Outcome, Parameters, Process};
+use crate::program_file::Segment;
 use crate::replica::ReplicaThread;
 use crate::thread::{self, First, Start, ThreadNumber};
 use crate::voter::VoterThread;
@@ -10,10 +11,12 @@ use crate::{description, serial, trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use tern_abi::system_call::input;
+use tern_config::heap::{MOST_SEGMENTS, THREAD_BYTES};
 use tern_config::{Runs, ServerKind, ThreadRef};
 use tern_sched::ServerParameters;
 use tern_trace::Event;
-use tern_units::{Duration, Instant};
+use tern_units::{Duration, Instant, PAGE_SIZE};
+use tern_vote::{MAX_REPLICAS, Reader};
 
 /// What a thread's body is given.
 #[derive(Debug)]
@@ -38,6 +41,22 @@ pub enum Replication {
     /// It is the set's voter.
     Voter(Box<VoterThread>),
 }
+
+/// What boot allocates for a thread. Lists that grow by doubling leave what they were: at most
+/// four times what they end with.
+const OF_THREAD: usize = {
+    let lists = 4 * size_of::<Start>() + 4 * size_of::<(ServerParameters, usize)>();
+    let segments = MOST_SEGMENTS * size_of::<Segment<'static>>();
+    let replica = size_of::<ReplicaThread>() + PAGE_SIZE;
+    let part = if replica > size_of::<VoterThread>() {
+        replica
+    } else {
+        size_of::<VoterThread>()
+    };
+    let readers = 4 * MAX_REPLICAS * size_of::<Reader<'static>>();
+    lists + segments + part + readers + thread::CONTROL_BYTES + size_of::<Assignment>()
+};
+const _: () = assert!(OF_THREAD <= THREAD_BYTES as usize);
 
 /// The servers' parameters with their numbers of threads, in the order of the file.
 #[must_use]

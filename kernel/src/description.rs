@@ -6,7 +6,6 @@ use tern_config::{Image, InterruptPlan, Runs, Sandbox, System, channel_address};
 
 #[derive(Debug)]
 struct Description {
-    system: System,
     image: Image<'static>,
     sandbox: usize,
 }
@@ -21,24 +20,18 @@ static DESCRIPTION: BootOnce<Description> = BootOnce::new();
 /// # Errors
 /// If the description has no sandbox number `sandbox`.
 pub unsafe fn initialize(image: Image<'static>, sandbox: usize) -> Result<(), &'static str> {
-    let system = image.system().clone();
-    if sandbox >= system.sandboxes.len() {
+    if sandbox >= image.system().sandboxes.len() {
         return Err("the boot words name a sandbox that the system description does not have");
     }
-    let description = Description {
-        system,
-        image,
-        sandbox,
-    };
     // SAFETY: the caller vouches that this is boot.
-    unsafe { DESCRIPTION.set(description) };
+    unsafe { DESCRIPTION.set(Description { image, sandbox }) };
     Ok(())
 }
 
 /// The whole system.
 #[must_use]
 pub fn system() -> &'static System {
-    &DESCRIPTION.get().system
+    DESCRIPTION.get().image.system()
 }
 
 /// This sandbox's position in it.

@@ -40,17 +40,17 @@ use masked::BootOnce;
 use memory::frames;
 use memory::layout::{DIRECT_BASE, direct};
 use memory::paging::{Access, AddressSpace, Stack};
+use tern_config::partition::HANDLER_STACKS;
 use tern_config::{Image, channel_address};
-use tern_machine::bump::SealedBump;
+use tern_machine::bump::ProvidedBump;
 use tern_units::{GuestPhysical, TscFrequency};
 
 tern_machine::freestanding!();
 
-/// What boot may allocate: the description, control blocks, page lists.
-const HEAP_BYTES: usize = 1 << 20;
-
+/// What boot may allocate: the description, control blocks, page lists. How much that is the
+/// hypervisor knows, from the description.
 #[global_allocator]
-static HEAP: SealedBump<HEAP_BYTES> = SealedBump::new();
+static HEAP: ProvidedBump = ProvidedBump::new();
 
 /// What the first part of boot leaves for the second, which runs on another stack.
 #[derive(Debug)]
@@ -60,9 +60,6 @@ struct Foundation {
 }
 
 static FOUNDATION: BootOnce<Foundation> = BootOnce::new();
-
-/// Stack slots of the handlers; the threads' follow.
-const HANDLER_STACKS: u64 = 5;
 
 /// The first Rust: called by the PVH entry on the boot stack, interrupts off.
 extern "C" fn start(information: u64) -> ! {
@@ -105,8 +102,12 @@ extern "C" fn start_on_stack() -> ! {
         non_maskable: Stack::map(*space, 3),
         machine_check: Stack::map(*space, 4),
     };
-    // SAFETY: boot, interrupts off; each of these is called once.
+    let heap_bytes = boot.sandbox.heap_bytes;
+    let heap = direct(frames::allocate_heap(heap_bytes)) as *mut u8;
+    // SAFETY: boot, interrupts off; each of these is called once. The heap is memory of the
+    // sandbox that nobody else has, in the direct map, and nothing has been allocated before.
     unsafe {
+        HEAP.provide(heap, heap_bytes as usize);
         descriptors::initialize(&stacks);
         or_stop(start_services(boot, *space));
         if or_stop(description::reads_timestamps()) {
@@ -120,12 +121,13 @@ extern "C" fn start_on_stack() -> ! {
         apic::initialize(&boot.sandbox);
     }
     let threads = description::sandbox().threads().count();
+    let (used, _) = HEAP.used();
     say!(
         "kernel: {} servers, {threads} threads, {} KiB of memory free, {} KiB of {} KiB heap used",
         description::sandbox().servers.len(),
         frames::free_bytes() >> 10,
-        HEAP.used() >> 10,
-        HEAP_BYTES >> 10
+        used >> 10,
+        heap_bytes >> 10
     );
     HEAP.seal();
     // SAFETY: boot ends here, on the stack of slot 0.

@@ -9,6 +9,7 @@ use crate::thread::{self, Stay};
 use crate::{clock, say, system_call};
 use alloc::vec::Vec;
 use tern_abi::layout::{HEAP_BASE, INPUT_PAGE, OUTPUT_PAGE, STACK_TOP};
+use tern_config::heap::PAGE_BYTES;
 use tern_units::{GuestPhysical, Instant, PAGE_SIZE, PageNumber, UserVirtual};
 
 /// The bytes of a page.
@@ -51,6 +52,9 @@ struct Page {
     mapped: Option<(UserVirtual, &'static Entry)>,
 }
 
+// With the leaf that a replica keeps of each.
+const _: () = assert!(size_of::<Page>() + size_of::<u64>() <= PAGE_BYTES as usize);
+
 /// A program, its memory and its saved registers.
 ///
 /// The page list is the same in every replica: page 0 holds the saved registers, then
@@ -82,12 +86,20 @@ impl Process {
         parameters: Parameters,
     ) -> Result<Self, LoadError> {
         let file = ProgramFile::parse(file)?;
+        let heap = u64::from(parameters.heap_pages);
+        let stack = u64::from(parameters.stack_pages);
+        if heap * PAGE_SIZE as u64 > INPUT_PAGE.as_u64() - HEAP_BASE.as_u64() {
+            return Err(LoadError::HeapTooLarge);
+        }
+        let segments: u64 = file.segments().map(|segment| segment.pages).sum();
+        // With the saved registers and the output page.
+        let count = 2 + segments + heap + stack;
         let space = AddressSpace::with_kernel_of(kernel);
         let mut process = Self {
             parameters,
             file,
             space,
-            pages: Vec::new(),
+            pages: Vec::with_capacity(count as usize),
             input: frames::allocate(),
             output: PageNumber(0),
         };
@@ -98,15 +110,10 @@ impl Process {
         for segment in process.file.segments() {
             process.add_pages(segment.address, segment.pages, segment.access);
         }
-        let heap = u64::from(parameters.heap_pages);
-        if heap * PAGE_SIZE as u64 > INPUT_PAGE.as_u64() - HEAP_BASE.as_u64() {
-            return Err(LoadError::HeapTooLarge);
-        }
         process.add_pages(HEAP_BASE, heap, Access::Write);
         space.map_user_page(INPUT_PAGE.as_u64(), process.input, Access::Read);
         process.output = process.page_count();
         process.add_pages(OUTPUT_PAGE, 1, Access::Write);
-        let stack = u64::from(parameters.stack_pages);
         let bottom = STACK_TOP.as_u64().checked_sub(stack * PAGE_SIZE as u64);
         // The page below the stack is its guard: it stays unmapped.
         match bottom {

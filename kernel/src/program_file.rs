@@ -6,6 +6,7 @@ use elf::ElfBytes;
 use elf::abi::{EM_X86_64, ET_EXEC, PF_W, PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
 use tern_abi::layout::{HEAP_BASE, PROGRAM_BASE};
+use tern_config::heap::MOST_SEGMENTS;
 use tern_units::{PAGE_SIZE, UserVirtual};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -15,6 +16,8 @@ const PAGE: u64 = PAGE_SIZE as u64;
 pub enum LoadError {
     /// Not an ELF executable for x86-64, or a damaged one.
     NotAProgram,
+    /// It has this many segments.
+    TooManySegments(usize),
     /// A segment outside the place for programs.
     SegmentOutside(u64),
     /// Two segments share a page, or are not in the order of their addresses.
@@ -33,6 +36,11 @@ impl fmt::Display for LoadError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAProgram => write!(out, "it is no static ELF executable for x86-64"),
+            Self::TooManySegments(count) => write!(
+                out,
+                "it has {count} segments, at most {MOST_SEGMENTS} are loaded: link it with \
+                 tern-app's script"
+            ),
             Self::SegmentOutside(at) => write!(
                 out,
                 "its segment at {at:#x} lies outside {PROGRAM_BASE} to {HEAP_BASE}: link it \
@@ -95,7 +103,10 @@ impl<'a> ProgramFile<'a> {
             return Err(LoadError::NotAProgram);
         }
         let headers = elf.segments().ok_or(LoadError::NotAProgram)?;
-        let mut segments: Vec<Segment<'a>> = Vec::new();
+        if headers.len() > MOST_SEGMENTS {
+            return Err(LoadError::TooManySegments(headers.len()));
+        }
+        let mut segments: Vec<Segment<'a>> = Vec::with_capacity(headers.len());
         let mut free = PROGRAM_BASE.as_u64();
         for header in headers.iter() {
             if header.p_type != PT_LOAD || header.p_memsz == 0 {

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tern_abi::plant::{Decoder, Frame};
 use tern_config::Device;
+use tern_config::heap::DEVICE_BYTES;
 use tern_config::layout::MAX_THREADS;
 use tern_trace::{Event, LineErrors};
 use tern_units::Duration;
@@ -44,6 +45,12 @@ struct Queues {
     /// Threads that have sent and are not served yet, a bit each.
     requesters: u128,
 }
+
+// And the list of drivers, which grows by doubling.
+const _: () = assert!(
+    size_of::<SerialPort>() + 4 * size_of::<(u32, &Device, ThreadNumber)>()
+        <= DEVICE_BYTES as usize
+);
 
 impl Queues {
     /// Keeps a frame, in place of the oldest where there is no room.

@@ -120,6 +120,9 @@ pub unsafe fn initialize(
     Ok(())
 }
 
+/// What boot allocates for a thread here: its control block, and its place in a list of them.
+pub const CONTROL_BYTES: usize = size_of::<Control>() + 4 * size_of::<NonNull<Control>>();
+
 fn leak(control: Control) -> NonNull<Control> {
     NonNull::from(Box::leak(Box::new(control)))
 }

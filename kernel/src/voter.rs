@@ -22,6 +22,8 @@ const MOST_ROUNDS: u32 = 1000;
 /// How often a frame is looked for in an epoch: in lock-step one comes.
 const MOST_FRAMES: usize = 8;
 
+const _: () = assert!(tern_vote::MAX_REPLICAS == tern_config::limits::MAX_REPLICAS);
+
 /// What the voter of a set works with.
 #[derive(Debug)]
 pub struct VoterThread {

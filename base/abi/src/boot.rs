@@ -7,7 +7,7 @@
 //! [`SandboxBoot`] encoded as [`SandboxBoot::to_words`].
 
 /// Marks a [`SandboxBoot`] of this layout.
-pub const SANDBOX_BOOT_MAGIC: u64 = u64::from_le_bytes(*b"TERNBT01");
+pub const SANDBOX_BOOT_MAGIC: u64 = u64::from_le_bytes(*b"TERNBT02");
 
 /// How the sandbox reaches its local APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,13 @@ pub struct SandboxBoot {
     pub trace_bytes: u64,
     /// Bytes of the system image at [`crate::layout::IMAGE_BASE`].
     pub image_bytes: u64,
+    /// Bytes that the sandbox's kernel may allocate at boot, in whole pages.
+    pub heap_bytes: u64,
 }
 
 impl SandboxBoot {
     /// Words in the encoding.
-    pub const WORDS: usize = 11;
+    pub const WORDS: usize = 12;
 
     /// Its encoding, the magic first.
     #[must_use]
@@ -72,6 +74,7 @@ impl SandboxBoot {
             self.memory_bytes,
             self.trace_bytes,
             self.image_bytes,
+            self.heap_bytes,
         ]
     }
 
@@ -100,6 +103,7 @@ impl SandboxBoot {
             memory_bytes: words[8],
             trace_bytes: words[9],
             image_bytes: words[10],
+            heap_bytes: words[11],
         })
     }
 }

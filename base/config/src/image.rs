@@ -24,6 +24,10 @@ use core::fmt;
 use sha2::{Digest, Sha256};
 use tern_units::PAGE_SIZE;
 
+use crate::heap::kernel_heap;
+use crate::layout::LARGE_PAGE;
+use crate::partition::{Files, NoFiles, has_own_kernel, memory_needed};
+use crate::program::{Shape, program_shape};
 use crate::system::{Server, ServerKind, System};
 
 /// Marks a system image; its first word.
@@ -65,6 +69,15 @@ pub enum ImageError {
     BadTable,
     /// A sporadic server of this name has no room for replenishments.
     NoRoom(String),
+    /// A sandbox has less memory than it takes with these files.
+    TooLittleMemory {
+        /// The sandbox.
+        sandbox: String,
+        /// Bytes that it has.
+        memory: u64,
+        /// Bytes that it takes.
+        needed: u64,
+    },
     /// Its system description cannot be decoded, or refers to what does not exist.
     BadSystem,
     /// The description names a file that is not there.
@@ -100,6 +113,18 @@ impl fmt::Display for ImageError {
                 )
             }
             Self::BadTable => write!(out, "system image has a bad file table: {REBUILD}"),
+            Self::TooLittleMemory {
+                sandbox,
+                memory,
+                needed,
+            } => write!(
+                out,
+                "sandbox \"{sandbox}\" has {} MiB of memory, and takes {} KiB with its kernel and \
+                 programs: give it `memory = \"{}MiB\"` or more",
+                memory >> 20,
+                needed.div_ceil(1 << 10),
+                needed.next_multiple_of(LARGE_PAGE) >> 20
+            ),
             Self::NoRoom(server) => write!(
                 out,
                 "server \"{server}\" has no room for replenishments: {REBUILD}, which gives it some"
@@ -154,8 +179,8 @@ impl ImageBuilder {
     ///
     /// # Errors
     /// When a name does not fit or comes twice, a file that the description names was
-    /// not added, the description refers to what does not exist, or a server has no
-    /// room for replenishments.
+    /// not added, the description refers to what does not exist, a server has no
+    /// room for replenishments, or a sandbox less memory than it takes.
     pub fn build(&self) -> Result<Vec<u8>, ImageError> {
         for (position, (name, _)) in self.files.iter().enumerate() {
             if name.is_empty() || name.len() > NAME_MAX || name.contains('\0') {
@@ -180,8 +205,8 @@ impl ImageBuilder {
         if let Some(server) = servers.into_iter().find(lacks) {
             return Err(ImageError::NoRoom(server.name.clone()));
         }
-        let system =
-            postcard::to_allocvec(&self.sized_system()).map_err(|_| ImageError::BadSystem)?;
+        let sized = self.sized_system();
+        let system = postcard::to_allocvec(&sized).map_err(|_| ImageError::BadSystem)?;
 
         let system_at = TABLE_AT + ENTRY_BYTES * self.files.len();
         let mut bytes = vec![0; system_at];
@@ -199,6 +224,7 @@ impl ImageBuilder {
         bytes.resize(bytes.len().next_multiple_of(PAGE_SIZE), 0);
 
         let length = bytes.len() as u64;
+        self.check_memory(&sized, length)?;
         bytes[..8].copy_from_slice(&IMAGE_MAGIC);
         put(&mut bytes, 8, IMAGE_VERSION);
         put(&mut bytes, LENGTH_AT, length);
@@ -212,6 +238,29 @@ impl ImageBuilder {
 }
 
 impl ImageBuilder {
+    /// Whether each sandbox with the sandbox kernel has the memory that it takes.
+    fn check_memory(&self, system: &System, image_bytes: u64) -> Result<(), ImageError> {
+        let files = AtHand {
+            files: &self.files,
+            image_bytes,
+        };
+        for (index, sandbox) in system.sandboxes.iter().enumerate() {
+            if !has_own_kernel(sandbox) {
+                continue;
+            }
+            let needed = memory_needed(system, index, &files);
+            let needed = needed.map_err(|_| ImageError::BadSystem)?;
+            if needed > sandbox.memory_bytes {
+                return Err(ImageError::TooLittleMemory {
+                    sandbox: sandbox.name.clone(),
+                    memory: sandbox.memory_bytes,
+                    needed,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The system, with the channels of its sets grown where a program has more pages
     /// than was assumed before its file was at hand.
     fn sized_system(&self) -> System {
@@ -225,6 +274,24 @@ impl ImageBuilder {
             }
         }
         system
+    }
+}
+
+/// The files of an image that is being built.
+struct AtHand<'a> {
+    files: &'a [(String, Vec<u8>)],
+    image_bytes: u64,
+}
+
+impl Files for AtHand<'_> {
+    fn shape(&self, file: &str) -> Shape {
+        let found = self.files.iter().find(|(name, _)| name == file);
+        let shape = found.and_then(|(_, contents)| program_shape(contents));
+        shape.unwrap_or_else(|| NoFiles.shape(file))
+    }
+
+    fn image_bytes(&self) -> u64 {
+        self.image_bytes
     }
 }
 
@@ -340,6 +407,13 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn into_system(self) -> System {
         self.system
+    }
+
+    /// Bytes of heap that the kernel of a sandbox needs at boot, in whole pages.
+    #[must_use]
+    pub fn kernel_heap_bytes(&self, sandbox: usize) -> u64 {
+        let pages = |file: &str| self.file(file).and_then(crate::program_pages);
+        kernel_heap(&self.system, sandbox, |file| pages(file).unwrap_or(0))
     }
 
     /// The contents of a file, starting at a multiple of 4 KiB from the image's start.

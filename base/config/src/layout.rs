@@ -121,6 +121,19 @@ impl System {
                 sum.saturating_add(rounded)
             })
     }
+
+    /// The same, with what the hypervisor takes for them: for each sandbox nested tables, which
+    /// on some processors map its memory page by page, permission bitmaps, its core's stack and
+    /// page tables, its records. The hypervisor's and the image's own memory is not free.
+    #[must_use]
+    pub fn machine_bytes(&self) -> u64 {
+        const EACH: u64 = 512 << 10;
+        const PAGES_IN_TABLE: u64 = 512;
+        self.sandboxes
+            .iter()
+            .map(|sandbox| EACH + sandbox.memory_bytes / PAGES_IN_TABLE)
+            .fold(self.memory_bytes(), u64::saturating_add)
+    }
 }
 
 /// What the hypervisor found.
@@ -208,7 +221,7 @@ pub fn check_machine(system: &System, machine: &Machine) -> Result<(), MachineEr
             return Err(MachineError::NoMemory { sandbox: name() });
         }
     }
-    let needed = system.memory_bytes();
+    let needed = system.machine_bytes();
     if needed > machine.memory_bytes {
         return Err(MachineError::TooLittleMemory {
             needed,

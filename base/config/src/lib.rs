@@ -10,9 +10,12 @@ extern crate std;
 mod derive;
 #[cfg(feature = "std")]
 pub mod description;
+pub mod heap;
 pub mod image;
 mod interrupts;
 pub mod layout;
+pub mod limits;
+pub mod partition;
 mod ports;
 mod program;
 mod references;

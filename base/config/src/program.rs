@@ -1,31 +1,62 @@
 //! How many pages a program's file takes in memory, from its ELF program headers.
 use tern_units::PAGE_SIZE;
 
-/// Pages of the loadable segments of a 64-bit little-endian ELF file, zeroed data
-/// included; a page that two segments share counts twice. `None` if it is no such file.
+use crate::layout::LARGE_PAGE;
+
+/// What a program's or a guest's file takes in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Pages of its loadable segments, zeroed data included; a page that two segments share
+    /// counts twice.
+    pub pages: u64,
+    /// Pieces of 2 MiB that these are in, by their virtual addresses: each takes a page table. A
+    /// piece that two segments share counts once if they follow each other.
+    pub tables: u64,
+    /// The first physical address past all of them.
+    pub end: u64,
+}
+
+/// Pages of the loadable segments of a program's file: see [`program_shape`].
+#[must_use]
+pub fn program_pages(file: &[u8]) -> Option<u64> {
+    program_shape(file).map(|shape| shape.pages)
+}
+
+/// What a 64-bit little-endian ELF file takes in memory. `None` if it is no such file.
 ///
 /// System V ABI, "ELF-64 Object File Format", version 1.5: file header (figure 2) and
 /// program header (figure 7).
 #[must_use]
-pub fn program_pages(file: &[u8]) -> Option<u64> {
+pub fn program_shape(file: &[u8]) -> Option<Shape> {
     const LOAD: u64 = 1;
     let page = PAGE_SIZE as u64;
     if file.get(..6)? != b"\x7fELF\x02\x01" {
         return None;
     }
     let (offset, entry, count) = (word(file, 32, 8)?, word(file, 54, 2)?, word(file, 56, 2)?);
-    let mut pages = 0_u64;
+    let mut shape = Shape::default();
+    let mut last_table = None;
     for index in 0..count {
         let at = offset.checked_add(index * entry)?;
         if word(file, at, 4)? != LOAD {
             continue;
         }
         let start = word(file, at.checked_add(16)?, 8)?;
+        let physical = word(file, at.checked_add(24)?, 8)?;
         let size = word(file, at.checked_add(40)?, 8)?;
         let end = start.checked_add(size)?.checked_next_multiple_of(page)?;
-        pages = pages.checked_add((end - start / page * page) / page)?;
+        shape.pages = shape
+            .pages
+            .checked_add((end - start / page * page) / page)?;
+        shape.end = shape.end.max(physical.checked_add(size)?);
+        if size > 0 {
+            let (first, last) = (start / LARGE_PAGE, (end - 1) / LARGE_PAGE);
+            let shared = u64::from(last_table == Some(first));
+            shape.tables = shape.tables.checked_add(last - first + 1 - shared)?;
+            last_table = Some(last);
+        }
     }
-    Some(pages)
+    Some(shape)
 }
 
 /// The little-endian number of `bytes` bytes at an offset.

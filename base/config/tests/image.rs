@@ -258,8 +258,9 @@ fn threads_are_numbered_over_all_servers_of_their_sandbox() {
 fn a_machine_too_small_is_named_with_what_it_lacks() {
     let mut without_memory = two_sandboxes();
     without_memory.sandboxes[1].memory_bytes = 0;
-    // Two sandboxes of 16 MiB, two rings of 1 MiB and channels of 2, 4 and 2 MiB.
-    let enough = 44 << 20;
+    // Two sandboxes of 16 MiB, two rings of 1 MiB and channels of 2, 4 and 2 MiB; and for each
+    // sandbox 512 KiB, and a page table for each 2 MiB of its memory.
+    let enough = (44 << 20) + 2 * ((512 + 32) << 10);
     let machine = |cores, memory_bytes| Machine {
         cores,
         memory_bytes,
@@ -278,7 +279,7 @@ fn a_machine_too_small_is_named_with_what_it_lacks() {
             two_sandboxes(),
             machine(2, enough - 1),
             Some(
-                "the system takes 44 MiB of memory, the machine has 43 MiB free: \
+                "the system takes 46 MiB of memory, the machine has 45 MiB free: \
                  add memory or give sandboxes and traces less",
             ),
         ),

@@ -1,21 +1,64 @@
-//! An allocator for boot: hands out a static arena once, front to back, and is then
+//! Allocators for boot: each hands out an arena once, front to back, and is then
 //! sealed. After that an allocation fails, which in these images means a panic that
 //! names it: nothing allocates in steady state.
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+/// What is handed out of an arena, and whether that has ended.
+#[derive(Debug)]
+struct Bump {
+    used: AtomicUsize,
+    sealed: AtomicBool,
+}
+
+impl Bump {
+    const fn new() -> Self {
+        Self {
+            used: AtomicUsize::new(0),
+            sealed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a range for `layout` out of the `length` bytes at `base`; its offset, or `None`
+    /// if there is none left.
+    fn take(&self, base: usize, length: usize, layout: Layout) -> Option<usize> {
+        if self.sealed.load(Ordering::Acquire) {
+            return None;
+        }
+        let range = |used: usize| {
+            let start = (base + used).checked_next_multiple_of(layout.align())? - base;
+            let end = start.checked_add(layout.size())?;
+            (end <= length).then_some((start, end))
+        };
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                range(used).map(|r| r.1)
+            });
+        taken.ok().and_then(range).map(|range| range.0)
+    }
+
+    /// Makes the end of the latest range, which was at `old`, another one: memory comes back
+    /// only for that. Tells whether it was the latest.
+    fn move_end(&self, old: usize, new: usize) -> bool {
+        let moved = self
+            .used
+            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
+        moved.is_ok()
+    }
+}
 
 /// An arena of `BYTES` bytes.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct SealedBump<const BYTES: usize> {
     arena: UnsafeCell<[u8; BYTES]>,
-    used: AtomicUsize,
-    sealed: AtomicBool,
+    bump: Bump,
 }
 
-// SAFETY: the arena's bytes are reached only through allocations, and `used` hands out
+// SAFETY: the arena's bytes are reached only through allocations, and `bump` hands out
 // disjoint ranges.
 unsafe impl<const BYTES: usize> Sync for SealedBump<BYTES> {}
 
@@ -25,20 +68,19 @@ impl<const BYTES: usize> SealedBump<BYTES> {
     pub const fn new() -> Self {
         Self {
             arena: UnsafeCell::new([0; BYTES]),
-            used: AtomicUsize::new(0),
-            sealed: AtomicBool::new(false),
+            bump: Bump::new(),
         }
     }
 
     /// Ends allocation for good.
     pub fn seal(&self) {
-        self.sealed.store(true, Ordering::Release);
+        self.bump.sealed.store(true, Ordering::Release);
     }
 
     /// Bytes handed out so far, padding included.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.bump.used.load(Ordering::Relaxed)
     }
 }
 
@@ -52,34 +94,83 @@ impl<const BYTES: usize> Default for SealedBump<BYTES> {
 // the arena and aligned as asked.
 unsafe impl<const BYTES: usize> GlobalAlloc for SealedBump<BYTES> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if self.sealed.load(Ordering::Acquire) {
-            return null_mut();
-        }
-        let base = self.arena.get() as usize;
-        let range = |used: usize| {
-            let start = (base + used).checked_next_multiple_of(layout.align())? - base;
-            let end = start.checked_add(layout.size())?;
-            (end <= BYTES).then_some((start, end))
-        };
-        let taken = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                range(used).map(|r| r.1)
-            });
-        match taken.ok().and_then(range) {
-            // SAFETY: `range` keeps the start inside the arena.
-            Some((start, _)) => unsafe { self.arena.get().cast::<u8>().add(start) },
+        match self.bump.take(self.arena.get() as usize, BYTES, layout) {
+            // SAFETY: `take` keeps the start inside the arena.
+            Some(start) => unsafe { self.arena.get().cast::<u8>().add(start) },
             None => null_mut(),
         }
     }
 
-    /// Memory comes back only for the latest allocation: growing vectors at boot.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let start = pointer as usize - self.arena.get() as usize;
-        let end = start + layout.size();
-        let _ = self
-            .used
-            .compare_exchange(end, start, Ordering::Relaxed, Ordering::Relaxed);
+        self.bump.move_end(start + layout.size(), start);
+    }
+}
+
+/// An arena whose memory boot provides, once it knows how much there has to be.
+#[derive(Debug)]
+pub struct ProvidedBump {
+    base: AtomicPtr<u8>,
+    length: AtomicUsize,
+    bump: Bump,
+}
+
+impl ProvidedBump {
+    /// An arena without memory: nothing can be allocated yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            base: AtomicPtr::new(null_mut()),
+            length: AtomicUsize::new(0),
+            bump: Bump::new(),
+        }
+    }
+
+    /// Provides the arena with its memory.
+    ///
+    /// # Safety
+    /// Called once, before anything is allocated, with `length` bytes at `base` that are
+    /// mapped, writable and nobody else's, for good.
+    pub unsafe fn provide(&self, base: *mut u8, length: usize) {
+        self.base.store(base, Ordering::Relaxed);
+        self.length.store(length, Ordering::Relaxed);
+    }
+
+    /// Ends allocation for good.
+    pub fn seal(&self) {
+        self.bump.sealed.store(true, Ordering::Release);
+    }
+
+    /// Bytes handed out so far, padding included, and how many there are.
+    #[must_use]
+    pub fn used(&self) -> (usize, usize) {
+        let length = self.length.load(Ordering::Relaxed);
+        (self.bump.used.load(Ordering::Relaxed), length)
+    }
+}
+
+impl Default for ProvidedBump {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: each call that succeeds returns a range that no other call returns, inside
+// the memory that was provided and aligned as asked.
+unsafe impl GlobalAlloc for ProvidedBump {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let base = self.base.load(Ordering::Relaxed);
+        let length = self.length.load(Ordering::Relaxed);
+        match self.bump.take(base as usize, length, layout) {
+            // SAFETY: `take` keeps the start inside what was provided.
+            Some(start) => unsafe { base.add(start) },
+            None => null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let start = pointer as usize - self.base.load(Ordering::Relaxed) as usize;
+        self.bump.move_end(start + layout.size(), start);
     }
 }
 
@@ -127,5 +218,26 @@ mod tests {
             arena.dealloc(second, layout(64, 1));
             assert_eq!(arena.used(), 64);
         }
+    }
+
+    #[test]
+    fn an_arena_gives_what_boot_provides_and_nothing_before() {
+        let arena = ProvidedBump::new();
+        // SAFETY: a layout of non-zero size.
+        assert!(unsafe { arena.alloc(layout(1, 1)) }.is_null());
+        let memory = Box::leak(Box::new([0_u64; 16]));
+        // SAFETY: leaked memory, nobody else's.
+        unsafe { arena.provide(memory.as_mut_ptr().cast(), 128) };
+        let inside = memory.as_ptr_range();
+        let inside = inside.start as usize..inside.end as usize;
+        // SAFETY: layouts of non-zero size; the pointer is freed once, with its layout.
+        unsafe {
+            let first = arena.alloc(layout(100, 8));
+            assert!(inside.contains(&(first as usize)));
+            assert!(arena.alloc(layout(29, 1)).is_null());
+            arena.dealloc(first, layout(100, 8));
+            assert!(!arena.alloc(layout(128, 8)).is_null());
+        }
+        assert_eq!(arena.used(), (128, 128));
     }
 }

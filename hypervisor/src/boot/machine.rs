@@ -12,6 +12,8 @@ use tern_machine::apic::{LocalApic, has_tsc_deadline};
 use tern_machine::cpu::{cpuid, cpuid_if_present};
 use tern_units::{PAGE_SIZE, TscFrequency};
 
+const _: () = assert!(MAX_CORES == tern_config::limits::MAX_CORES as usize);
+
 /// What ACPI and the processor say of the machine.
 #[derive(Clone, Debug)]
 pub struct MachineFacts {

@@ -1,7 +1,7 @@
 //! Who gets what: each sandbox's memory, trace ring, channels, ports and registers,
 //! from the description, and nothing else.
 use super::machine::{MachineFacts, Timing};
-use super::partition_error::{MEMORY_MAX, PartitionError};
+use super::partition_error::PartitionError;
 use super::ports;
 use crate::console::LineBuffer;
 use crate::doorbell::Doorbell;
@@ -20,11 +20,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicBool;
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
-use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_config::layout::LEAST_DOORBELL;
-use tern_config::{Image, System, channel_address};
+use tern_config::partition::{View, windows};
+use tern_config::{Image, System};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
-use tern_units::{Duration, GuestPhysical, HostPhysical, PAGE_SIZE};
+use tern_units::{Duration, HostPhysical, PAGE_SIZE};
 
 /// What is known of the machine once its clocks are measured.
 #[derive(Clone, Debug)]
@@ -63,11 +63,63 @@ pub fn plan(
     facts: &Facts,
     frames: &mut Frames,
 ) -> Result<(Vec<Partition>, Vec<HostPhysical>), PartitionError> {
-    let image = image_pages(module, frames)?;
-    let mut partitions: Vec<Partition> = Vec::new();
+    let (image, image_bytes) = image_pages(module, frames)?;
     // The large pieces first, so that small ones do not break them up.
+    let mut parts = Vec::with_capacity(system.sandboxes.len());
     for (index, sandbox) in system.sandboxes.iter().enumerate() {
-        let partition = Partition::new(system, index, image, facts, frames)?;
+        let windows = windows(system, index, image_bytes)?;
+        let memory = frames.take(sandbox.memory_bytes, LARGE_PAGE)?;
+        let trace = frames.take(system.trace_window(), LARGE_PAGE)?;
+        // SAFETY: all zeroes is a record.
+        let record: &'static Record = unsafe { frames.place::<Record>()? };
+        parts.push((windows, memory, trace, record));
+    }
+    let mut channels = Vec::with_capacity(system.channels.len());
+    for channel in &system.channels {
+        channels.push(frames.take(channel.bytes, LARGE_PAGE)?);
+    }
+
+    let mut partitions: Vec<Partition> = Vec::with_capacity(parts.len());
+    for (index, (windows, memory, trace, record)) in parts.into_iter().enumerate() {
+        let sandbox = &system.sandboxes[index];
+        let mut reach = reach_of_registers(facts);
+        reach.ports = ports::of_devices(system, sandbox, &facts.machine)?;
+        reach.memory = Vec::with_capacity(windows.len());
+        reach.memory.extend(windows.iter().map(|window| {
+            let (host, access) = match window.view {
+                View::Memory => (memory, Access::Full),
+                View::Image => (image, Access::ReadOnly),
+                View::ExitCounts => {
+                    let counts = HostPhysical::new(&raw const *record as u64);
+                    (counts, Access::ReadOnly)
+                }
+                View::Trace => (trace, Access::ReadWrite),
+                View::Channel { index, is_writer } => {
+                    let access = if is_writer {
+                        Access::ReadWrite
+                    } else {
+                        Access::ReadOnly
+                    };
+                    (channels[index as usize], access)
+                }
+            };
+            Mapping {
+                guest: window.guest,
+                host,
+                bytes: window.bytes,
+                access,
+            }
+        }));
+        let partition = Partition {
+            apic_id: facts.machine.cores[sandbox.core as usize],
+            index,
+            memory,
+            memory_bytes: sandbox.memory_bytes,
+            trace,
+            trace_bytes: system.trace_window(),
+            record,
+            reach,
+        };
         if partitions
             .iter()
             .any(|other| other.apic_id == partition.apic_id)
@@ -87,49 +139,7 @@ pub fn plan(
             });
         }
     }
-    let channels = map_channels(system, &mut partitions, frames)?;
     Ok((partitions, channels))
-}
-
-/// Gives each channel memory, seen by its writer read-write and by its readers
-/// read-only, and by nobody else. Returns where each one is.
-fn map_channels(
-    system: &System,
-    partitions: &mut [Partition],
-    frames: &mut Frames,
-) -> Result<Vec<HostPhysical>, PartitionError> {
-    let mut channels = Vec::with_capacity(system.channels.len());
-    for (index, channel) in system.channels.iter().enumerate() {
-        let guest = channel_address(system, index).ok_or(PartitionError::Channels)?;
-        let bytes = channel.bytes.next_multiple_of(PAGE_SIZE as u64);
-        let end = guest.checked_add(bytes).ok_or(PartitionError::Channels)?;
-        if guest < CHANNEL_BASE || end > TRACE_BASE {
-            return Err(PartitionError::Channels);
-        }
-        let host = frames.take(bytes, LARGE_PAGE)?;
-        channels.push(host);
-        let map = |access| Mapping {
-            guest,
-            host,
-            bytes,
-            access,
-        };
-        partitions[channel.writer as usize]
-            .reach
-            .memory
-            .push(map(Access::ReadWrite));
-        for &reader in channel
-            .readers
-            .iter()
-            .filter(|&&reader| reader != channel.writer)
-        {
-            partitions[reader as usize]
-                .reach
-                .memory
-                .push(map(Access::ReadOnly));
-        }
-    }
-    Ok(channels)
 }
 
 /// The image as whole pages that can be mapped: where the loader put it if that is at
@@ -183,57 +193,6 @@ fn reach_of_registers(facts: &Facts) -> Reach {
 }
 
 impl Partition {
-    /// Memory, trace ring and record for the sandbox at `index`, and what it reaches but for
-    /// channels. `image` is where the image's pages are, and their bytes.
-    fn new(
-        system: &System,
-        index: usize,
-        image: (HostPhysical, u64),
-        facts: &Facts,
-        frames: &mut Frames,
-    ) -> Result<Self, PartitionError> {
-        let sandbox = &system.sandboxes[index];
-        let bytes = sandbox.memory_bytes;
-        if bytes == 0 || !bytes.is_multiple_of(LARGE_PAGE) || bytes > MEMORY_MAX {
-            return Err(PartitionError::MemorySize {
-                sandbox: sandbox.name.clone(),
-            });
-        }
-        let memory = frames.take(bytes, LARGE_PAGE)?;
-        let trace_bytes = system.trace_window();
-        let trace = frames.take(trace_bytes, LARGE_PAGE)?;
-        // SAFETY: all zeroes is a record.
-        let record = unsafe { frames.place::<Record>()? };
-        let counts = HostPhysical::new(&raw const *record as u64);
-        let map = |guest, host, bytes, access| Mapping {
-            guest,
-            host,
-            bytes,
-            access,
-        };
-        let mut reach = reach_of_registers(facts);
-        reach.ports = ports::of_devices(system, sandbox, &facts.machine)?;
-        reach.memory = Vec::from([
-            map(GuestPhysical::new(0), memory, bytes, Access::Full),
-            map(IMAGE_BASE, image.0, image.1, Access::ReadOnly),
-            map(EXIT_COUNTS_BASE, counts, PAGE_SIZE as u64, Access::ReadOnly),
-        ]);
-        if trace_bytes > 0 {
-            let ring = map(TRACE_BASE, trace, trace_bytes, Access::ReadWrite);
-            reach.memory.push(ring);
-        }
-        Ok(Self {
-            apic_id: facts.machine.cores[sandbox.core as usize],
-            index,
-            memory,
-            memory_bytes: bytes,
-            trace,
-            trace_bytes,
-            record,
-            reach,
-        })
-    }
-
     /// Its entry in the directory.
     #[must_use]
     pub fn entry(&self) -> DirectoryEntry {
@@ -315,6 +274,7 @@ impl Partition {
             memory_bytes: self.memory_bytes,
             trace_bytes: self.trace_bytes,
             image_bytes: image.len() as u64,
+            heap_bytes: image.kernel_heap_bytes(self.index),
         };
         let command_line = &image.system().sandboxes[self.index].command_line;
         loader::hand_over(self.memory(), &boot, command_line);

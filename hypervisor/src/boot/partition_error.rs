@@ -5,9 +5,7 @@ use crate::memory::frames::OutOfMemory;
 use alloc::string::String;
 use core::fmt;
 use tern_config::layout::LEAST_DOORBELL;
-
-/// The most memory a sandbox may have: below its guest-physical APIC page.
-pub const MEMORY_MAX: u64 = 0xc000_0000;
+use tern_config::partition::PlanError;
 
 /// Why the description cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +21,8 @@ pub enum PartitionError {
         /// Why.
         error: LoadError,
     },
-    /// A sandbox's memory is not in whole large pages, or beyond the limit.
-    MemorySize {
-        /// The sandbox.
-        sandbox: String,
-    },
+    /// Memory cannot be divided so.
+    Plan(PlanError),
     /// Two sandboxes on one core.
     SharedCore {
         /// The second one.
@@ -40,8 +35,6 @@ pub enum PartitionError {
         /// The second one.
         second: String,
     },
-    /// A channel without an address.
-    Channels,
     /// A doorbell that rings too often.
     Doorbell {
         /// Its channel.
@@ -62,6 +55,12 @@ impl From<OutOfMemory> for PartitionError {
     }
 }
 
+impl From<PlanError> for PartitionError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
 impl fmt::Display for PartitionError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,11 +72,7 @@ impl fmt::Display for PartitionError {
             } => {
                 write!(out, "sandbox \"{sandbox}\": file \"{file}\" {error}")
             }
-            Self::MemorySize { sandbox } => write!(
-                out,
-                "sandbox \"{sandbox}\": memory must be a multiple of 2 MiB, at most {} MiB",
-                MEMORY_MAX >> 20
-            ),
+            Self::Plan(error) => error.fmt(out),
             Self::SharedCore { sandbox } => {
                 write!(
                     out,
@@ -97,9 +92,6 @@ impl fmt::Display for PartitionError {
                  this processor leaks between them (L1TF or MDS): switch SMT off in the firmware, \
                  or give them other cores"
             ),
-            Self::Channels => {
-                out.write_str("the channels do not fit the address space: make them smaller")
-            }
         }
     }
 }

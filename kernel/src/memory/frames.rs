@@ -68,6 +68,25 @@ pub fn allocate() -> Frame {
     frame
 }
 
+/// The first address of `bytes` of memory in one piece, in whole frames, for the heap. Not
+/// zeroed here: the hypervisor hands over zeroed memory, and nobody has had this before.
+///
+/// # Panics
+/// As for [`allocate`].
+#[must_use]
+pub fn allocate_heap(bytes: u64) -> GuestPhysical {
+    let bytes = bytes.next_multiple_of(PAGE_SIZE as u64);
+    FREE.with(|free| {
+        assert!(
+            bytes <= free.end - free.next,
+            "the sandbox's memory is used up: give it more `memory` in the system description"
+        );
+        let address = free.next;
+        free.next += bytes;
+        GuestPhysical::new(address)
+    })
+}
+
 /// Bytes of memory still free.
 #[must_use]
 pub fn free_bytes() -> u64 {

@@ -7,13 +7,6 @@ pub const KERNEL_OFFSET: u64 = 0xffff_ffff_8000_0000;
 /// All guest-physical memory that the kernel may touch is mapped at its address plus
 /// this: the sandbox's memory, channels, trace ring, system image and exit counts.
 pub const DIRECT_BASE: u64 = 0xffff_8000_0000_0000;
-/// First address of the kernel's stacks, each above a guard.
-pub const STACK_BASE: u64 = 0xffff_a000_0000_0000;
-
-/// Pages of a stack.
-pub const STACK_PAGES: u64 = 8;
-/// Pages from one stack's slot to the next: the guard below a stack takes the rest.
-pub const STACK_SLOT_PAGES: u64 = 16;
 
 /// The virtual address in the direct map of guest-physical `address`.
 #[must_use]

@@ -3,13 +3,12 @@
 //!
 //! Sources: Intel SDM vol. 3 §4.5, AMD APM vol. 2 §5.3.
 use super::frames::{self, Frame};
-use super::layout::{
-    DIRECT_BASE, KERNEL_OFFSET, KernelImage, STACK_BASE, STACK_PAGES, STACK_SLOT_PAGES, direct,
-};
+use super::layout::{DIRECT_BASE, KERNEL_OFFSET, KernelImage, direct};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use tern_abi::directory::ExitReason;
 use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
+use tern_config::partition::{STACK_BASE, STACK_PAGES, STACK_SLOT_PAGES};
 use tern_units::{GuestPhysical, PAGE_SIZE};
 use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 

@@ -4,8 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::placement::{sandbox_place, thread_place};
-use super::problem::{Places, Problem};
+use super::problem::{Places, Problem, sandbox_place, thread_place};
 use super::read::show;
 use crate::system::{Sandbox, ThreadRef};
 

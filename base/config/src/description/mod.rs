@@ -10,6 +10,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 mod bootable;
+mod limits;
 mod load;
 mod nearest;
 mod placement;

@@ -4,27 +4,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, sandbox_place, server_place, thread_place};
 use super::quantity::show_size;
 use super::read::WINDOW;
 use super::reader::Reader;
-use super::{load, requests};
+use super::{limits, load, requests};
 use crate::layout::{LARGE_PAGE, Machine};
 use crate::ports::{SERIAL_PORT_COUNT, SERIAL_PORTS};
 use crate::system::{Runs, Sandbox, System, ThreadRef, Voting};
-
-pub(super) fn sandbox_place(sandbox: usize) -> Place {
-    Place::root().item("sandbox", sandbox)
-}
-
-pub(super) fn server_place(sandbox: usize, server: usize) -> Place {
-    sandbox_place(sandbox).item("server", server)
-}
-
-pub(super) fn thread_place(place: &ThreadRef) -> Place {
-    server_place(place.sandbox as usize, place.server as usize)
-        .item("thread", place.thread as usize)
-}
 
 /// Notes what is wrong in the reader; returns what is only worth a warning.
 pub(super) fn check(
@@ -38,6 +25,7 @@ pub(super) fn check(
     drivers(reader, system);
     plants(reader, system);
     requests::check(reader, system);
+    limits::check(reader, system);
     for set in 0..system.replica_sets.len() {
         replica_set(reader, system, set);
     }
@@ -172,11 +160,12 @@ fn cores_and_memory(reader: &mut Reader, system: &System, machine: Option<&Machi
     let all_fit = sandboxes.fold(0, u64::saturating_add) == used;
     if let Some(machine) = machine
         && all_fit
-        && system.memory_bytes() > machine.memory_bytes
+        && system.machine_bytes() > machine.memory_bytes
     {
         let reason = format!(
-            "with trace rings and channels the system takes {}, the machine has {}",
-            show_size(system.memory_bytes()),
+            "with trace rings, channels and the hypervisor's tables the system takes {}, the machine \
+             has {}",
+            show_size(system.machine_bytes()),
             show_size(machine.memory_bytes)
         );
         reader.problem(&Place::root().table("machine"), "memory", reason);

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::fmt;
 
+use crate::system::ThreadRef;
+
 /// One thing wrong, or worth a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -93,6 +95,22 @@ impl Place {
     pub(super) fn item(&self, key: &str, index: usize) -> Self {
         self.table(&format!("{key}[{index}]"))
     }
+}
+
+/// The table of a sandbox.
+pub(super) fn sandbox_place(sandbox: usize) -> Place {
+    Place::root().item("sandbox", sandbox)
+}
+
+/// The table of a server of a sandbox.
+pub(super) fn server_place(sandbox: usize, server: usize) -> Place {
+    sandbox_place(sandbox).item("server", server)
+}
+
+/// The table of a thread.
+pub(super) fn thread_place(place: &ThreadRef) -> Place {
+    server_place(place.sandbox as usize, place.server as usize)
+        .item("thread", place.thread as usize)
 }
 
 /// Where each table and key of the file is, and how messages call it.

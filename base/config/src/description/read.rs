@@ -13,6 +13,7 @@ use super::quantity::show_size;
 use super::reader::{Keys, Reader, root};
 use super::{replica, thread};
 use crate::layout::{LARGE_PAGE, LEAST_BUDGET, Machine};
+use crate::limits::MEMORY_MAX;
 use crate::ports::SERIAL_PORT_COUNT;
 use crate::system::{Channel, Device, DeviceKind, Sandbox, Server, ServerKind, System, TraceMode};
 use tern_units::PAGE_SIZE;
@@ -221,7 +222,7 @@ fn sandbox(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
         let reason = match bytes {
             _ if bytes % LARGE_PAGE != 0 => Some("memory is a multiple of 2MiB"),
             0..LEAST_MEMORY => Some("a sandbox needs at least 4MiB"),
-            _ if bytes > WINDOW => Some("a sandbox has at most 64GiB"),
+            _ if bytes > MEMORY_MAX => Some("a sandbox has at most 3GiB"),
             _ => None,
         };
         if let Some(reason) = reason {

@@ -2,7 +2,7 @@
 //! it can make use of.
 use alloc::format;
 
-use super::placement::server_place;
+use super::problem::server_place;
 use super::read::show;
 use super::reader::Reader;
 use crate::system::System;
