@@ -24,10 +24,10 @@ pub struct RecoveryReport {
     pub all: Option<(u64, RepairBound)>,
 }
 
-/// The bounds of every voted set.
+/// The bounds of every voted set that repairs its replicas.
 pub(crate) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> {
     let sets = system.replica_sets.iter();
-    sets.filter(|set| set.voting == Voting::Arbitrator)
+    sets.filter(|set| set.voting == Voting::Arbitrator && set.repairs())
         .map(|set| {
             let all = set.assumed_pages();
             let pages = u64::from(set.repair_pages).min(all);

@@ -4,9 +4,8 @@ use crate::memory::paging::{AddressSpace, Stack};
 use crate::plant::{self, Plant};
 use crate::process::{Outcome, Parameters, Process};
 use crate::program_file::Segment;
-use crate::replica::ReplicaThread;
+use crate::replication::{ReplicaThread, VoterThread};
 use crate::thread::{self, First, Start, ThreadNumber};
-use crate::voter::VoterThread;
 use crate::{description, serial, trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -160,7 +159,7 @@ fn replication(
             Some(Replication::Replica(Box::new(replica)))
         }
         (Runs::Voter(set), _) => {
-            let voter = VoterThread::prepare(*set);
+            let voter = VoterThread::prepare(*set, thread);
             Some(Replication::Voter(Box::new(voter)))
         }
         _ => None,
@@ -170,7 +169,6 @@ fn replication(
 /// A replica or a voter, for good.
 fn replicate(assignment: Assignment) -> ! {
     let Assignment {
-        thread: description,
         process,
         replication,
         records_exits,
@@ -178,9 +176,9 @@ fn replicate(assignment: Assignment) -> ! {
     } = assignment;
     match (replication, process) {
         (Some(Replication::Replica(replica)), Some(mut process)) => {
-            replica.run(&mut process, description, records_exits)
+            replica.run(&mut process, records_exits)
         }
-        (Some(Replication::Voter(voter)), _) => voter.run(description, records_exits),
+        (Some(Replication::Voter(voter)), _) => voter.run(records_exits),
         _ => thread::stop(),
     }
 }

@@ -23,14 +23,14 @@ mod panic;
 mod plant;
 mod process;
 mod program_file;
-mod replica;
+mod replication;
 mod serial;
 mod system_call;
+mod task_jobs;
 mod thread;
 mod trace;
 mod uart;
 mod user_slice;
-mod voter;
 
 use core::arch::asm;
 use cpu::descriptors::{self, HandlerStacks};

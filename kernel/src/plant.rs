@@ -6,9 +6,9 @@
 use crate::description;
 use crate::line::{End, Line, MOST_BYTES};
 use crate::process::{Outcome, Process};
-use crate::replica::set_of;
 use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_abi::system_call::{MESSAGE_WORDS, input, output};
+use tern_replication::set_of;
 use tern_units::Instant;
 use tern_vote::{Set, sound_output};
 

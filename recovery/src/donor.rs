@@ -1,17 +1,18 @@
 //! The donor of a repair: gives the listed pages, slot by slot, in its own channel.
 use crate::list::{List, Listed};
-use crate::memory::{PageMemory, Published};
+use crate::memory::{Hashing, PageMemory, Published};
 use crate::progress::Progress;
 use crate::{RepairEnd, RepairStep};
+use tern_units::StateWords;
 use tern_vote::{Plan, Reader, ReplicaLayout, SLOTS, Writer};
 
 /// A donor's work in one epoch. Its pages are its statement: what the target makes of
 /// them must be what the witness says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Donor {
     list: List,
     /// Entries that the target has dealt with, as far as is known.
-    taken: u32,
+    taken: u64,
 }
 
 impl Donor {
@@ -26,46 +27,56 @@ impl Donor {
     /// this replica voted for.
     pub fn step<S: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
+        hashing: &Hashing,
         memory: &impl PageMemory,
         table: &mut Published<S>,
         voter: Reader<'_>,
         target: Reader<'_>,
         own: Writer<'_>,
     ) -> RepairStep {
-        let (index, left) = (self.list.next, self.list.left());
-        if left == 0 {
+        let Some((index, left)) = self.list.next() else {
             return RepairStep::Ended(RepairEnd::Complete);
-        }
+        };
         let (Some(layout), Some(theirs)) = (
             ReplicaLayout::new(own.reader().len()),
             ReplicaLayout::new(target.len()),
         ) else {
             return RepairStep::Ended(RepairEnd::Incomplete);
         };
-        let progress = Progress::read(table.set(), &theirs, target);
+        let progress = Progress::read(&hashing.set, &theirs, target);
         if let Some(progress) = progress.filter(|it| it.epoch == self.list.epoch) {
-            self.taken = self.taken.max(progress.next);
+            self.taken = self.taken.max(u64::from(progress.next));
         }
-        if index >= self.taken.saturating_add(SLOTS as u32) {
+        if u64::from(index) >= self.taken.saturating_add(SLOTS as u64) {
             return RepairStep::Waiting { left };
         }
+
+        let listed = self.list.page(index, hashing, memory, table, voter, own);
         let Listed {
+            index,
             page,
             leaf,
             content,
-        } = match self.list.page(memory, table, voter, own) {
+        } = match listed {
             Ok(listed) => listed,
             Err(end) => return RepairStep::Ended(end),
         };
         let slot = layout.slot(index);
-        slot.open(own);
+        slot.open(own, self.list.epoch);
         let at = layout.slot_page(index);
         for (word, bytes) in content.chunks_exact(8).enumerate() {
             own.store(at + word, le_word(bytes));
         }
         let head = [self.list.epoch, u64::from(index), u64::from(page.0), leaf.0];
-        slot.write(own, &table.set().key, &head);
+        slot.write(own, &hashing.set.key, self.list.epoch, &head);
         self.list.pass(page)
+    }
+}
+
+impl StateWords for Donor {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        self.list.visit(visitor);
+        visitor("donor.taken", &mut self.taken);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Repairing a replica from a healthy one, and everything else that a replica does
-//! between two jobs, as resumable steps of at most one page.
+//! Commits of jobs, and repairs of a replica from healthy ones, as resumable steps of at
+//! most one page.
 //!
-//! [`Replica`] is the whole of it: the kernel and the simulator call it at releases,
-//! at commits and after verdicts, and it says what to do. The donor, the witness and the
-//! target of a repair are the machines below it.
+//! Each step is a machine of its own, and knows nothing of when it is its turn. What it keeps
+//! from step to step are plain words ([`tern_units::StateWords`]): one that a fault has
+//! changed costs what this step was for, and never leads outside of what there is.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -15,15 +15,13 @@ mod donor;
 mod list;
 mod memory;
 mod progress;
-mod replica;
 mod target;
 mod witness;
 
 pub use commit::{Commit, CommitStep, Rehash};
 pub use donor::Donor;
-pub use memory::{PageMemory, Published};
+pub use memory::{Hashing, PageMemory, Published};
 pub use progress::Progress;
-pub use replica::{Closing, Duty, Opening, Replica};
 pub use target::{Channels, Target};
 pub use witness::Witness;
 

@@ -1,5 +1,5 @@
 //! A replica's memory and its published leaves, as the steps here see them.
-use tern_units::PageNumber;
+use tern_units::{PageNumber, StateWords};
 use tern_vote::{Leaf, LeafKind, LeafTable, Page, PageHasher, ReplicaLayout, Set, Summary, Writer};
 
 /// The pages of a replicated program, by their position in its page list. While a
@@ -16,12 +16,19 @@ pub trait PageMemory {
     fn take_dirty(&mut self, page: PageNumber) -> bool;
 }
 
+/// How pages are hashed in a set.
+#[derive(Clone, Debug)]
+pub struct Hashing {
+    /// The set.
+    pub set: Set,
+    /// The hash of a page.
+    pub hasher: LeafKind,
+}
+
 /// The leaves of a replica with their summary, also written to its channel where the
 /// voter finds them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Published<S> {
-    set: Set,
-    hasher: LeafKind,
     table: LeafTable<S>,
 }
 
@@ -29,11 +36,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Published<S> {
     /// Leaves in `storage`, a word for each page. All pages are to be hashed before
     /// the table says anything.
     #[must_use]
-    pub fn new(set: Set, hasher: LeafKind, storage: S) -> Self {
+    pub fn new(hashing: &Hashing, storage: S) -> Self {
         Self {
-            set,
-            hasher,
-            table: LeafTable::new(set.key, storage),
+            table: LeafTable::new(&hashing.set.key, storage),
         }
     }
 
@@ -43,9 +48,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Published<S> {
         self.table.pages()
     }
 
-    /// The leaf recorded for a page.
+    /// The leaf recorded for a page; `None` if there is no such page.
     #[must_use]
-    pub fn recorded(&self, page: PageNumber) -> Leaf {
+    pub fn recorded(&self, page: PageNumber) -> Option<Leaf> {
         self.table.leaf(page)
     }
 
@@ -55,34 +60,37 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Published<S> {
         self.table.summary()
     }
 
-    /// The leaf of a content.
-    #[must_use]
-    pub fn leaf_of(&self, content: &Page) -> Leaf {
-        self.hasher.leaf(content)
-    }
-
     /// Hashes a page and records and publishes its leaf; returns whether it was the
-    /// recorded one.
-    pub fn hash(&mut self, memory: &impl PageMemory, page: PageNumber, own: Writer<'_>) -> bool {
-        let leaf = self.hasher.leaf(memory.page(page));
-        let same = leaf == self.table.leaf(page);
-        self.table.set(page, leaf);
+    /// recorded one. A page that there is not is as recorded.
+    #[inline(always)]
+    pub fn hash(
+        &mut self,
+        hashing: &Hashing,
+        memory: &impl PageMemory,
+        page: PageNumber,
+        own: Writer<'_>,
+    ) -> bool {
+        let Some(recorded) = self.recorded(page) else {
+            return true;
+        };
+        let leaf = hashing.hasher.leaf(memory.page(page));
+        self.table.set(&hashing.set.key, page, leaf);
         if let Some(layout) = ReplicaLayout::new(own.reader().len())
             && page.0 < layout.capacity()
         {
             own.store(layout.leaf(page.0), leaf.0);
         }
-        same
+        leaf == recorded
     }
 
     /// Makes the summary anew from the recorded leaves; returns whether it was right.
-    pub fn recompute(&mut self) -> bool {
-        self.table.recompute()
+    pub fn recompute(&mut self, hashing: &Hashing) -> bool {
+        self.table.recompute(&hashing.set.key)
     }
+}
 
-    /// The set that the replica belongs to.
-    #[must_use]
-    pub const fn set(&self) -> &Set {
-        &self.set
+impl<S: AsMut<[u64]>> StateWords for Published<S> {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        self.table.visit(visitor);
     }
 }

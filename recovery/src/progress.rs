@@ -33,7 +33,7 @@ impl Progress {
             u64::from(self.repaired),
             0,
         ];
-        layout.progress().write(own, &set.key, &words);
+        layout.progress().write(own, &set.key, self.epoch, &words);
     }
 
     /// Reads it from a target's channel; `None` if there is no whole record.

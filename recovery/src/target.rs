@@ -1,19 +1,24 @@
 //! The target of a repair: takes pages from the donor, each only if it is what the
 //! majority voted for and what the witness confirms.
-use crate::memory::{PageMemory, Published};
+use crate::memory::{Hashing, PageMemory, Published};
 use crate::progress::Progress;
 use crate::{RepairEnd, RepairStep};
-use tern_units::PageNumber;
+use tern_units::{PageNumber, StateWords};
 use tern_vote::{
-    Difference, Leaf, Page, PageHash, Plan, Reader, ReplicaLayout, Summary, VoterLayout, Writer,
-    sha256,
+    Difference, Leaf, Page, PageHash, PageHasher, Plan, Reader, ReplicaLayout, Set, Summary,
+    VoterLayout, Writer, sha256,
 };
 
 /// A target's work in one epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    progress: Progress,
-    wanted: Summary,
+    epoch: u64,
+    next: u64,
+    accepted: u64,
+    rejected: u64,
+    differing: u64,
+    repaired: u64,
+    wanted: u64,
 }
 
 impl Target {
@@ -21,28 +26,34 @@ impl Target {
     /// pages accepted in earlier epochs of the same repair.
     #[must_use]
     pub const fn new(epoch: u64, plan: &Plan, wanted: Summary, repaired: u32) -> Self {
-        let differing = plan.differing;
-        let progress = Progress {
+        Self {
             epoch,
             next: 0,
             accepted: 0,
             rejected: 0,
-            differing,
-            repaired,
-        };
-        Self { progress, wanted }
+            differing: plan.differing as u64,
+            repaired: repaired as u64,
+            wanted: wanted.0,
+        }
     }
 
     /// How far it is.
     #[must_use]
-    pub const fn progress(&self) -> &Progress {
-        &self.progress
+    pub const fn progress(&self) -> Progress {
+        Progress {
+            epoch: self.epoch,
+            next: self.next as u32,
+            accepted: self.accepted as u32,
+            rejected: self.rejected as u32,
+            differing: self.differing as u32,
+            repaired: self.repaired as u32,
+        }
     }
 
-    /// Says in the target's channel that the list is taken up.
-    pub fn announce<S: AsRef<[u64]> + AsMut<[u64]>>(&self, table: &Published<S>, own: Writer<'_>) {
+    /// Says in the target's channel how far it is.
+    pub fn announce(&self, set: &Set, own: Writer<'_>) {
         if let Some(layout) = ReplicaLayout::new(own.reader().len()) {
-            self.progress.publish(table.set(), &layout, own);
+            self.progress().publish(set, &layout, own);
         }
     }
 
@@ -50,70 +61,82 @@ impl Target {
     /// between its coming and its being accepted, so nothing unchecked reaches the memory.
     pub fn step<S: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
+        hashing: &Hashing,
         memory: &mut impl PageMemory,
         table: &mut Published<S>,
         scratch: &mut Page,
         channels: &Channels<'_>,
         own: Writer<'_>,
     ) -> RepairStep {
-        let set = *table.set();
-        let Progress {
-            epoch,
-            next: index,
-            differing,
-            ..
-        } = self.progress;
-        let left = differing - index;
+        let set = &hashing.set;
+        let left = self.differing.saturating_sub(self.next);
         if left == 0 {
-            return RepairStep::Ended(self.end(table));
+            return RepairStep::Ended(self.end(hashing, table));
         }
-        let Some(layouts) = channels.layouts() else {
+        let (Ok(index), Some(layouts)) = (u32::try_from(self.next), channels.layouts()) else {
             return RepairStep::Ended(RepairEnd::Incomplete);
         };
-        let listed = Difference::read(&set, &layouts.lists, epoch, index, channels.voter);
+        let listed = Difference::read(set, &layouts.lists, self.epoch, index, channels.voter);
         let Some(difference) = listed.filter(|it| it.page.0 < table.pages()) else {
             return RepairStep::Ended(RepairEnd::Incomplete);
         };
-        let page = difference.page;
-        let given = layouts.given(table, channels, epoch, index);
-        let confirmed = layouts.confirmed(table, channels, epoch, index);
+        let given = layouts.given(set, channels, self.epoch, index);
+        let confirmed = layouts.confirmed(set, channels, self.epoch, index);
         let (Some(given), Some(confirmed)) = (given, confirmed) else {
-            return RepairStep::Waiting { left };
+            return RepairStep::Waiting { left: left as u32 };
         };
+
+        let page = difference.page;
+        let mut accepted = false;
         if given.page == page && confirmed.0 == page {
             layouts.fetch(channels, index, scratch);
-            let sound = table.leaf_of(scratch) == difference.leaf
+            let sound = hashing.hasher.leaf(scratch) == difference.leaf
                 && given.leaf == difference.leaf
                 && sha256(scratch) == confirmed.1;
             if sound {
                 memory.replace(page, scratch);
-                table.hash(memory, page, own);
+                table.hash(hashing, memory, page, own);
             }
             // Read back: a frame with a stuck bit does not hold what was put there.
-            if sound && table.recorded(page) == difference.leaf {
-                self.progress.accepted += 1;
-                self.progress.repaired += 1;
-            } else {
-                self.progress.rejected += 1;
-            }
-        } else {
-            self.progress.rejected += 1;
+            accepted = sound && table.recorded(page) == Some(difference.leaf);
         }
-        self.progress.next += 1;
-        self.announce(table, own);
+        if accepted {
+            self.accepted = self.accepted.saturating_add(1);
+            self.repaired = self.repaired.saturating_add(1);
+        } else {
+            self.rejected = self.rejected.saturating_add(1);
+        }
+        self.next = self.next.saturating_add(1);
+        self.announce(set, own);
         RepairStep::Page {
             page,
-            left: left - 1,
+            left: (left - 1) as u32,
         }
     }
 
-    fn end<S: AsRef<[u64]> + AsMut<[u64]>>(&self, table: &mut Published<S>) -> RepairEnd {
-        table.recompute();
-        if table.summary() == self.wanted {
+    fn end<S: AsRef<[u64]> + AsMut<[u64]>>(
+        &self,
+        hashing: &Hashing,
+        table: &mut Published<S>,
+    ) -> RepairEnd {
+        table.recompute(hashing);
+        if table.summary().0 == self.wanted {
             RepairEnd::Complete
         } else {
             RepairEnd::Incomplete
         }
+    }
+}
+
+impl StateWords for Target {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        visitor("target.epoch", &mut self.epoch);
+        visitor("target.next", &mut self.next);
+        visitor("target.accepted", &mut self.accepted);
+        visitor("target.rejected", &mut self.rejected);
+        visitor("target.differing", &mut self.differing);
+        visitor("target.repaired", &mut self.repaired);
+        visitor("target.wanted", &mut self.wanted);
     }
 }
 
@@ -151,15 +174,9 @@ impl Channels<'_> {
 
 impl Layouts {
     /// The head of what the donor gives as number `index`, once it is there.
-    fn given<S: AsRef<[u64]> + AsMut<[u64]>>(
-        &self,
-        table: &Published<S>,
-        channels: &Channels<'_>,
-        epoch: u64,
-        index: u32,
-    ) -> Option<Given> {
+    fn given(&self, set: &Set, channels: &Channels<'_>, epoch: u64, index: u32) -> Option<Given> {
         let slot = self.donor.slot(index);
-        let ([of, number, page, leaf], _) = slot.read(channels.donor, &table.set().key).ok()?;
+        let ([of, number, page, leaf], _) = slot.read(channels.donor, &set.key).ok()?;
         (of == epoch && number == u64::from(index)).then_some(Given {
             page: PageNumber(page as u32),
             leaf: Leaf(leaf),
@@ -167,9 +184,9 @@ impl Layouts {
     }
 
     /// What the witness says of number `index`, once it does.
-    fn confirmed<S: AsRef<[u64]> + AsMut<[u64]>>(
+    fn confirmed(
         &self,
-        table: &Published<S>,
+        set: &Set,
         channels: &Channels<'_>,
         epoch: u64,
         index: u32,
@@ -178,8 +195,7 @@ impl Layouts {
             return None;
         }
         let entry = self.witness.hash(index);
-        let ([of, number, page, a, b, c, d], _) =
-            entry.read(channels.witness, &table.set().key).ok()?;
+        let ([of, number, page, a, b, c, d], _) = entry.read(channels.witness, &set.key).ok()?;
         (of == epoch && number == u64::from(index))
             .then_some((PageNumber(page as u32), PageHash([a, b, c, d])))
     }

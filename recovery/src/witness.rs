@@ -1,12 +1,13 @@
 //! The witness of a repair: another member of the majority, that says what the listed
 //! pages are without giving them.
 use crate::list::{List, Listed};
-use crate::memory::{PageMemory, Published};
+use crate::memory::{Hashing, PageMemory, Published};
 use crate::{RepairEnd, RepairStep};
+use tern_units::StateWords;
 use tern_vote::{Plan, Reader, ReplicaLayout, Writer, sha256};
 
 /// A witness's work in one epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Witness {
     list: List,
 }
@@ -22,34 +23,36 @@ impl Witness {
     /// Publishes the SHA-256 of one page, if the page is what this replica voted for.
     pub fn step<S: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
+        hashing: &Hashing,
         memory: &impl PageMemory,
         table: &mut Published<S>,
         voter: Reader<'_>,
         own: Writer<'_>,
     ) -> RepairStep {
-        let index = self.list.next;
-        if self.list.left() == 0 {
+        let Some((index, _)) = self.list.next() else {
             return RepairStep::Ended(RepairEnd::Complete);
-        }
+        };
         let layout = ReplicaLayout::new(own.reader().len());
         let Some(layout) = layout.filter(|layout| index < layout.capacity()) else {
             return RepairStep::Ended(RepairEnd::Incomplete);
         };
-        let Listed { page, content, .. } = match self.list.page(memory, table, voter, own) {
+        let listed = self.list.page(index, hashing, memory, table, voter, own);
+        let Listed { page, content, .. } = match listed {
             Ok(listed) => listed,
             Err(end) => return RepairStep::Ended(end),
         };
         let [a, b, c, d] = sha256(content).0;
-        let entry = [
-            self.list.epoch,
-            u64::from(index),
-            u64::from(page.0),
-            a,
-            b,
-            c,
-            d,
-        ];
-        layout.hash(index).write(own, &table.set().key, &entry);
+        let epoch = self.list.epoch;
+        let entry = [epoch, u64::from(index), u64::from(page.0), a, b, c, d];
+        layout
+            .hash(index)
+            .write(own, &hashing.set.key, epoch, &entry);
         self.list.pass(page)
+    }
+}
+
+impl StateWords for Witness {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        self.list.visit(visitor);
     }
 }

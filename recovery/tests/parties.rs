@@ -1,17 +1,10 @@
 //! What donor, witness and target do, and refuse to do, step by step.
 mod bench;
 
-use bench::{Bench, EPOCH, Party, SET, words};
-use std::cell::Cell;
-use std::rc::Rc;
-use tern_recovery::{
-    Closing, Commit, CommitStep, Duty, Opening, Published, RepairEnd, RepairStep, Replica,
-};
-use tern_units::PageNumber;
-use tern_vote::{
-    LeafKind, MAX_REPLICAS, Members, Outcome, Reader, Release, ReplicaLayout, SLOTS, Standing,
-    Summary, Verdict, VoterLayout, Writer, voter_channel_bytes,
-};
+use bench::{Bench, EPOCH, Party, SET, hashing};
+use tern_recovery::{Commit, CommitStep, RepairEnd, RepairStep};
+use tern_units::{PageNumber, StateWords};
+use tern_vote::{ReplicaLayout, SLOTS, VoterLayout, Writer};
 
 const ENDED: RepairStep = RepairStep::Ended(RepairEnd::Complete);
 
@@ -59,7 +52,7 @@ fn nothing_reaches_the_targets_memory_that_majority_and_witness_do_not_confirm()
             let entry = [EPOCH, 0, 1, other[0], other[1], other[2], other[3]];
             layout
                 .hash(0)
-                .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
+                .write(Writer::new(&bench.witness.channel), &SET.key, EPOCH, &entry);
         }),
         (
             "donor and witness agree on a page that the majority does not have",
@@ -73,7 +66,7 @@ fn nothing_reaches_the_targets_memory_that_majority_and_witness_do_not_confirm()
                 let entry = [EPOCH, 0, 1, a, b, c, d];
                 layout
                     .hash(0)
-                    .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
+                    .write(Writer::new(&bench.witness.channel), &SET.key, EPOCH, &entry);
             },
         ),
         (
@@ -83,15 +76,15 @@ fn nothing_reaches_the_targets_memory_that_majority_and_witness_do_not_confirm()
                 let entry = [EPOCH, 0, 2, a, b, c, d];
                 layout
                     .hash(0)
-                    .write(Writer::new(&bench.witness.channel), &SET.key, &entry);
+                    .write(Writer::new(&bench.witness.channel), &SET.key, EPOCH, &entry);
             },
         ),
         ("the donor gives it as another page", |bench, layout| {
-            let leaf = bench.donor.table.recorded(PageNumber(1)).0;
+            let leaf = bench.donor.table.recorded(PageNumber(1)).unwrap().0;
             let head = [EPOCH, 0, 0, leaf];
             layout
                 .slot(0)
-                .write(Writer::new(&bench.donor.channel), &SET.key, &head);
+                .write(Writer::new(&bench.donor.channel), &SET.key, EPOCH, &head);
         }),
     ];
     for (what, damage) in cases {
@@ -186,7 +179,7 @@ fn a_donor_does_not_wait_because_the_target_is_at_its_progress() {
         assert!(matches!(bench.take(), RepairStep::Page { .. }));
         let layout = ReplicaLayout::new(bench.target.channel.len()).unwrap();
         let copies = layout.progress().copies();
-        copies[torn].open(Writer::new(&bench.target.channel));
+        copies[torn].open(Writer::new(&bench.target.channel), EPOCH);
         assert!(matches!(bench.give(), RepairStep::Page { .. }), "{torn}");
         assert!(matches!(bench.give(), RepairStep::Waiting { .. }));
     }
@@ -208,17 +201,17 @@ fn a_list_of_another_epoch_is_nobodys_work() {
 fn a_commit_hashes_what_was_written_and_its_scrub_comes_round() {
     let mut party = Party::new(&[0; 10]);
     let own = Writer::new(&party.channel);
-    let mut commit = Commit::new(4);
+    let mut commit = Commit::default();
     // A flip that no dirty bit shows, in a page the scrub comes to in the third commit.
     party.memory.pages[8][0] ^= 4;
     let mut found = None;
     for epoch in 0..3 {
         party.memory.pages[3][0] = epoch + 1;
         party.memory.dirty[3] = true;
-        commit.begin();
+        commit.begin(4);
         let (mut hashed, mut scrubbed) = (Vec::new(), 0);
         loop {
-            match commit.step(&mut party.memory, &mut party.table, own) {
+            match commit.step(&hashing(), &mut party.memory, &mut party.table, own) {
                 CommitStep::Hashed(page) => hashed.push(page.0),
                 CommitStep::Scrubbed { page, sound } => {
                     scrubbed += 1;
@@ -238,191 +231,24 @@ fn a_commit_hashes_what_was_written_and_its_scrub_comes_round() {
 }
 
 #[test]
-fn a_replica_runs_only_with_the_last_verdict_and_the_input_at_hand() {
-    let voter = words(voter_channel_bytes(4));
-    let layout = VoterLayout::new(voter.len()).unwrap();
-    let (reader, writer) = (Reader::new(&voter), Writer::new(&voter));
-    let hasher = LeafKind::ahash(&SET.key);
-    let mut replica = Replica::new(SET, 1, hasher, vec![0; 4], 1);
-    let mut party = Party::new(&[0; 4]);
-    let own = Writer::new(&party.channel);
-    while replica.hash_step(&mut party.memory, own).is_some() {}
-
-    assert_eq!(
-        replica.open(0, reader, false),
-        Opening::Run(Release::default())
-    );
-    assert_eq!(
-        replica.open(1, reader, false),
-        Opening::NotYet,
-        "no verdict"
-    );
-    let mut standings = [Standing::Absent; MAX_REPLICAS];
-    standings[..3].fill(Standing::Agreed);
-    let verdict = Verdict {
-        epoch: 0,
-        outcome: Outcome::Unanimous,
-        standings,
-        rehash: Members::NONE,
-        abandoned: Members::NONE,
-        plan: None,
-        pages: 4,
-        summary: Summary(0),
-    };
-    verdict.publish(&SET, &layout, writer);
-    assert_eq!(replica.open(1, reader, false), Opening::NotYet, "no input");
-    let release = Release {
-        epoch: 1,
-        ..Release::default()
-    };
-    release.publish(&SET, &layout, writer);
-    assert_eq!(replica.open(1, reader, false), Opening::Run(release));
-    let next_release = Release {
-        epoch: 2,
-        ..Release::default()
-    };
-    next_release.publish(&SET, &layout, writer);
-    assert_eq!(
-        replica.open(2, reader, false),
-        Opening::NotYet,
-        "the verdict is the last one's"
-    );
-    release.publish(&SET, &layout, writer);
-    let next_verdict = Verdict {
-        epoch: 1,
-        ..verdict
-    };
-    next_verdict.publish(&SET, &layout, writer);
-    assert_eq!(
-        replica.open(2, reader, false),
-        Opening::NotYet,
-        "the input is the last one's"
-    );
-    assert!(replica.is_member());
-    assert_eq!(
-        replica.open(2, reader, true),
-        Opening::Recover,
-        "and no time is left"
-    );
-    assert!(!replica.is_member());
-
-    let stopped = Verdict {
-        epoch: 2,
-        outcome: Outcome::NoMajority,
-        ..verdict
-    };
-    stopped.publish(&SET, &layout, writer);
-    assert_eq!(replica.open(3, reader, true), Opening::Stopped);
-}
-
-/// The verdict that a set of three gives on an epoch in which replica 1 stood so.
-fn verdict_on(epoch: u64, standing: Standing) -> Verdict {
-    let mut standings = [Standing::Absent; MAX_REPLICAS];
-    standings[..3].copy_from_slice(&[Standing::Agreed, standing, Standing::Agreed]);
-    Verdict {
-        epoch,
-        outcome: Outcome::Majority,
-        standings,
-        rehash: if standing.has_ballot() {
-            Members::NONE
-        } else {
-            Members(0b010)
-        },
-        abandoned: Members::NONE,
-        plan: None,
-        pages: 4,
-        summary: Summary(0),
-    }
-}
-
-#[test]
-fn who_was_cancelled_hashes_all_of_its_pages_once_and_then_asks() {
-    let voter = words(voter_channel_bytes(4));
-    let layout = VoterLayout::new(voter.len()).unwrap();
-    let (reader, writer) = (Reader::new(&voter), Writer::new(&voter));
-    let hasher = LeafKind::ahash(&SET.key);
-    let mut replica = Replica::new(SET, 1, hasher, vec![0; 4], 1);
-    let mut party = Party::new(&[0; 4]);
-    let own = Writer::new(&party.channel);
-    let mut hash_all = |replica: &mut Replica<Vec<u64>>| {
-        let mut hashed = 0;
-        while replica.hash_step(&mut party.memory, own).is_some() {
-            hashed += 1;
-        }
-        hashed
-    };
-    assert_eq!(hash_all(&mut replica), 4, "at the start");
-
-    assert_eq!(
-        replica.open(0, reader, true),
-        Opening::Run(Release::default())
-    );
-    replica.cancel();
-    assert_eq!(
-        replica.cast_recovering(own),
-        None,
-        "its leaves say nothing yet"
-    );
-    // Even a verdict that counts it in does not let it run before its leaves are true.
-    verdict_on(0, Standing::Agreed).publish(&SET, &layout, writer);
-    assert_eq!(replica.close(0, reader), Closing::Work(Duty::Rehash));
-    assert!(!replica.is_member());
-
-    assert_eq!(replica.open(1, reader, true), Opening::Recover);
-    assert_eq!(hash_all(&mut replica), 4);
-    // The ballot deadline came first. The verdict asks for what has just been done.
-    verdict_on(1, Standing::Timeout).publish(&SET, &layout, writer);
-    assert_eq!(replica.close(1, reader), Closing::Idle);
-    assert_eq!(replica.open(2, reader, true), Opening::Recover);
-    assert!(replica.cast_recovering(own).is_some());
-
-    // A verdict that asks for it later, such as for a damaged ballot, is followed.
-    verdict_on(2, Standing::Malformed).publish(&SET, &layout, writer);
-    assert_eq!(replica.close(2, reader), Closing::Work(Duty::Rehash));
-    assert_eq!(hash_all(&mut replica), 4);
-}
-
-/// Leaves that a fault changes behind the table's back.
-struct Faulty {
-    leaves: Vec<u64>,
-    damaged: Vec<u64>,
-    hit: Rc<Cell<bool>>,
-}
-
-impl AsRef<[u64]> for Faulty {
-    fn as_ref(&self) -> &[u64] {
-        if self.hit.get() {
-            &self.damaged
-        } else {
-            &self.leaves
-        }
-    }
-}
-
-impl AsMut<[u64]> for Faulty {
-    fn as_mut(&mut self) -> &mut [u64] {
-        &mut self.leaves
-    }
-}
-
-#[test]
 fn the_summary_is_made_anew_once_a_round_of_the_scrub() {
-    let hit = Rc::new(Cell::new(false));
-    let storage = Faulty {
-        leaves: vec![0; 4],
-        damaged: vec![9; 4],
-        hit: hit.clone(),
-    };
-    let mut table = Published::new(SET, LeafKind::ahash(&SET.key), storage);
     let mut party = Party::new(&[0; 4]);
     let own = Writer::new(&party.channel);
-    let mut commit = Commit::new(4);
+    let mut commit = Commit::default();
     let mut rounds = Vec::new();
     for is_hit in [false, true] {
-        commit.begin();
+        commit.begin(4);
         loop {
-            match commit.step(&mut party.memory, &mut table, own) {
-                CommitStep::Scrubbed { page, .. } if page.0 == 3 => hit.set(is_hit),
+            let step = commit.step(&hashing(), &mut party.memory, &mut party.table, own);
+            match step {
+                CommitStep::Scrubbed { page, .. } if page.0 == 3 && is_hit => {
+                    // A leaf that the scrub has passed.
+                    let mut leaves = 0;
+                    party.table.visit(&mut |name, word| {
+                        leaves += u32::from(name == "table.leaf");
+                        *word ^= u64::from(leaves == 1) << 40;
+                    });
+                }
                 CommitStep::Round { sound } => rounds.push(sound),
                 CommitStep::Done => break,
                 _ => {}
@@ -430,4 +256,26 @@ fn the_summary_is_made_anew_once_a_round_of_the_scrub() {
         }
     }
     assert_eq!(rounds, [true, false]);
+}
+
+/// What a commit has still to do may be any number once a bit has flipped.
+#[test]
+fn a_commit_ends_whatever_its_words_are() {
+    for bit in 0..64 {
+        for word in 0..3 {
+            let mut party = Party::new(&[0; 4]);
+            let own = Writer::new(&party.channel);
+            let mut commit = Commit::default();
+            commit.begin(2);
+            let mut at = 0;
+            commit.visit(&mut |_, value| {
+                *value ^= u64::from(at == word) << bit;
+                at += 1;
+            });
+            let (memory, table) = (&mut party.memory, &mut party.table);
+            let mut step = || commit.step(&hashing(), memory, table, own);
+            let ended = (0..20).any(|_| step() == CommitStep::Done);
+            assert!(ended, "bit {bit} of word {word}");
+        }
+    }
 }

@@ -189,7 +189,7 @@ fn id(task: usize) -> ThreadId {
     ThreadId::new(task as u16)
 }
 
-fn parameters(server: &Server) -> ServerParameters {
+pub(crate) fn parameters(server: &Server) -> ServerParameters {
     let (budget, period) = (
         Duration::from_nanos(server.budget),
         Duration::from_nanos(server.period),

@@ -11,6 +11,7 @@ mod core;
 mod error;
 mod recorder;
 mod releases;
+pub mod sets;
 mod simulation;
 mod task;
 

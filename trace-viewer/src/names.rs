@@ -9,6 +9,7 @@ pub const fn outcome_name(outcome: VoteOutcome) -> &'static str {
         VoteOutcome::Minority => "minority",
         VoteOutcome::Timeout => "timeout",
         VoteOutcome::NoMajority => "no-majority",
+        VoteOutcome::Held => "held",
     }
 }
 

@@ -1,12 +1,39 @@
 //! A ballot: what one replica says its state and output are at the end of an epoch.
-use crate::layout::ReplicaLayout;
+use crate::layout::{BALLOT_WORDS, ReplicaLayout};
 use crate::leaf::Leaf;
 use crate::output::output_digest;
-use crate::seal::SealError;
+use crate::sealed_record::SealError;
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
 use crate::{MAX_REPLICAS, Set};
 use tern_abi::system_call::MESSAGE_WORDS;
+
+/// The agreed verdict that a replica's state comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// One more than the verdict's epoch; zero for the state before the first epoch.
+    pub after: u64,
+    /// The digest of the state that it agreed on, in that epoch.
+    pub digest: u64,
+}
+
+impl Origin {
+    /// The state that all replicas have before the first epoch.
+    pub const START: Self = Self {
+        after: 0,
+        digest: 0,
+    };
+}
+
+/// What a replica has done in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum BallotKind {
+    /// It has run the epoch's job.
+    Ran = 0,
+    /// It has not run: it holds the state that it had.
+    Held = 1,
+}
 
 /// What a replica publishes once an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +42,13 @@ pub struct Ballot {
     pub replica: u8,
     /// The epoch it is cast for.
     pub epoch: u64,
-    /// Whether it only states what the replica's memory is, without having run: a
-    /// replica outside the set asks to be repaired with it.
-    pub recovering: bool,
+    /// Whether the replica has run in the epoch.
+    pub kind: BallotKind,
+    /// Where its state comes from. A replica that has started anew, or whose job was cut off,
+    /// has no such verdict: its ballot supports nobody's state.
+    pub origin: Option<Origin>,
+    /// One more than the epoch of the last job that the state has seen; zero before the first.
+    pub jobs_until: u64,
     /// Pages of the replica.
     pub pages: u32,
     /// The summary of all pages.
@@ -39,87 +70,166 @@ pub enum BallotError {
     Seal(SealError),
     /// A whole record that says something no sound replica of this number says.
     Malformed,
+    /// Cast more than once in its epoch.
+    Duplicate,
 }
 
 impl Ballot {
     /// Words of the record's payload.
-    pub const WORDS: usize = 9 + MESSAGE_WORDS;
+    pub const WORDS: usize = BALLOT_WORDS;
 
-    const RECOVERING: u64 = 1;
+    const NO_ORIGIN: u64 = u64::MAX;
 
     /// Whether two replicas say the same about the same epoch.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
-        Self {
-            replica: 0,
-            ..*self
-        } == Self {
-            replica: 0,
-            ..*other
+        let Self {
+            replica: _,
+            epoch,
+            kind,
+            origin,
+            jobs_until,
+            pages,
+            summary,
+            input,
+            count,
+            output,
+            digest,
+        } = self;
+        // The words that differ most often come first.
+        *summary == other.summary
+            && *digest == other.digest
+            && *output == other.output
+            && *input == other.input
+            && *origin == other.origin
+            && *jobs_until == other.jobs_until
+            && *epoch == other.epoch
+            && (*kind, *pages, *count) == (other.kind, other.pages, other.count)
+    }
+
+    /// Whether it says what a replica can be at the end of its epoch.
+    ///
+    /// Who has run came from the verdict before, or from the start; who has not holds what
+    /// earlier epochs left it, and has no output.
+    fn is_possible(&self) -> bool {
+        let came_from = self.origin.map(|origin| origin.after);
+        match self.kind {
+            BallotKind::Ran => {
+                came_from == Some(self.epoch) && self.jobs_until.checked_sub(1) == Some(self.epoch)
+            }
+            BallotKind::Held => {
+                came_from.is_none_or(|after| after <= self.epoch)
+                    && self.jobs_until <= self.epoch
+                    && self.count == 0
+            }
         }
     }
 
-    /// Writes the ballot into the replica's channel; returns the record's generation.
-    pub fn cast(&self, set: &Set, layout: &ReplicaLayout, own: Writer<'_>) -> u64 {
+    /// Writes the ballot into the replica's channel.
+    pub fn cast(&self, set: &Set, layout: &ReplicaLayout, own: Writer<'_>) {
+        let origin = self.origin.unwrap_or(Origin {
+            after: Self::NO_ORIGIN,
+            digest: 0,
+        });
         let mut words = [0; Self::WORDS];
-        words[..9].copy_from_slice(&[
+        words[..HEAD].copy_from_slice(&[
             u64::from(set.number),
             u64::from(self.replica),
             self.epoch,
-            if self.recovering { Self::RECOVERING } else { 0 },
+            self.kind as u64,
+            origin.after,
+            origin.digest,
+            self.jobs_until,
             u64::from(self.pages),
             self.summary.0,
             self.input.0,
             self.digest,
             u64::from(self.count),
         ]);
-        words[9..].copy_from_slice(&self.output);
-        layout.ballot().write(own, &set.key, &words)
+        words[HEAD..].copy_from_slice(&self.output);
+        layout.ballot().write(own, &set.key, self.epoch, &words);
     }
 
-    /// Reads the ballot in the channel of replica number `replica`, with its generation.
+    /// Reads the ballot in the channel of replica number `replica`.
     ///
     /// # Errors
-    /// If there is no whole record, or it is not one of this replica and set.
+    /// If there is no whole record, or it is not one that this replica of the set can have
+    /// cast, once.
     pub fn read(
         set: &Set,
         replica: usize,
         layout: &ReplicaLayout,
         channel: Reader<'_>,
-    ) -> Result<(Self, u64), BallotError> {
-        let (words, generation) = layout
-            .ballot()
-            .read(channel, &set.key)
-            .map_err(BallotError::Seal)?;
-        let mut output = [0; MESSAGE_WORDS];
-        output.copy_from_slice(&words[9..]);
-        let well_formed = words[0] == u64::from(set.number)
-            && words[1] == replica as u64
-            && replica < MAX_REPLICAS
-            && words[3] <= Self::RECOVERING
-            && (1..=u64::from(layout.capacity())).contains(&words[4])
-            && words[8] <= MESSAGE_WORDS as u64;
-        if !well_formed || output[words[8] as usize..].iter().any(|word| *word != 0) {
+    ) -> Result<Self, BallotError> {
+        let record = layout.ballot().read(channel, &set.key);
+        let (words, generation) = record.map_err(BallotError::Seal)?;
+        let ballot = Self::decode(set, replica, layout, &words).ok_or(BallotError::Malformed)?;
+        if !generation.is_of(ballot.epoch) {
             return Err(BallotError::Malformed);
         }
+        if generation.writes() > 1 {
+            return Err(BallotError::Duplicate);
+        }
+        Ok(ballot)
+    }
+
+    fn decode(
+        set: &Set,
+        replica: usize,
+        layout: &ReplicaLayout,
+        words: &[u64; Self::WORDS],
+    ) -> Option<Self> {
+        let [
+            number,
+            from,
+            epoch,
+            kind,
+            after,
+            origin_digest,
+            jobs_until,
+            pages,
+            summary,
+            input,
+            digest,
+            count,
+            ref output @ ..,
+        ] = *words;
+        let kind = match kind {
+            0 => BallotKind::Ran,
+            1 => BallotKind::Held,
+            _ => return None,
+        };
+        let of_this = number == u64::from(set.number) && from == replica as u64;
+        let used = usize::try_from(count).ok()?;
+        let well_formed = of_this
+            && replica < MAX_REPLICAS
+            && (1..=u64::from(layout.capacity())).contains(&pages)
+            && used <= MESSAGE_WORDS
+            && output[used..].iter().all(|word| *word == 0)
+            && digest == output_digest(set, epoch, &output[..used]);
+        let origin = Origin {
+            after,
+            digest: origin_digest,
+        };
         let ballot = Self {
             replica: replica as u8,
-            epoch: words[2],
-            recovering: words[3] == Self::RECOVERING,
-            pages: words[4] as u32,
-            summary: Summary(words[5]),
-            input: Leaf(words[6]),
-            count: words[8] as u8,
-            output,
-            digest: words[7],
+            epoch,
+            kind,
+            origin: (after != Self::NO_ORIGIN).then_some(origin),
+            jobs_until,
+            pages: pages as u32,
+            summary: Summary(summary),
+            input: Leaf(input),
+            count: used as u8,
+            output: *output,
+            digest,
         };
-        let fits = output_digest(set, ballot.epoch, &output[..usize::from(ballot.count)]);
-        if fits != ballot.digest {
-            return Err(BallotError::Malformed);
-        }
-        Ok((ballot, generation))
+        (well_formed && ballot.is_possible()).then_some(ballot)
     }
 }
+
+/// Words of the payload before the output.
+const HEAD: usize = BALLOT_WORDS - MESSAGE_WORDS;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -145,7 +255,12 @@ pub(crate) mod tests {
         Ballot {
             replica,
             epoch,
-            recovering: false,
+            kind: BallotKind::Ran,
+            origin: Some(Origin {
+                after: epoch,
+                digest: 77,
+            }),
+            jobs_until: epoch + 1,
             pages: 7,
             summary: Summary(epoch + 1000),
             input: Leaf(epoch + 2000),
@@ -155,17 +270,48 @@ pub(crate) mod tests {
         }
     }
 
+    /// The ballot of a replica that has not run, nor seen the verdict before.
+    pub fn held(replica: u8, epoch: u64) -> Ballot {
+        Ballot {
+            kind: BallotKind::Held,
+            origin: Some(Origin {
+                after: epoch.saturating_sub(1),
+                digest: 76,
+            }),
+            jobs_until: epoch,
+            input: Leaf(0),
+            count: 0,
+            output: [0; MESSAGE_WORDS],
+            digest: output_digest(&SET, epoch, &[]),
+            ..ballot(replica, epoch)
+        }
+    }
+
     #[test]
     fn a_ballot_comes_back_as_it_was_cast() {
         let words = channel(10);
         let layout = ReplicaLayout::new(words.len()).unwrap();
-        let ballot = Ballot {
-            recovering: true,
-            ..ballot(2, 9)
+        let nobody = Ballot {
+            origin: None,
+            ..held(2, 10)
         };
-        let generation = ballot.cast(&SET, &layout, Writer::new(&words));
-        let read = Ballot::read(&SET, 2, &layout, Reader::new(&words));
-        assert_eq!(read, Ok((ballot, generation)));
+        for ballot in [ballot(2, 9), nobody, held(2, 11)] {
+            ballot.cast(&SET, &layout, Writer::new(&words));
+            let read = Ballot::read(&SET, 2, &layout, Reader::new(&words));
+            assert_eq!(read, Ok(ballot));
+        }
+    }
+
+    #[test]
+    fn a_second_ballot_for_an_epoch_is_seen_and_forgotten_in_the_next() {
+        let words = channel(10);
+        let layout = ReplicaLayout::new(words.len()).unwrap();
+        let own = Writer::new(&words);
+        for (epoch, duplicate) in [(9, false), (9, true), (9, true), (10, false)] {
+            ballot(2, epoch).cast(&SET, &layout, own);
+            let read = Ballot::read(&SET, 2, &layout, Reader::new(&words));
+            assert_eq!(read == Err(BallotError::Duplicate), duplicate);
+        }
     }
 
     #[test]
@@ -194,6 +340,55 @@ pub(crate) mod tests {
                 "too large",
             ),
             (stray, SET, "with words beyond its output"),
+            (
+                Ballot {
+                    origin: None,
+                    ..ballot(2, 9)
+                },
+                SET,
+                "that has run from nowhere",
+            ),
+            (
+                Ballot {
+                    origin: ballot(2, 8).origin,
+                    ..ballot(2, 9)
+                },
+                SET,
+                "that has run from an older verdict",
+            ),
+            (
+                Ballot {
+                    jobs_until: 9,
+                    ..ballot(2, 9)
+                },
+                SET,
+                "that has run and has not",
+            ),
+            (
+                Ballot {
+                    origin: ballot(2, 10).origin,
+                    ..held(2, 9)
+                },
+                SET,
+                "that holds a state of the future",
+            ),
+            (
+                Ballot {
+                    jobs_until: 10,
+                    ..held(2, 9)
+                },
+                SET,
+                "that has not run and has",
+            ),
+            (
+                Ballot {
+                    jobs_until: u64::MAX,
+                    epoch: u64::MAX,
+                    ..ballot(2, 9)
+                },
+                SET,
+                "at the end of time",
+            ),
         ];
         for (ballot, set, what) in cases {
             ballot.cast(&set, &layout, Writer::new(&words));
@@ -211,7 +406,15 @@ pub(crate) mod tests {
         for other in [
             ballot(0, 6),
             Ballot {
-                recovering: true,
+                kind: BallotKind::Held,
+                ..one
+            },
+            Ballot {
+                origin: None,
+                ..one
+            },
+            Ballot {
+                jobs_until: 5,
                 ..one
             },
             Ballot { pages: 8, ..one },

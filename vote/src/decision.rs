@@ -1,156 +1,12 @@
 //! The majority vote on the ballots of one epoch, and what each replica's ballot, or
 //! the lack of one, says about it.
-use crate::ballot::{Ballot, BallotError};
+use crate::ballot::{Ballot, BallotError, BallotKind};
 use crate::layout::ReplicaLayout;
-use crate::seal::SealError;
-use crate::verdict::{Members, Outcome};
+use crate::sealed_record::SealError;
+use crate::standing::{Members, Outcome, Standing};
+use crate::verdict::Verdict;
 use crate::words::Reader;
 use crate::{MAX_REPLICAS, Set};
-
-/// How a replica stands after a vote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Standing {
-    /// No replica of the set has this number.
-    #[default]
-    Absent = 0,
-    /// Part of the majority.
-    Agreed = 1,
-    /// Its ballot says something else than the majority's.
-    Minority = 2,
-    /// Its ballot asks for repair.
-    Recovering = 3,
-    /// It has cast no ballot since the last that counted.
-    Timeout = 4,
-    /// It has cast a ballot for an earlier epoch, after the vote on that.
-    Late = 5,
-    /// Its ballot is older than one that it cast before.
-    Stale = 6,
-    /// It has cast more than one ballot for an epoch.
-    Duplicate = 7,
-    /// Its ballot is damaged, or not one that this replica can cast now.
-    Malformed = 8,
-}
-
-impl Standing {
-    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            0 => Self::Absent,
-            1 => Self::Agreed,
-            2 => Self::Minority,
-            3 => Self::Recovering,
-            4 => Self::Timeout,
-            5 => Self::Late,
-            6 => Self::Stale,
-            7 => Self::Duplicate,
-            8 => Self::Malformed,
-            _ => return None,
-        })
-    }
-
-    /// Whether the replica's leaves can be trusted to describe its memory.
-    #[must_use]
-    pub const fn has_ballot(self) -> bool {
-        matches!(self, Self::Agreed | Self::Minority | Self::Recovering)
-    }
-}
-
-/// What is remembered of a replica's ballots from one vote to the next.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    /// The epoch after the newest that the replica has cast a ballot for.
-    next_epoch: u64,
-    /// The generation of the last ballot seen.
-    generation: u64,
-}
-
-/// Reads the ballots of a set, epoch by epoch.
-#[derive(Clone, Debug)]
-pub struct Ballots {
-    set: Set,
-    seen: [Seen; MAX_REPLICAS],
-}
-
-impl Ballots {
-    /// Before the first epoch.
-    #[must_use]
-    pub const fn new(set: Set) -> Self {
-        Self {
-            set,
-            seen: [Seen {
-                next_epoch: 0,
-                generation: 0,
-            }; MAX_REPLICAS],
-        }
-    }
-
-    /// Reads the ballots for `epoch` from the replicas' channels and votes. It never
-    /// waits: what is not there is a fault of its replica.
-    pub fn vote(&mut self, epoch: u64, channels: &[Reader<'_>]) -> Decision {
-        let mut ballots = [None; MAX_REPLICAS];
-        let mut standings = [Standing::Absent; MAX_REPLICAS];
-        for replica in 0..usize::from(self.set.replicas).min(MAX_REPLICAS) {
-            let counted = match channels.get(replica) {
-                Some(channel) => self.count(epoch, replica, *channel),
-                None => Err(Standing::Timeout),
-            };
-            match counted {
-                Ok(ballot) => {
-                    standings[replica] = if ballot.recovering {
-                        Standing::Recovering
-                    } else {
-                        Standing::Minority
-                    };
-                    ballots[replica] = Some(ballot);
-                }
-                Err(standing) => standings[replica] = standing,
-            }
-        }
-        Decision::of(&self.set, epoch, ballots, standings)
-    }
-
-    /// The replica's ballot for `epoch`, or what its channel says instead.
-    fn count(
-        &mut self,
-        epoch: u64,
-        replica: usize,
-        channel: Reader<'_>,
-    ) -> Result<Ballot, Standing> {
-        let seen = &mut self.seen[replica];
-        let layout = ReplicaLayout::new(channel.len()).ok_or(Standing::Malformed)?;
-        let (ballot, generation) = match Ballot::read(&self.set, replica, &layout, channel) {
-            Ok(read) => read,
-            Err(BallotError::Seal(SealError::Empty)) => return Err(Standing::Timeout),
-            Err(BallotError::Seal(SealError::Torn)) => return Err(Standing::Late),
-            Err(_) => return Err(Standing::Malformed),
-        };
-        let before = *seen;
-        // Each ballot adds two to the generation of its record.
-        let cast = generation.wrapping_sub(before.generation) / 2;
-        if ballot.epoch > epoch {
-            return Err(Standing::Malformed);
-        }
-        *seen = Seen {
-            next_epoch: before.next_epoch.max(ballot.epoch + 1),
-            generation,
-        };
-        if ballot.epoch + 1 < before.next_epoch {
-            Err(Standing::Stale)
-        } else if ballot.epoch + 1 == before.next_epoch {
-            Err(if cast == 0 {
-                Standing::Timeout
-            } else {
-                Standing::Duplicate
-            })
-        } else if cast > ballot.epoch + 1 - before.next_epoch {
-            Err(Standing::Duplicate)
-        } else if ballot.epoch < epoch {
-            Err(Standing::Late)
-        } else {
-            Ok(ballot)
-        }
-    }
-}
 
 /// The result of the vote on one epoch.
 #[derive(Clone, Debug)]
@@ -168,37 +24,68 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Reads the ballots for `epoch` from the replicas' channels and votes. It never
+    /// waits: what is not there is a fault of its replica.
+    ///
+    /// `before` is the verdict before, if the voter knows it. It only tells the ways of not
+    /// casting apart: what the set agrees on is the ballots' business alone.
+    #[must_use]
+    pub fn on(set: &Set, epoch: u64, before: Option<&Verdict>, channels: &[Reader<'_>]) -> Self {
+        let mut ballots = [None; MAX_REPLICAS];
+        let mut standings = [Standing::Absent; MAX_REPLICAS];
+        for replica in 0..usize::from(set.replicas).min(MAX_REPLICAS) {
+            let counted = match channels.get(replica) {
+                Some(channel) => count(set, epoch, before, replica, *channel),
+                None => Err(Standing::Timeout),
+            };
+            match counted {
+                Ok(ballot) => {
+                    standings[replica] = match ballot.kind {
+                        BallotKind::Ran => Standing::Minority,
+                        BallotKind::Held => Standing::Recovering,
+                    };
+                    ballots[replica] = Some(ballot);
+                }
+                Err(standing) => standings[replica] = standing,
+            }
+        }
+        Self::of(set, epoch, ballots, standings)
+    }
+
     /// Votes: the replicas whose ballots are equal and more than half of all are the
-    /// majority. There is at most one such group.
+    /// majority. There is at most one such group. A ballot whose state comes from no agreed
+    /// verdict is in none: two replicas that have started anew are equal, and not right.
     fn of(
         set: &Set,
         epoch: u64,
         ballots: [Option<Ballot>; MAX_REPLICAS],
         mut standings: [Standing; MAX_REPLICAS],
     ) -> Self {
-        let running = |ballot: &&Ballot| !ballot.recovering;
-        let supporters = |ballot: &Ballot| {
-            let others = ballots.iter().flatten().filter(running);
-            others.filter(|other| other.agrees_with(ballot)).count() as u32
+        let eligible = || {
+            let all = ballots.iter().flatten();
+            all.filter(|ballot| ballot.origin.is_some())
         };
-        let mut candidates = ballots.iter().flatten().filter(running);
-        let agreed = candidates
+        let supporters = |ballot: &Ballot| {
+            let equal = eligible().filter(|other| other.agrees_with(ballot));
+            equal.count() as u32
+        };
+        let agreed = eligible()
             .find(|ballot| supporters(ballot) >= set.quorum())
             .copied();
+
         if let Some(agreed) = agreed {
-            for ballot in ballots
-                .iter()
-                .flatten()
-                .filter(|ballot| ballot.agrees_with(&agreed))
-            {
+            for ballot in eligible().filter(|ballot| ballot.agrees_with(&agreed)) {
                 standings[usize::from(ballot.replica)] = Standing::Agreed;
             }
         }
-        let everybody = standings.iter().take(usize::from(set.replicas));
-        let outcome = match agreed {
-            None => Outcome::NoMajority,
-            Some(_) if everybody.clone().all(|one| *one == Standing::Agreed) => Outcome::Unanimous,
-            Some(_) => Outcome::Majority,
+        let mut everybody = standings.iter().take(usize::from(set.replicas));
+        let outcome = match agreed.map(|ballot| ballot.kind) {
+            None => Outcome::Lost,
+            Some(BallotKind::Held) => Outcome::Held,
+            Some(BallotKind::Ran) if everybody.all(|one| *one == Standing::Agreed) => {
+                Outcome::Unanimous
+            }
+            Some(BallotKind::Ran) => Outcome::Majority,
         };
         Self {
             epoch,
@@ -227,28 +114,67 @@ impl Decision {
             .filter(|replica| is_one(self.standings[usize::from(*replica)]))
             .fold(Members::NONE, Members::with)
     }
+}
 
-    /// The output that the majority agreed on; `None` without a majority.
-    #[must_use]
-    pub fn output(&self) -> Option<&[u64]> {
-        self.agreed
-            .as_ref()
-            .map(|ballot| &ballot.output[..usize::from(ballot.count)])
+/// Returns the replica's ballot for `epoch`, or what its channel says instead.
+fn count(
+    set: &Set,
+    epoch: u64,
+    before: Option<&Verdict>,
+    replica: usize,
+    channel: Reader<'_>,
+) -> Result<Ballot, Standing> {
+    let layout = ReplicaLayout::new(channel.len()).ok_or(Standing::Malformed)?;
+    let ballot = match Ballot::read(set, replica, &layout, channel) {
+        Ok(ballot) => ballot,
+        Err(BallotError::Seal(SealError::Empty)) => return Err(Standing::Timeout),
+        Err(BallotError::Seal(SealError::Torn)) => return Err(Standing::Late),
+        Err(BallotError::Duplicate) => return Err(Standing::Duplicate),
+        Err(BallotError::Seal(SealError::Checksum) | BallotError::Malformed) => {
+            return Err(Standing::Malformed);
+        }
+    };
+    if ballot.epoch > epoch {
+        return Err(Standing::Malformed);
     }
+    if ballot.epoch == epoch {
+        return Ok(ballot);
+    }
+
+    // An old ballot: the verdict before says whether it, or a newer one, was counted then.
+    let Some(before) = before else {
+        return Err(Standing::Timeout);
+    };
+    let counted = before.standings[replica].has_ballot();
+    Err(if ballot.epoch > before.epoch {
+        Standing::Late
+    } else if ballot.epoch == before.epoch {
+        if counted {
+            Standing::Timeout
+        } else {
+            Standing::Late
+        }
+    } else if counted {
+        Standing::Stale
+    } else {
+        Standing::Timeout
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ballot::tests::{SET, ballot, channel};
+    use crate::ballot::Origin;
+    use crate::ballot::tests::{SET, ballot, channel, held};
     use crate::summary::Summary;
+    use crate::verdict::State;
     use crate::words::Writer;
     use core::sync::atomic::{AtomicU64, Ordering};
     use std::vec::Vec;
 
     struct Bench {
         channels: Vec<Vec<AtomicU64>>,
-        ballots: Ballots,
+        before: Option<Verdict>,
     }
 
     impl Bench {
@@ -256,7 +182,7 @@ mod tests {
             let channels = (0..3).map(|_| channel(10)).collect();
             Self {
                 channels,
-                ballots: Ballots::new(SET),
+                before: None,
             }
         }
 
@@ -276,7 +202,18 @@ mod tests {
                 .iter()
                 .map(|words| Reader::new(words))
                 .collect();
-            self.ballots.vote(epoch, &readers)
+            let decision = Decision::on(&SET, epoch, self.before.as_ref(), &readers);
+            self.before = Some(Verdict {
+                epoch,
+                outcome: decision.outcome,
+                standings: decision.standings,
+                rehash: Members::NONE,
+                plan: None,
+                lost: 0,
+                newest: None,
+                state: State::default(),
+            });
+            decision
         }
 
         /// Replicas 0 and 2 do as they should, replica 1 what `act` does.
@@ -287,7 +224,7 @@ mod tests {
             let decision = self.vote(epoch);
             assert_eq!(decision.standings[0], Standing::Agreed);
             assert_eq!(decision.standings[2], Standing::Agreed);
-            assert_eq!(decision.output(), Some(&[epoch * 10, 0][..]));
+            assert_eq!(decision.agreed, Some(ballot(0, epoch)));
             decision.standings[1]
         }
     }
@@ -299,8 +236,16 @@ mod tests {
         }
     }
 
+    /// The ballot of a replica that has started anew.
+    fn stranger(replica: u8, epoch: u64) -> Ballot {
+        Ballot {
+            origin: None,
+            ..held(replica, epoch)
+        }
+    }
+
     #[test]
-    fn equal_ballots_are_unanimous() {
+    fn equal_ballots_are_unanimous_and_a_vote_that_is_held_again_is_the_same() {
         let mut bench = Bench::new();
         for epoch in 0..3 {
             assert_eq!(
@@ -308,11 +253,7 @@ mod tests {
                 Standing::Agreed
             );
         }
-        assert_eq!(
-            bench.vote(2).outcome,
-            Outcome::NoMajority,
-            "a vote cannot be held twice"
-        );
+        assert_eq!(bench.vote(2).outcome, Outcome::Unanimous);
     }
 
     #[test]
@@ -324,10 +265,7 @@ mod tests {
             bench.epoch(1, |at| at.cast(other(1, 1))),
             Standing::Minority
         );
-        let asks = Ballot {
-            recovering: true,
-            ..ballot(1, 2)
-        };
+        let asks = stranger(1, 2);
         assert_eq!(bench.epoch(2, |at| at.cast(asks)), Standing::Recovering);
         assert_eq!(bench.epoch(3, |_| ()), Standing::Timeout);
         assert_eq!(bench.epoch(4, sound(3)), Standing::Late);
@@ -344,37 +282,123 @@ mod tests {
             at.cast(other(1, 10));
             at.cast(ballot(1, 10));
         };
-        assert_eq!(
-            bench.epoch(10, twice),
-            Standing::Duplicate,
-            "twice for this epoch"
-        );
+        assert_eq!(bench.epoch(10, twice), Standing::Duplicate);
         assert_eq!(
             bench.epoch(11, sound(12)),
             Standing::Malformed,
             "for the future"
         );
-        assert_eq!(bench.epoch(12, sound(12)), Standing::Agreed);
+        assert_eq!(bench.epoch(13, sound(13)), Standing::Agreed);
         assert_eq!(
-            bench.epoch(13, |at| at.cast_into(1, ballot(2, 13))),
+            bench.epoch(14, |at| at.cast_into(1, ballot(2, 14))),
             Standing::Malformed
         );
         let half = |at: &Bench| {
-            at.cast(ballot(1, 14));
+            at.cast(ballot(1, 15));
             at.channels[1][0].fetch_or(1, Ordering::Relaxed);
         };
-        assert_eq!(bench.epoch(14, half), Standing::Late, "still writing");
+        assert_eq!(bench.epoch(15, half), Standing::Late, "still writing");
         let flip = |at: &Bench| {
-            at.cast(ballot(1, 15));
+            at.cast(ballot(1, 16));
             at.channels[1][7].fetch_xor(1 << 14, Ordering::Relaxed);
         };
-        assert_eq!(bench.epoch(15, flip), Standing::Malformed);
-        assert_eq!(bench.epoch(16, sound(16)), Standing::Agreed);
+        assert_eq!(bench.epoch(16, flip), Standing::Malformed);
+        assert_eq!(bench.epoch(17, sound(17)), Standing::Agreed);
+        // Epochs that nobody voted on.
+        assert_eq!(bench.epoch(20, sound(18)), Standing::Late);
+        assert_eq!(bench.epoch(21, sound(16)), Standing::Timeout);
+    }
+
+    /// Whatever a voter believes to have been before, the ballots decide.
+    #[test]
+    fn no_verdict_before_changes_who_agrees() {
+        let mut bench = Bench::new();
+        (0..3).for_each(|replica| bench.cast(ballot(replica, 5)));
+        let wanted = bench.vote(5);
+        let standings = [
+            Standing::Agreed,
+            Standing::Timeout,
+            Standing::Duplicate,
+            Standing::Malformed,
+        ];
+        let outcomes = [Outcome::Stopped, Outcome::Lost, Outcome::Unanimous];
+        for epoch in [0, 4, 5, 6, 1 << 40, u64::MAX] {
+            for (standing, outcome) in standings.into_iter().zip(outcomes.into_iter().cycle()) {
+                bench.before = Some(Verdict {
+                    epoch,
+                    outcome,
+                    standings: [standing; MAX_REPLICAS],
+                    ..bench.before.unwrap()
+                });
+                let decision = bench.vote(5);
+                assert_eq!(decision.agreed, wanted.agreed);
+                assert_eq!(decision.standings, wanted.standings);
+            }
+        }
     }
 
     #[test]
-    fn without_a_majority_nothing_is_released() {
-        let cases: [(&str, &[Ballot]); 5] = [
+    fn equal_states_that_come_from_the_same_verdict_are_agreement_without_a_job() {
+        let of_another = Ballot {
+            origin: Some(Origin {
+                after: 3,
+                digest: 1,
+            }),
+            ..held(2, 5)
+        };
+        let cases: [(&str, [Ballot; 3], Outcome, u32); 6] = [
+            (
+                "all hold",
+                [held(0, 5), held(1, 5), held(2, 5)],
+                Outcome::Held,
+                3,
+            ),
+            (
+                "one has run",
+                [ballot(0, 5), held(1, 5), held(2, 5)],
+                Outcome::Held,
+                2,
+            ),
+            (
+                "two have run",
+                [ballot(0, 5), ballot(1, 5), held(2, 5)],
+                Outcome::Majority,
+                2,
+            ),
+            (
+                "one has started anew",
+                [held(0, 5), held(1, 5), stranger(2, 5)],
+                Outcome::Held,
+                2,
+            ),
+            (
+                "two have started anew, and are equal",
+                [held(0, 5), stranger(1, 5), stranger(2, 5)],
+                Outcome::Lost,
+                0,
+            ),
+            (
+                "one comes from another verdict",
+                [held(0, 5), held(1, 5), of_another],
+                Outcome::Held,
+                2,
+            ),
+        ];
+        for (what, ballots, outcome, majority) in cases {
+            let mut bench = Bench::new();
+            ballots.iter().for_each(|ballot| bench.cast(*ballot));
+            let decision = bench.vote(5);
+            assert_eq!(decision.outcome, outcome, "{what}");
+            assert_eq!(decision.majority().count(), majority, "{what}");
+            let without_output = decision.agreed.is_none_or(|ballot| ballot.count == 0);
+            let held = matches!(outcome, Outcome::Held | Outcome::Lost);
+            assert_eq!(without_output, held, "{what}");
+        }
+    }
+
+    #[test]
+    fn without_a_majority_nothing_is_agreed() {
+        let cases: [(&str, &[Ballot]); 4] = [
             ("one ballot", &[ballot(0, 0)]),
             ("none", &[]),
             ("two that differ", &[ballot(0, 0), other(1, 0)]),
@@ -384,21 +408,7 @@ mod tests {
                     ballot(0, 0),
                     other(1, 0),
                     Ballot {
-                        count: 1,
-                        ..ballot(2, 0)
-                    },
-                ],
-            ),
-            (
-                "one beside two under repair",
-                &[
-                    ballot(0, 0),
-                    Ballot {
-                        recovering: true,
-                        ..ballot(1, 0)
-                    },
-                    Ballot {
-                        recovering: true,
+                        summary: Summary(2),
                         ..ballot(2, 0)
                     },
                 ],
@@ -408,8 +418,8 @@ mod tests {
             let mut bench = Bench::new();
             ballots.iter().for_each(|ballot| bench.cast(*ballot));
             let decision = bench.vote(0);
-            assert_eq!(decision.outcome, Outcome::NoMajority, "{what}");
-            assert_eq!(decision.output(), None, "{what}");
+            assert_eq!(decision.outcome, Outcome::Lost, "{what}");
+            assert_eq!(decision.agreed, None, "{what}");
         }
     }
 
@@ -444,7 +454,7 @@ mod tests {
                     standings[usize::from(replica)] = Standing::Minority;
                 }
                 let decision = Decision::of(&set, 0, ballots, standings);
-                let decided = decision.outcome != Outcome::NoMajority;
+                let decided = decision.outcome != Outcome::Lost;
                 assert_eq!(decided, agreeing >= quorum, "{agreeing} of {replicas}");
                 if decided {
                     assert_eq!(decision.majority().count(), u32::from(agreeing));

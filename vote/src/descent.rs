@@ -5,7 +5,7 @@ use crate::layout::{ReplicaLayout, VoterLayout, purpose};
 use crate::leaf::Leaf;
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
-use tern_units::PageNumber;
+use tern_units::{PageNumber, StateWords};
 
 /// The most pages whose leaves are compared in one step.
 pub const PAGES_PER_STEP: u32 = 64;
@@ -64,20 +64,21 @@ impl Difference {
 ///
 /// A table counts only if its leaves sum up to the summary in its owner's ballot, so
 /// a fault in a table cannot put a page on the list, or keep one off it, unnoticed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Descent {
     epoch: u64,
-    pages: u32,
-    next: u32,
-    found: u32,
-    agreed: Sum,
+    pages: u64,
+    next: u64,
+    found: u64,
+    majority: Sum,
     target: Sum,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// The sum that a table of leaves must have, and what it comes to so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
-    wanted: Summary,
-    so_far: Summary,
+    wanted: u64,
+    so_far: u64,
 }
 
 /// How a descent goes on.
@@ -105,22 +106,28 @@ impl Descent {
     /// the majority and of the target state.
     #[must_use]
     pub const fn new(epoch: u64, pages: u32, majority: Summary, target: Summary) -> Self {
-        let agreed = Sum {
-            wanted: majority,
-            so_far: Summary::EMPTY,
-        };
-        let target = Sum {
-            wanted: target,
-            so_far: Summary::EMPTY,
-        };
         Self {
             epoch,
-            pages,
+            pages: pages as u64,
             next: 0,
             found: 0,
-            agreed,
-            target,
+            majority: Sum {
+                wanted: majority.0,
+                so_far: Summary::EMPTY.0,
+            },
+            target: Sum {
+                wanted: target.0,
+                so_far: Summary::EMPTY.0,
+            },
         }
+    }
+
+    /// Begins anew, with the leaves of another member of the majority.
+    pub const fn restart(&mut self) {
+        self.next = 0;
+        self.found = 0;
+        self.majority.so_far = Summary::EMPTY.0;
+        self.target.so_far = Summary::EMPTY.0;
     }
 
     /// Compares at most [`PAGES_PER_STEP`] pages.
@@ -138,38 +145,68 @@ impl Descent {
         ) else {
             return DescentStep::Done(DescentEnd::TargetTable);
         };
-        let room = majority_layout.capacity().min(target_layout.capacity());
-        if self.next == 0 && self.pages > room.min(layout.capacity()) {
-            // A majority that agrees on more pages than a replica can have is faulty.
+
+        // A majority that agrees on more pages than a replica can have is faulty. Looked at in
+        // every step: the numbers may have changed since the last.
+        let tables = majority_layout.capacity().min(target_layout.capacity());
+        let room = tables.min(layout.capacity());
+        let Some(pages) = u32::try_from(self.pages).ok().filter(|it| *it <= room) else {
             return DescentStep::Done(DescentEnd::MajorityTable);
-        }
-        let end = self.pages.min(self.next + PAGES_PER_STEP);
-        for page in self.next..end {
+        };
+        let first = self.next.min(u64::from(pages)) as u32;
+        let end = pages.min(first.saturating_add(PAGES_PER_STEP));
+
+        for page in first..end {
             let number = PageNumber(page);
             let sound = Leaf(majority.load(majority_layout.leaf(page)));
             let found = Leaf(target.load(target_layout.leaf(page)));
-            self.agreed.so_far = self.agreed.so_far.with(&set.key, number, sound);
-            self.target.so_far = self.target.so_far.with(&set.key, number, found);
-            if sound != found {
+            self.majority.add(&set.key, number, sound);
+            self.target.add(&set.key, number, found);
+            // More differences than pages: the count has changed since the last step.
+            if sound != found && self.found < u64::from(pages) {
                 let difference = Difference {
                     page: number,
                     leaf: sound,
                 };
-                difference.publish(set, layout, self.epoch, self.found, own);
+                difference.publish(set, layout, self.epoch, self.found as u32, own);
                 self.found += 1;
             }
         }
-        self.next = end;
-        if self.next < self.pages {
-            return DescentStep::More(self.pages - self.next);
+        self.next = u64::from(end);
+        if end < pages {
+            return DescentStep::More(pages - end);
         }
-        DescentStep::Done(if self.agreed.so_far != self.agreed.wanted {
+
+        DescentStep::Done(if !self.majority.fits() {
             DescentEnd::MajorityTable
-        } else if self.target.so_far != self.target.wanted {
+        } else if !self.target.fits() {
             DescentEnd::TargetTable
         } else {
-            DescentEnd::Listed(self.found)
+            DescentEnd::Listed(self.found.min(u64::from(pages)) as u32)
         })
+    }
+}
+
+impl Sum {
+    fn add(&mut self, key: &Key, page: PageNumber, leaf: Leaf) {
+        self.so_far = Summary(self.so_far).with(key, page, leaf).0;
+    }
+
+    const fn fits(&self) -> bool {
+        self.so_far == self.wanted
+    }
+}
+
+impl StateWords for Descent {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        visitor("descent.epoch", &mut self.epoch);
+        visitor("descent.pages", &mut self.pages);
+        visitor("descent.next", &mut self.next);
+        visitor("descent.found", &mut self.found);
+        visitor("descent.majority.wanted", &mut self.majority.wanted);
+        visitor("descent.majority.so_far", &mut self.majority.so_far);
+        visitor("descent.target.wanted", &mut self.target.wanted);
+        visitor("descent.target.so_far", &mut self.target.so_far);
     }
 }
 
@@ -201,7 +238,7 @@ mod tests {
                 for (page, leaf) in leaves.iter().enumerate() {
                     words[layout.leaf(page as u32)].store(*leaf, Ordering::Relaxed);
                 }
-                (words, LeafTable::new(SET.key, leaves.to_vec()).summary())
+                (words, LeafTable::new(&SET.key, leaves.to_vec()).summary())
             };
             let (majority, one) = table(majority);
             let (target, two) = table(target);

@@ -8,9 +8,21 @@ pub struct Key(pub [u64; 4]);
 impl Key {
     /// What the leaf of `page` adds to a summary. For a given page it is a bijection of
     /// the leaf, so a single changed leaf always changes the summary.
+    #[inline]
     #[must_use]
     pub(crate) fn term(&self, page: u32, leaf: u64) -> u64 {
-        let place = scramble(u64::from(page) ^ self.0[1]);
+        self.term_at(self.place(page), leaf)
+    }
+
+    /// What a page's number is to its terms.
+    #[inline]
+    pub(crate) const fn place(&self, page: u32) -> u64 {
+        scramble(page as u64 ^ self.0[1])
+    }
+
+    /// The term of a leaf at a page's place.
+    #[inline]
+    pub(crate) const fn term_at(&self, place: u64, leaf: u64) -> u64 {
         scramble(scramble(leaf ^ self.0[0]).wrapping_add(place))
     }
 
@@ -29,6 +41,7 @@ impl Key {
 
 /// A bijection of words in which each input bit moves about half of the output bits:
 /// the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+#[inline]
 pub(crate) const fn scramble(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

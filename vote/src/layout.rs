@@ -4,11 +4,14 @@
 //! pages. Each replica's channel holds its ballot, its progress as a target, its leaves,
 //! the SHA-256 of pages it confirms as a witness, and slots for pages it gives as a
 //! donor. Both sides derive the layout from the channel's size alone.
-use crate::ballot::Ballot;
-use crate::release::Release;
-use crate::seal::{Record, Twice};
-use crate::verdict::Verdict;
+use crate::sealed_record::{SealedRecord, Twice};
+use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::PAGE_SIZE;
+
+/// Words of the payloads of records.
+pub(crate) const BALLOT_WORDS: usize = 12 + MESSAGE_WORDS;
+pub(crate) const RELEASE_WORDS: usize = 6 + MESSAGE_WORDS;
+pub(crate) const VERDICT_WORDS: usize = 11;
 
 /// Pages that a donor can give ahead of the target.
 pub const SLOTS: usize = 32;
@@ -17,7 +20,7 @@ const PAGE_WORDS: usize = PAGE_SIZE / 8;
 /// Words of a slot: its head, rounded up, and the page.
 const SLOT_WORDS: usize = 16 + PAGE_WORDS;
 /// Words of a page's SHA-256 with its seal.
-const HASH_WORDS: usize = Record::<7>::WORDS;
+const HASH_WORDS: usize = SealedRecord::<7>::WORDS;
 /// Payload of a target's progress.
 const PROGRESS_WORDS: usize = 6;
 /// Words of a listed difference.
@@ -27,11 +30,11 @@ const HEAD_WORDS: usize = 128;
 /// Word offset of the second record, in both kinds of channel.
 const SECOND: usize = 64;
 
-const _: () = assert!(Record::<{ Ballot::WORDS }>::WORDS <= SECOND);
-const _: () = assert!(Twice::<{ Release::WORDS }>::WORDS <= SECOND);
+const _: () = assert!(SealedRecord::<BALLOT_WORDS>::WORDS <= SECOND);
+const _: () = assert!(Twice::<RELEASE_WORDS>::WORDS <= SECOND);
 const _: () = assert!(SECOND + Twice::<PROGRESS_WORDS>::WORDS <= HEAD_WORDS);
-const _: () = assert!(SECOND + Twice::<{ Verdict::WORDS }>::WORDS <= HEAD_WORDS);
-const _: () = assert!(Record::<4>::WORDS <= SLOT_WORDS - PAGE_WORDS);
+const _: () = assert!(SECOND + Twice::<VERDICT_WORDS>::WORDS <= HEAD_WORDS);
+const _: () = assert!(SealedRecord::<4>::WORDS <= SLOT_WORDS - PAGE_WORDS);
 
 /// Purposes of records and digests, one each.
 pub(crate) mod purpose {
@@ -43,6 +46,7 @@ pub(crate) mod purpose {
     pub const PROGRESS: u64 = 6;
     pub const HASH: u64 = 7;
     pub const SLOT: u64 = 8;
+    pub const ORIGIN: u64 = 9;
 }
 
 /// Bytes of a replica's channel for programs of at most `pages` pages.
@@ -85,8 +89,8 @@ impl ReplicaLayout {
 
     /// The ballot.
     #[must_use]
-    pub const fn ballot(&self) -> Record<{ Ballot::WORDS }> {
-        Record::new(0, purpose::BALLOT)
+    pub const fn ballot(&self) -> SealedRecord<BALLOT_WORDS> {
+        SealedRecord::new(0, purpose::BALLOT)
     }
 
     /// How far the replica is as a target, twice.
@@ -103,8 +107,8 @@ impl ReplicaLayout {
 
     /// The SHA-256 of a differing page: `index` counts within the list.
     #[must_use]
-    pub const fn hash(&self, index: u32) -> Record<7> {
-        Record::new(
+    pub const fn hash(&self, index: u32) -> SealedRecord<7> {
+        SealedRecord::new(
             HEAD_WORDS + self.pages + index as usize * HASH_WORDS,
             purpose::HASH,
         )
@@ -112,8 +116,8 @@ impl ReplicaLayout {
 
     /// The head of the slot that a differing page travels in.
     #[must_use]
-    pub const fn slot(&self, index: u32) -> Record<4> {
-        Record::new(self.slot_at(index), purpose::SLOT)
+    pub const fn slot(&self, index: u32) -> SealedRecord<4> {
+        SealedRecord::new(self.slot_at(index), purpose::SLOT)
     }
 
     /// The first of the [`PAGE_SIZE`]` / 8` words of the page in that slot.
@@ -153,13 +157,13 @@ impl VoterLayout {
 
     /// The input of the next epoch, twice.
     #[must_use]
-    pub const fn release(&self) -> Twice<{ Release::WORDS }> {
+    pub const fn release(&self) -> Twice<RELEASE_WORDS> {
         Twice::new(0, purpose::RELEASE)
     }
 
     /// The verdict on the last epoch, twice.
     #[must_use]
-    pub const fn verdict(&self) -> Twice<{ Verdict::WORDS }> {
+    pub const fn verdict(&self) -> Twice<VERDICT_WORDS> {
         Twice::new(SECOND, purpose::VERDICT)
     }
 
@@ -182,7 +186,7 @@ mod tests {
             assert!(layout.capacity() >= pages);
             let last = layout.capacity() - 1;
             assert!(layout.hash(0).at > layout.leaf(last));
-            assert!(layout.slot(0).at >= layout.hash(last).at + Record::<7>::WORDS);
+            assert!(layout.slot(0).at >= layout.hash(last).at + SealedRecord::<7>::WORDS);
             assert!(layout.slot_page(SLOTS as u32 - 1) + PAGE_WORDS <= words);
             assert_eq!(layout.slot(3).at, layout.slot(3 + SLOTS as u32).at);
 

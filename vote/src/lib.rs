@@ -17,24 +17,26 @@ mod layout;
 mod leaf;
 mod output;
 mod release;
-mod seal;
+mod sealed_record;
+mod standing;
 mod summary;
 mod verdict;
-mod voter;
+mod vote;
 mod words;
 
-pub use ballot::{Ballot, BallotError};
-pub use decision::{Ballots, Decision, Standing};
+pub use ballot::{Ballot, BallotError, BallotKind, Origin};
+pub use decision::Decision;
 pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};
 pub use key::Key;
 pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter_channel_bytes};
 pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, page_of_words, sha256};
 pub use output::{output_digest, sound_output};
 pub use release::Release;
-pub use seal::{Record, SealError, Twice};
+pub use sealed_record::{Generation, SealError, SealedRecord, Twice};
+pub use standing::{Members, Outcome, Standing};
 pub use summary::{LeafTable, Summary};
-pub use verdict::{Members, Outcome, Plan, Verdict};
-pub use voter::{Voter, VoterStep};
+pub use verdict::{MOST_ROUNDS, Plan, State, Verdict};
+pub use vote::{Output, Rules, Vote, VoteStep};
 pub use words::{Reader, Writer};
 
 /// The most replicas in a set: members fit the bits of a byte.

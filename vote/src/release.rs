@@ -1,7 +1,7 @@
 //! A release: the input that the voter freezes for an epoch, the same for all replicas.
 use crate::Set;
-use crate::layout::VoterLayout;
-use crate::seal::SealError;
+use crate::layout::{RELEASE_WORDS, VoterLayout};
+use crate::sealed_record::SealError;
 use crate::words::{Reader, Writer};
 use tern_abi::system_call::{MESSAGE_WORDS, input};
 use tern_units::{Instant, PAGE_SIZE};
@@ -17,26 +17,29 @@ pub struct Release {
     pub fresh: bool,
     /// Number of the sample; zero before the first.
     pub sample: u64,
+    /// Epochs so far, this one included, whose sample was not the one asked for.
+    pub stale: u64,
     /// The sample.
     pub payload: [u64; MESSAGE_WORDS],
 }
 
 impl Release {
     /// Words of the record's payload.
-    pub const WORDS: usize = 5 + MESSAGE_WORDS;
+    pub const WORDS: usize = RELEASE_WORDS;
 
     /// Writes it into the voter's channel.
     pub fn publish(&self, set: &Set, layout: &VoterLayout, own: Writer<'_>) {
         let mut words = [0; Self::WORDS];
-        words[..5].copy_from_slice(&[
+        words[..HEAD].copy_from_slice(&[
             u64::from(set.number),
             self.epoch,
             self.time.as_nanos(),
             u64::from(self.fresh),
             self.sample,
+            self.stale,
         ]);
-        words[5..].copy_from_slice(&self.payload);
-        layout.release().write(own, &set.key, &words);
+        words[HEAD..].copy_from_slice(&self.payload);
+        layout.release().write(own, &set.key, self.epoch, &words);
     }
 
     /// Reads the release in the voter's channel, whichever epoch it is for.
@@ -49,12 +52,13 @@ impl Release {
             return Err(SealError::Checksum);
         }
         let mut payload = [0; MESSAGE_WORDS];
-        payload.copy_from_slice(&words[5..]);
+        payload.copy_from_slice(&words[HEAD..]);
         Ok(Self {
             epoch: words[1],
             time: Instant::from_nanos(words[2]),
             fresh: words[3] != 0,
             sample: words[4],
+            stale: words[5],
             payload,
         })
     }
@@ -69,6 +73,9 @@ impl Release {
         page[input::PAYLOAD..input::PAYLOAD + MESSAGE_WORDS].copy_from_slice(&self.payload);
     }
 }
+
+/// Words of the payload before the sample.
+const HEAD: usize = RELEASE_WORDS - MESSAGE_WORDS;
 
 #[cfg(test)]
 mod tests {
@@ -90,6 +97,7 @@ mod tests {
             time: Instant::from_nanos(320_000_000),
             fresh: true,
             sample: 7,
+            stale: 3,
             payload: [0; MESSAGE_WORDS],
         };
         release.payload[15] = 0x0123_4567_89ab_cdef;

@@ -1,7 +1,7 @@
 //! The summary of a replica's memory, kept incrementally beside its leaves.
 use crate::key::Key;
 use crate::leaf::Leaf;
-use tern_units::PageNumber;
+use tern_units::{PageNumber, StateWords};
 
 /// Σ mix(key, page, leaf) mod 2^64 over all pages. The mix binds each leaf to its
 /// page: equal pages do not cancel and swapped pages do not vanish.
@@ -14,15 +14,19 @@ impl Summary {
     pub const EMPTY: Self = Self(0);
 
     /// Adds the leaf of a page that was not in it.
+    #[inline]
     #[must_use]
     pub fn with(self, key: &Key, page: PageNumber, leaf: Leaf) -> Self {
         Self(self.0.wrapping_add(key.term(page.0, leaf.0)))
     }
 
-    /// Takes out the leaf of a page that was in it.
+    /// Takes out the leaf `old` of a page that was in it, and adds `new` in its place.
+    #[inline]
     #[must_use]
-    pub fn without(self, key: &Key, page: PageNumber, leaf: Leaf) -> Self {
-        Self(self.0.wrapping_sub(key.term(page.0, leaf.0)))
+    pub fn replaced(self, key: &Key, page: PageNumber, old: Leaf, new: Leaf) -> Self {
+        let place = key.place(page.0);
+        let without = self.0.wrapping_sub(key.term_at(place, old.0));
+        Self(without.wrapping_add(key.term_at(place, new.0)))
     }
 }
 
@@ -31,22 +35,17 @@ impl Summary {
 /// hashing a page anew mends its leaf.
 #[derive(Clone, Debug)]
 pub struct LeafTable<S> {
-    key: Key,
     leaves: S,
-    summary: Summary,
+    summary: u64,
 }
 
 impl<S: AsRef<[u64]> + AsMut<[u64]>> LeafTable<S> {
     /// A table over as many pages as the storage has words. Whatever the storage holds
     /// is taken for leaves, so all pages are to be hashed before it says anything.
     #[must_use]
-    pub fn new(key: Key, leaves: S) -> Self {
-        let mut table = Self {
-            key,
-            leaves,
-            summary: Summary::EMPTY,
-        };
-        table.recompute();
+    pub fn new(key: &Key, leaves: S) -> Self {
+        let mut table = Self { leaves, summary: 0 };
+        table.recompute(key);
         table
     }
 
@@ -56,45 +55,49 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> LeafTable<S> {
         self.leaves.as_ref().len() as u32
     }
 
-    /// The leaf recorded for a page.
-    ///
-    /// # Panics
-    /// If the page is not in the table.
+    /// The leaf recorded for a page; `None` if the page is not in the table.
     #[must_use]
-    pub fn leaf(&self, page: PageNumber) -> Leaf {
-        Leaf(self.leaves.as_ref()[page.0 as usize])
+    pub fn leaf(&self, page: PageNumber) -> Option<Leaf> {
+        self.leaves.as_ref().get(page.0 as usize).copied().map(Leaf)
     }
 
     /// Records the leaf of a page: its old term leaves the summary, the new one joins it.
-    ///
-    /// # Panics
-    /// If the page is not in the table.
-    pub fn set(&mut self, page: PageNumber, leaf: Leaf) {
-        let old = self.leaf(page);
-        self.summary = self
-            .summary
-            .without(&self.key, page, old)
-            .with(&self.key, page, leaf);
-        self.leaves.as_mut()[page.0 as usize] = leaf.0;
+    /// A page that is not in the table changes nothing.
+    pub fn set(&mut self, key: &Key, page: PageNumber, leaf: Leaf) {
+        let Some(place) = self.leaves.as_mut().get_mut(page.0 as usize) else {
+            return;
+        };
+        let old = Leaf(*place);
+        self.summary = Summary(self.summary).replaced(key, page, old, leaf).0;
+        *place = leaf.0;
     }
 
     /// The summary as kept so far.
     #[must_use]
     pub const fn summary(&self) -> Summary {
-        self.summary
+        Summary(self.summary)
     }
 
     /// Makes the summary anew from the leaves; returns whether the kept one was right.
-    pub fn recompute(&mut self) -> bool {
+    pub fn recompute(&mut self, key: &Key) -> bool {
         let pages = (0..).map(PageNumber);
         let fresh = pages
             .zip(self.leaves.as_ref())
             .fold(Summary::EMPTY, |sum, (page, leaf)| {
-                sum.with(&self.key, page, Leaf(*leaf))
+                sum.with(key, page, Leaf(*leaf))
             });
-        let was_right = fresh == self.summary;
-        self.summary = fresh;
+        let was_right = fresh.0 == self.summary;
+        self.summary = fresh.0;
         was_right
+    }
+}
+
+impl<S: AsMut<[u64]>> StateWords for LeafTable<S> {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        visitor("table.summary", &mut self.summary);
+        for leaf in self.leaves.as_mut() {
+            visitor("table.leaf", leaf);
+        }
     }
 }
 
@@ -107,7 +110,7 @@ mod tests {
     const KEY: Key = Key([5, 6, 7, 8]);
 
     fn table(leaves: &[u64]) -> LeafTable<Vec<u64>> {
-        LeafTable::new(KEY, leaves.to_vec())
+        LeafTable::new(&KEY, leaves.to_vec())
     }
 
     proptest! {
@@ -118,9 +121,10 @@ mod tests {
         ) {
             let mut table = table(&start);
             for (page, leaf) in changes {
-                table.set(PageNumber(page % start.len() as u32), Leaf(leaf));
+                let page = PageNumber(page % start.len() as u32);
+                table.set(&KEY, page, Leaf(leaf));
             }
-            prop_assert!(table.recompute());
+            prop_assert!(table.recompute(&KEY));
         }
 
         #[test]
@@ -156,11 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn a_page_outside_the_table_is_nothing() {
+        let mut table = table(&[1, 2, 3]);
+        let sound = table.summary();
+        table.set(&KEY, PageNumber(3), Leaf(9));
+        table.set(&KEY, PageNumber(u32::MAX), Leaf(9));
+        assert_eq!(table.summary(), sound);
+        assert_eq!(table.leaf(PageNumber(3)), None);
+    }
+
+    #[test]
     fn a_flip_in_the_kept_summary_is_mended() {
         let mut table = table(&[1, 2, 3]);
         let sound = table.summary();
-        table.summary.0 ^= 1 << 63;
-        assert!(!table.recompute());
+        table.summary ^= 1 << 63;
+        assert!(!table.recompute(&KEY));
         assert_eq!(table.summary(), sound);
     }
 }

@@ -1,65 +1,14 @@
 //! A verdict: what the voter tells the replicas about an epoch.
-use crate::decision::Standing;
-use crate::layout::VoterLayout;
-use crate::seal::SealError;
+use crate::ballot::Origin;
+use crate::layout::{VERDICT_WORDS, VoterLayout, purpose};
+use crate::sealed_record::SealError;
+use crate::standing::{Members, Outcome, Standing};
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
 use crate::{MAX_REPLICAS, Set};
 
-/// Some replicas of a set; bit n is replica n.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Members(pub u8);
-
-impl Members {
-    /// Nobody.
-    pub const NONE: Self = Self(0);
-
-    /// Whether replica number `replica` is one of them.
-    #[must_use]
-    pub const fn contains(self, replica: u8) -> bool {
-        (replica as usize) < MAX_REPLICAS && self.0 >> replica & 1 == 1
-    }
-
-    /// These and replica number `replica`, below [`MAX_REPLICAS`].
-    #[must_use]
-    pub const fn with(self, replica: u8) -> Self {
-        Self(self.0 | 1 << replica)
-    }
-
-    /// How many they are.
-    #[must_use]
-    pub const fn count(self) -> u32 {
-        self.0.count_ones()
-    }
-
-    /// The `rank`-th of them, counted around without end; `None` of nobody.
-    #[must_use]
-    pub fn cyclic(self, rank: u32) -> Option<u8> {
-        let rank = rank.checked_rem(self.count())?;
-        self.iter().nth(rank as usize)
-    }
-
-    /// Their numbers, lowest first.
-    pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..MAX_REPLICAS as u8).filter(move |replica| self.contains(*replica))
-    }
-}
-
-/// What the vote of an epoch found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Outcome {
-    /// All replicas agree.
-    #[default]
-    Unanimous = 0,
-    /// A majority of all replicas agrees.
-    Majority = 1,
-    /// No majority: the set stops, safely and for good.
-    NoMajority = 2,
-    /// Stopped by the vote of an earlier epoch.
-    Stopped = 3,
-}
+/// Epochs in a row for which one replica is repaired before another that waits for it.
+pub const MOST_ROUNDS: u32 = 64;
 
 /// Who repairs whom until the next release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +19,26 @@ pub struct Plan {
     pub donor: u8,
     /// Another replica of the majority, that confirms them.
     pub witness: u8,
-    /// How many epochs in a row the target has been planned for before this one.
+    /// How many epochs in a row the target has been planned for before this one, below
+    /// [`MOST_ROUNDS`].
     pub round: u32,
     /// Pages in the list of differences.
     pub differing: u32,
 }
 
-/// The voter's record on an epoch.
+/// A state that a majority has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Its pages.
+    pub pages: u32,
+    /// Their summary.
+    pub summary: Summary,
+    /// One more than the epoch of the last job that it has seen; zero before the first.
+    pub jobs_until: u64,
+}
+
+/// The voter's record on an epoch: a function of the verdict before and of the epoch's
+/// ballots, and of nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The epoch.
@@ -85,23 +47,24 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// How each replica stands.
     pub standings: [Standing; MAX_REPLICAS],
-    /// Who must hash all of its memory anew: its leaves are not what they should be.
+    /// Who must hash all of its memory anew: its leaves are not what its ballot says.
     pub rehash: Members,
-    /// Whom repair has given up.
-    pub abandoned: Members,
     /// Who repairs whom.
     pub plan: Option<Plan>,
-    /// Pages of the majority.
-    pub pages: u32,
-    /// The summary of the majority.
-    pub summary: Summary,
+    /// Votes in a row without a majority, this one included.
+    pub lost: u32,
+    /// The verdict that the newest agreed state was agreed by, where this is none; nobody's
+    /// where this is one, or where the voter knows of none.
+    pub newest: Option<Origin>,
+    /// The newest agreed state.
+    pub state: State,
 }
 
 impl Verdict {
     /// Words of the record's payload.
-    pub const WORDS: usize = 10;
+    pub const WORDS: usize = VERDICT_WORDS;
 
-    const NO_PLAN: u64 = u64::MAX;
+    const NONE: u64 = u64::MAX;
 
     /// The replicas with that standing.
     #[must_use]
@@ -118,90 +81,166 @@ impl Verdict {
         Members(!all)
     }
 
-    /// Whether outputs of the set are released in this epoch.
+    /// Whether an output of the set is released in this epoch.
     #[must_use]
     pub const fn releases(&self) -> bool {
-        matches!(self.outcome, Outcome::Unanimous | Outcome::Majority)
+        match self.outcome {
+            Outcome::Unanimous | Outcome::Majority => true,
+            Outcome::Held | Outcome::Lost | Outcome::Stopped => false,
+        }
+    }
+
+    /// Returns the newest agreed state and the verdict that it was agreed by: this one, or
+    /// the one that it names.
+    #[must_use]
+    pub fn agreed(&self, set: &Set) -> Option<(Origin, State)> {
+        let origin = if self.outcome.is_agreement() {
+            self.origin(set)
+        } else {
+            self.newest?
+        };
+        Some((origin, self.state))
+    }
+
+    /// The verdict as the origin of a state. Its digest is that of the state and of nothing else:
+    /// a voter that starts anew within an epoch may plan another repair, and agrees on the same.
+    fn origin(&self, set: &Set) -> Origin {
+        let words = [
+            u64::from(set.number),
+            self.epoch,
+            u64::from(self.state.pages),
+            self.state.summary.0,
+            self.state.jobs_until,
+        ];
+        Origin {
+            after: self.epoch.wrapping_add(1),
+            digest: set.key.digest(purpose::ORIGIN, &words),
+        }
     }
 
     /// Writes it into the voter's channel.
     pub fn publish(&self, set: &Set, layout: &VoterLayout, own: Writer<'_>) {
-        let standings = self.standings.map(|standing| standing as u8);
-        let (roles, counts) = match self.plan {
-            None => (Self::NO_PLAN, 0),
-            Some(plan) => (
-                u64::from_le_bytes([plan.target, plan.donor, plan.witness, 0, 0, 0, 0, 0]),
-                u64::from(plan.round) << 32 | u64::from(plan.differing),
-            ),
-        };
-        let words = [
-            u64::from(set.number),
-            self.epoch,
-            self.outcome as u64,
-            u64::from_le_bytes(standings),
-            u64::from(self.rehash.0),
-            u64::from(self.abandoned.0),
-            roles,
-            counts,
-            u64::from(self.pages),
-            self.summary.0,
-        ];
-        layout.verdict().write(own, &set.key, &words);
+        let words = self.encode(set);
+        layout.verdict().write(own, &set.key, self.epoch, &words);
     }
 
     /// Reads the verdict in the voter's channel, whichever epoch it is on.
     ///
     /// # Errors
-    /// If there is no whole record of this set.
+    /// If there is no whole record that a voter of this set can have written.
     pub fn read(set: &Set, layout: &VoterLayout, voter: Reader<'_>) -> Result<Self, SealError> {
         let words = layout.verdict().read(voter, &set.key)?;
         Self::decode(set, layout, &words).ok_or(SealError::Checksum)
     }
 
-    fn decode(set: &Set, layout: &VoterLayout, words: &[u64; Self::WORDS]) -> Option<Self> {
-        let outcome = match words[2] {
-            0 => Outcome::Unanimous,
-            1 => Outcome::Majority,
-            2 => Outcome::NoMajority,
-            3 => Outcome::Stopped,
-            _ => return None,
+    pub(crate) fn encode(&self, set: &Set) -> [u64; Self::WORDS] {
+        let standings = self.standings.map(|standing| standing as u8);
+        let (roles, counts) = match self.plan {
+            None => (Self::NONE, 0),
+            Some(plan) => (
+                u64::from_le_bytes([plan.target, plan.donor, plan.witness, 0, 0, 0, 0, 0]),
+                pair(plan.round, plan.differing),
+            ),
         };
-        let mut standings = [Standing::Absent; MAX_REPLICAS];
-        for (standing, byte) in standings.iter_mut().zip(words[3].to_le_bytes()) {
-            *standing = Standing::from_byte(byte)?;
-        }
-        let plan = match words[6] {
-            Self::NO_PLAN => None,
-            roles => {
-                let [target, donor, witness, ..] = roles.to_le_bytes();
-                let differing = words[7] as u32;
-                if [target, donor, witness]
-                    .iter()
-                    .any(|replica| *replica >= set.replicas)
-                    || differing > layout.capacity()
-                {
-                    return None;
-                }
-                Some(Plan {
-                    target,
-                    donor,
-                    witness,
-                    round: (words[7] >> 32) as u32,
-                    differing,
-                })
-            }
-        };
-        (words[0] == u64::from(set.number)).then_some(Self {
-            epoch: words[1],
+        let newest = self.newest.unwrap_or(Origin {
+            after: Self::NONE,
+            digest: 0,
+        });
+        [
+            u64::from(set.number),
+            self.epoch,
+            self.outcome as u64 | u64::from(self.rehash.0) << 8,
+            u64::from_le_bytes(standings),
+            roles,
+            counts,
+            pair(self.lost, self.state.pages),
+            self.state.summary.0,
+            self.state.jobs_until,
+            newest.after,
+            newest.digest,
+        ]
+    }
+
+    pub(crate) fn decode(
+        set: &Set,
+        layout: &VoterLayout,
+        words: &[u64; Self::WORDS],
+    ) -> Option<Self> {
+        let [
+            number,
+            epoch,
             outcome,
             standings,
-            rehash: Members(words[4] as u8),
-            abandoned: Members(words[5] as u8),
+            roles,
+            counts,
+            pages,
+            summary,
+            jobs_until,
+            after,
+            digest,
+        ] = *words;
+        let mut decoded = [Standing::Absent; MAX_REPLICAS];
+        for (index, byte) in standings.to_le_bytes().into_iter().enumerate() {
+            let standing = Standing::from_byte(byte)?;
+            let is_member = index < usize::from(set.replicas);
+            if is_member == (standing == Standing::Absent) {
+                return None;
+            }
+            decoded[index] = standing;
+        }
+        let plan = match roles {
+            Self::NONE => None,
+            roles => Some(Plan::decode(set, layout, roles, counts)?),
+        };
+        let newest = Origin { after, digest };
+        let verdict = Self {
+            epoch,
+            outcome: Outcome::from_word(outcome & 0xff)?,
+            standings: decoded,
+            rehash: Members((outcome >> 8) as u8),
             plan,
-            pages: words[8] as u32,
-            summary: Summary(words[9]),
+            lost: (pages >> 32) as u32,
+            newest: (after != Self::NONE).then_some(newest),
+            state: State {
+                pages: pages as u32,
+                summary: Summary(summary),
+                jobs_until,
+            },
+        };
+        let possible = number == u64::from(set.number)
+            && outcome >> 16 == 0
+            && verdict.state.pages <= layout.capacity()
+            && jobs_until <= epoch.checked_add(1)?
+            && verdict.newest.is_none_or(|newest| newest.after <= epoch)
+            && verdict.outcome.is_agreement() == (verdict.lost == 0);
+        possible.then_some(verdict)
+    }
+}
+
+impl Plan {
+    fn decode(set: &Set, layout: &VoterLayout, roles: u64, counts: u64) -> Option<Self> {
+        let [target, donor, witness, 0, 0, 0, 0, 0] = roles.to_le_bytes() else {
+            return None;
+        };
+        let (round, differing) = ((counts >> 32) as u32, counts as u32);
+        let three = target != donor && target != witness && donor != witness;
+        let members = [target, donor, witness];
+        let possible = three
+            && members.iter().all(|replica| *replica < set.replicas)
+            && differing <= layout.capacity()
+            && round < MOST_ROUNDS;
+        possible.then_some(Self {
+            target,
+            donor,
+            witness,
+            round,
+            differing,
         })
     }
+}
+
+const fn pair(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
 }
 
 #[cfg(test)]
@@ -211,18 +250,14 @@ mod tests {
     use core::sync::atomic::AtomicU64;
     use std::vec::Vec;
 
-    #[test]
-    fn a_verdict_comes_back_as_it_was_published() {
-        let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
-        let layout = VoterLayout::new(words.len()).unwrap();
+    fn verdict() -> Verdict {
         let mut standings = [Standing::Absent; MAX_REPLICAS];
         standings[..3].copy_from_slice(&[Standing::Agreed, Standing::Late, Standing::Agreed]);
-        let verdict = Verdict {
-            epoch: u64::MAX,
+        Verdict {
+            epoch: 1 << 40,
             outcome: Outcome::Majority,
             standings,
             rehash: Members(0b010),
-            abandoned: Members::NONE,
             plan: Some(Plan {
                 target: 1,
                 donor: 2,
@@ -230,17 +265,44 @@ mod tests {
                 round: 3,
                 differing: 64,
             }),
-            pages: 90,
-            summary: Summary(77),
-        };
-        for verdict in [
-            verdict,
-            Verdict {
-                plan: None,
-                outcome: Outcome::Stopped,
-                ..verdict
+            lost: 0,
+            newest: None,
+            state: State {
+                pages: 90,
+                summary: Summary(77),
+                jobs_until: 1 << 40,
             },
-        ] {
+        }
+    }
+
+    fn lost() -> Verdict {
+        Verdict {
+            outcome: Outcome::Lost,
+            plan: None,
+            lost: 2,
+            newest: Some(Origin {
+                after: 1 << 39,
+                digest: 5,
+            }),
+            ..verdict()
+        }
+    }
+
+    fn channel() -> (Vec<AtomicU64>, VoterLayout) {
+        let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
+        let layout = VoterLayout::new(words.len()).unwrap();
+        (words, layout)
+    }
+
+    #[test]
+    fn a_verdict_comes_back_as_it_was_published() {
+        let (words, layout) = channel();
+        let stopped = Verdict {
+            outcome: Outcome::Stopped,
+            newest: None,
+            ..lost()
+        };
+        for verdict in [verdict(), lost(), stopped] {
             verdict.publish(&SET, &layout, Writer::new(&words));
             assert_eq!(
                 Verdict::read(&SET, &layout, Reader::new(&words)),
@@ -248,26 +310,107 @@ mod tests {
             );
             assert_eq!(verdict.faulty(), Members(0b010));
         }
-        let wrong = Verdict {
-            plan: Some(Plan {
-                target: 3,
-                donor: 2,
-                witness: 0,
-                round: 0,
-                differing: 0,
-            }),
-            ..verdict
-        };
-        wrong.publish(&SET, &layout, Writer::new(&words));
-        assert!(Verdict::read(&SET, &layout, Reader::new(&words)).is_err());
     }
 
     #[test]
-    fn members_are_counted_around() {
-        let members = Members(0b10110);
-        let around: Vec<_> = (0..6).map(|rank| members.cyclic(rank).unwrap()).collect();
-        assert_eq!(around, [1, 2, 4, 1, 2, 4]);
-        assert_eq!(Members::NONE.cyclic(0), None);
-        assert!(!members.contains(200));
+    fn an_agreement_names_itself_and_a_lost_epoch_the_last_agreement() {
+        let (origin, state) = verdict().agreed(&SET).unwrap();
+        assert_eq!((origin.after, state), ((1 << 40) + 1, verdict().state));
+        let planned = Verdict {
+            plan: None,
+            rehash: Members::NONE,
+            ..verdict()
+        };
+        assert_eq!(planned.agreed(&SET).unwrap().0, origin, "the same state");
+        let mut other = verdict();
+        other.state.summary.0 ^= 1;
+        assert_ne!(other.agreed(&SET).unwrap().0, origin, "another state");
+        assert_eq!(
+            lost().agreed(&SET),
+            Some((lost().newest.unwrap(), lost().state))
+        );
+        let nobody = Verdict {
+            newest: None,
+            ..lost()
+        };
+        assert_eq!(nobody.agreed(&SET), None);
+    }
+
+    #[test]
+    fn what_no_voter_of_the_set_writes_is_not_read() {
+        let (words, layout) = channel();
+        let plan = verdict().plan.unwrap();
+        let planned = |plan| Verdict {
+            plan: Some(plan),
+            ..verdict()
+        };
+        let mut fourth = verdict();
+        fourth.standings[3] = Standing::Timeout;
+        let mut absent = verdict();
+        absent.standings[1] = Standing::Absent;
+        let cases = [
+            (
+                "a target outside the set",
+                planned(Plan { target: 3, ..plan }),
+            ),
+            ("its own donor", planned(Plan { donor: 1, ..plan })),
+            ("one for two", planned(Plan { witness: 2, ..plan })),
+            (
+                "too long a list",
+                planned(Plan {
+                    differing: layout.capacity() + 1,
+                    ..plan
+                }),
+            ),
+            (
+                "too many rounds",
+                planned(Plan {
+                    round: MOST_ROUNDS,
+                    ..plan
+                }),
+            ),
+            ("a fourth of three", fourth),
+            ("nobody where there is one", absent),
+            (
+                "a state of jobs to come",
+                Verdict {
+                    state: State {
+                        jobs_until: (1 << 40) + 2,
+                        ..verdict().state
+                    },
+                    ..verdict()
+                },
+            ),
+            (
+                "an agreement to come",
+                Verdict {
+                    newest: Some(Origin {
+                        after: (1 << 40) + 1,
+                        digest: 0,
+                    }),
+                    ..lost()
+                },
+            ),
+            (
+                "lost and agreed",
+                Verdict {
+                    lost: 1,
+                    ..verdict()
+                },
+            ),
+            ("lost, but no vote was", Verdict { lost: 0, ..lost() }),
+            (
+                "the end of time",
+                Verdict {
+                    epoch: u64::MAX,
+                    ..verdict()
+                },
+            ),
+        ];
+        for (what, wrong) in cases {
+            wrong.publish(&SET, &layout, Writer::new(&words));
+            let read = Verdict::read(&SET, &layout, Reader::new(&words));
+            assert!(read.is_err(), "{what}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Channel memory as words: one side writes, the others read, at any time.
 //!
 //! A word is never seen half written; a record of several words may be, which is what
-//! [`crate::Record`] is for. Stores are releases and loads acquires, so a reader that
+//! [`crate::SealedRecord`] is for. Stores are releases and loads acquires, so a reader that
 //! sees a word also sees what was written before it.
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -15,6 +15,7 @@
 //! is said by the output's digest, which they made and the arbitrator only hands on: the
 //! other end makes it anew and drops an output that does not fit.
 use crate::system_call::MESSAGE_WORDS;
+use tern_units::StateWords;
 
 /// The bytes every frame starts with.
 pub const SYNC: [u8; 2] = [0x7e, 0xa5];
@@ -38,10 +39,15 @@ pub enum Outcome {
     Unanimous = 0,
     /// A majority agreed; the others are in [`Status::faulty`].
     Majority = 1,
-    /// No majority, now or earlier: the set is stopped and releases nothing.
+    /// No majority in as many epochs in a row as stop the set: it releases nothing.
     Stopped = 2,
     /// Nobody voted: the set is a single copy.
     Unprotected = 3,
+    /// A majority agreed on the state it has, without having run in the epoch: there is no
+    /// output, and the set goes on.
+    Held = 4,
+    /// No majority in the epoch, or no vote: there is no output.
+    Lost = 5,
 }
 
 /// What the arbitrator tells the outside about the replica set, once an epoch. Masks
@@ -66,6 +72,8 @@ pub struct Status {
     pub witness: Option<u8>,
     /// Rounds that the repair has taken so far.
     pub round: u16,
+    /// Epochs since the one whose job the agreed state has seen last: none where it has run.
+    pub behind: u16,
     /// Pages that the target has taken over in all rounds so far.
     pub repaired: u32,
     /// Pages that differ from the majority's in this epoch.
@@ -188,6 +196,7 @@ impl Status {
         bytes[6] = self.donor.unwrap_or(NOBODY);
         bytes[7] = self.witness.unwrap_or(NOBODY);
         bytes[8..10].copy_from_slice(&self.round.to_le_bytes());
+        bytes[10..12].copy_from_slice(&self.behind.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.repaired.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.differing.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.stale.to_le_bytes());
@@ -205,6 +214,8 @@ impl Status {
                 1 => Outcome::Majority,
                 2 => Outcome::Stopped,
                 3 => Outcome::Unprotected,
+                4 => Outcome::Held,
+                5 => Outcome::Lost,
                 _ => return None,
             },
             replicas: bytes[1],
@@ -215,6 +226,7 @@ impl Status {
             donor: somebody(bytes[6]),
             witness: somebody(bytes[7]),
             round: u16::from_le_bytes([bytes[8], bytes[9]]),
+            behind: u16::from_le_bytes([bytes[10], bytes[11]]),
             repaired: u32_at(12),
             differing: u32_at(16),
             stale: u32_at(20),
@@ -226,7 +238,7 @@ impl Status {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     bytes: [u8; MAX_FRAME],
-    held: usize,
+    held: u64,
     garbage: u64,
 }
 
@@ -255,7 +267,11 @@ impl Decoder {
 
     /// Takes the next byte of the stream; returns the frame that it completes.
     pub fn push(&mut self, byte: u8) -> Option<Frame> {
-        self.bytes[self.held] = byte;
+        // More than there can be: a fault has changed the count, and with it what is held.
+        if self.held >= MAX_FRAME as u64 {
+            self.held = 0;
+        }
+        self.bytes[self.held as usize] = byte;
         self.held += 1;
         loop {
             match self.whole_frame() {
@@ -275,14 +291,14 @@ impl Decoder {
                 }
                 Candidate::Garbage => {}
             }
-            self.garbage += 1;
+            self.garbage = self.garbage.wrapping_add(1);
             self.drop_front(1);
         }
     }
 
     /// What the bytes held so far can still become.
     fn whole_frame(&self) -> Candidate {
-        let held = &self.bytes[..self.held];
+        let held = &self.bytes[..self.held as usize];
         if held.iter().zip(&SYNC).any(|(byte, sync)| byte != sync) {
             return Candidate::Garbage;
         }
@@ -306,8 +322,22 @@ impl Decoder {
     }
 
     fn drop_front(&mut self, count: usize) {
-        self.bytes.copy_within(count..self.held, 0);
-        self.held -= count;
+        self.bytes.copy_within(count..self.held as usize, 0);
+        self.held -= count as u64;
+    }
+}
+
+impl StateWords for Decoder {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        visitor("decoder.held", &mut self.held);
+        visitor("decoder.garbage", &mut self.garbage);
+        for bytes in self.bytes.chunks_mut(8) {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            let mut value = u64::from_le_bytes(word);
+            visitor("decoder.bytes", &mut value);
+            bytes.copy_from_slice(&value.to_le_bytes()[..bytes.len()]);
+        }
     }
 }
 
@@ -402,6 +432,7 @@ mod tests {
                 donor: Some(0),
                 witness: Some(2),
                 round: 4,
+                behind: 3,
                 repaired: 17,
                 differing: 64,
                 stale: 9,

@@ -223,12 +223,22 @@ pub enum LeafAlgorithm {
     Sha256,
 }
 
-/// How a replica outside the majority is mended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RecoveryPolicy {
-    /// The differing pages and the registers, from a majority replica.
-    #[default]
+/// What is done about a fault of a replica set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Policy {
+    /// A replica outside the majority gets the differing pages, its registers among them, from
+    /// a replica of the majority.
     MigrateApplication,
+    /// The set has stopped once it has found no majority so often.
+    SafeStop {
+        /// Votes in a row without a majority.
+        lost_epochs: u32,
+    },
+}
+
+impl Policy {
+    /// Votes in a row without a majority that stop a set whose description does not say.
+    pub const LOST_EPOCHS: u32 = 3;
 }
 
 /// A program that runs in several sandboxes. Times are nanoseconds.
@@ -254,8 +264,8 @@ pub struct ReplicaSet {
     pub leaf: LeafAlgorithm,
     /// Key of hashes and summaries, the same for all replicas.
     pub key: [u64; 4],
-    /// How a damaged replica is mended.
-    pub recovery: RecoveryPolicy,
+    /// What is done about faults, in the order in which it is tried; the last is to stop.
+    pub recovery: Vec<Policy>,
     /// Pages that a fault may damage: so many are to be repaired within an epoch.
     pub repair_pages: u32,
     /// Time between releases: an epoch.
@@ -277,6 +287,24 @@ pub struct ReplicaSet {
     pub voter_channel: Option<u32>,
     /// For each replica, index of the channel that it writes: ballot, leaf hashes, repair.
     pub replica_channels: Vec<u32>,
+}
+
+impl ReplicaSet {
+    /// Whether replicas outside the majority are repaired.
+    #[must_use]
+    pub fn repairs(&self) -> bool {
+        self.recovery.contains(&Policy::MigrateApplication)
+    }
+
+    /// Returns after how many votes in a row without a majority the set has stopped.
+    #[must_use]
+    pub fn lost_epochs(&self) -> u32 {
+        let mut stops = self.recovery.iter().filter_map(|policy| match policy {
+            Policy::SafeStop { lost_epochs } => Some(*lost_epochs),
+            Policy::MigrateApplication => None,
+        });
+        stops.next().unwrap_or(Policy::LOST_EPOCHS)
+    }
 }
 
 /// A thread, by its place.

@@ -152,6 +152,8 @@ fn a_set_implies_its_members_and_channels() {
     let promise = FULL.replacen("heap_pages = 96", "repair_pages = 7", 1);
     assert_eq!(read(&promise).replica_sets[0].repair_pages, 7);
     assert_eq!(set.device, Some(0));
+    assert!(set.repairs());
+    assert_eq!(set.lost_epochs(), 3);
 
     // Until its file is at hand, a program is taken to have 256 pages.
     let pages = 2 + 96 + 4 + 256;
@@ -193,6 +195,32 @@ fn keys_are_the_same_in_every_build_and_differ_between_systems() {
         &format!("key = \"{}\"", "0100000000000000".repeat(4)),
     );
     assert_eq!(read(&written).replica_sets[0].key, [1; 4]);
+}
+
+#[test]
+fn a_set_repairs_if_it_says_so_and_stops_in_the_end() {
+    let stop = |lost_epochs| Policy::SafeStop { lost_epochs };
+    let repair = Policy::MigrateApplication;
+    for (written, policies) in [
+        (r#""migrate-application""#, &[repair, stop(3)][..]),
+        (r#""safe-stop""#, &[stop(3)]),
+        (
+            r#"["migrate-application", "safe-stop"]"#,
+            &[repair, stop(3)],
+        ),
+        (r#"[{ kind = "safe-stop", lost_epochs = 7 }]"#, &[stop(7)]),
+        (
+            r#"["migrate-application", { kind = "safe-stop", lost_epochs = 1 }]"#,
+            &[repair, stop(1)],
+        ),
+        ("[]", &[stop(3)]),
+    ] {
+        let text = FULL.replacen("heap_pages = 96", &format!("recovery = {written}"), 1);
+        let set = &read(&text).replica_sets[0];
+        assert_eq!(set.recovery, policies, "{written}");
+        assert_eq!(set.repairs(), policies.contains(&repair), "{written}");
+        assert_eq!(stop(set.lost_epochs()), policies[policies.len() - 1]);
+    }
 }
 
 #[test]

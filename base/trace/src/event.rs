@@ -18,6 +18,8 @@ pub enum VoteOutcome {
     Timeout = 2,
     /// No majority: nothing is released.
     NoMajority = 3,
+    /// A majority agrees on the state it has, without having run: nothing is released.
+    Held = 4,
 }
 
 /// How a round of repair ended.

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod state;
 mod time;
 
 pub use address::{GuestPhysical, HostPhysical, PAGE_SIZE, PageNumber, UserVirtual};
+pub use state::StateWords;
 pub use time::{Duration, Instant, TscFrequency};

@@ -1,6 +1,6 @@
 //! A donor, a witness, a target and a voter's list, one step at a time.
 use std::sync::atomic::{AtomicU64, Ordering};
-use tern_recovery::{Channels, Donor, PageMemory, Published, RepairStep, Target, Witness};
+use tern_recovery::{Channels, Donor, Hashing, PageMemory, Published, RepairStep, Target, Witness};
 use tern_units::{PAGE_SIZE, PageNumber};
 use tern_vote::{
     Descent, DescentEnd, DescentStep, Key, LeafKind, Page, Plan, Reader, Set, VoterLayout, Writer,
@@ -13,6 +13,14 @@ pub const SET: Set = Set {
     key: Key([9, 8, 7, 6]),
 };
 pub const EPOCH: u64 = 5;
+
+/// How the pages of the set are hashed.
+pub fn hashing() -> Hashing {
+    Hashing {
+        set: SET,
+        hasher: LeafKind::ahash(&SET.key),
+    }
+}
 
 /// Pages in which a bit may be stuck at one.
 pub struct Memory {
@@ -55,19 +63,20 @@ impl Party {
     pub fn new(contents: &[u8]) -> Self {
         let pages: Vec<Page> = contents.iter().map(|byte| [*byte; PAGE_SIZE]).collect();
         let count = pages.len();
-        let hasher = LeafKind::ahash(&SET.key);
+        let hashing = hashing();
         let mut party = Self {
             memory: Memory {
                 pages,
                 dirty: vec![false; count],
                 stuck: None,
             },
-            table: Published::new(SET, hasher, vec![0; count]),
+            table: Published::new(&hashing, vec![0; count]),
             channel: words(replica_channel_bytes(count as u32)),
         };
         for page in 0..count as u32 {
             let own = Writer::new(&party.channel);
-            party.table.hash(&party.memory, PageNumber(page), own);
+            let page = PageNumber(page);
+            party.table.hash(&hashing, &party.memory, page, own);
         }
         party
     }
@@ -135,7 +144,7 @@ impl Bench {
         } = &mut self.donor;
         let (voter, own) = (Reader::new(&self.voter), Writer::new(channel));
         self.giving
-            .step(memory, table, voter, self.target.reader(), own)
+            .step(&hashing(), memory, table, voter, self.target.reader(), own)
     }
 
     pub fn confirm(&mut self) -> RepairStep {
@@ -145,7 +154,7 @@ impl Bench {
             channel,
         } = &mut self.witness;
         let (voter, own) = (Reader::new(&self.voter), Writer::new(channel));
-        self.confirming.step(memory, table, voter, own)
+        self.confirming.step(&hashing(), memory, table, voter, own)
     }
 
     pub fn take(&mut self) -> RepairStep {
@@ -161,6 +170,6 @@ impl Bench {
         } = &mut self.target;
         let own = Writer::new(channel);
         self.taking
-            .step(memory, table, &mut self.scratch, &channels, own)
+            .step(&hashing(), memory, table, &mut self.scratch, &channels, own)
     }
 }

@@ -66,9 +66,9 @@ function tables(select) {
       return [sandbox.sandbox, server.server, span(server.budget_ns), span(server.period_ns), String(server.runs), span(server.busy_ns),
         (server.budget_use_per_mille / 10).toFixed(1) + "%", String(server.exhaustions), String(server.overruns), span(server.overrun_ns), String(server.posted), word];
     })));
-  table("Votes", ["set", "epochs", "unanimous", "minority", "timeout", "no majority", "not voted"],
+  table("Votes", ["set", "epochs", "unanimous", "minority", "timeout", "held", "no majority", "not voted"],
     summary.votes.map((votes) => [votes.set, votes.first_epoch + " to " + votes.last_epoch,
-      ...[votes.unanimous, votes.minority, votes.timeout, votes.no_majority, votes.absent].map(String)]));
+      ...[votes.unanimous, votes.minority, votes.timeout, votes.held, votes.no_majority, votes.absent].map(String)]));
   table("Repairs", ["set", "sandbox", "detected in epoch", "from", "time", "rounds", "differing", "copied", "result", "rejoined in epoch"],
     summary.repairs.map((repair) => [repair.set, repair.sandbox, String(repair.detected_epoch ?? "–"), instant(repair.started_ns),
       span(repair.duration_ns), String(repair.rounds), String(repair.differing), String(repair.copied), repair.result, String(repair.rejoined_epoch ?? "–")]));

@@ -170,6 +170,7 @@ impl Summary {
             "unanimous",
             "minority",
             "timeout",
+            "held",
             "no majority",
             "not voted",
         ]);
@@ -180,6 +181,7 @@ impl Summary {
                 votes.unanimous.to_string(),
                 votes.minority.to_string(),
                 votes.timeout.to_string(),
+                votes.held.to_string(),
                 votes.no_majority.to_string(),
                 votes.absent.to_string(),
             ]);

@@ -25,6 +25,8 @@ pub struct Votes {
     pub minority: u64,
     /// Epochs in which a ballot did not come in time.
     pub timeout: u64,
+    /// Epochs in which a majority agreed on the state it had, without having run.
+    pub held: u64,
     /// Epochs without a majority.
     pub no_majority: u64,
     /// Epochs between the first and the last that were not voted on.
@@ -40,7 +42,7 @@ pub struct Disagreement {
     pub epoch: u32,
     /// When it was decided.
     pub at_ns: i64,
-    /// `minority`, `timeout` or `no-majority`.
+    /// `minority`, `timeout`, `held` or `no-majority`.
     pub outcome: &'static str,
     /// Sandboxes of the replicas outside the majority.
     pub faulty: Vec<String>,
@@ -204,6 +206,7 @@ pub(super) fn votes_of(set: u16, votes: &BTreeMap<u32, Vote>, layout: &Layout) -
         unanimous: count(VoteOutcome::Unanimous),
         minority: count(VoteOutcome::Minority),
         timeout: count(VoteOutcome::Timeout),
+        held: count(VoteOutcome::Held),
         no_majority: count(VoteOutcome::NoMajority),
         absent: u64::from(last_epoch - first_epoch) + 1 - votes.len() as u64,
         disagreements: votes

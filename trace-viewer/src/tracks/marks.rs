@@ -49,6 +49,10 @@ const fn marked(event: Event) -> Option<&'static str> {
             outcome: VoteOutcome::NoMajority,
             ..
         } => "vote: no majority",
+        Event::Vote {
+            outcome: VoteOutcome::Held,
+            ..
+        } => "vote: held",
         Event::RepairStart { .. } => "repair starts",
         Event::RepairPage { .. } => "page repaired",
         Event::RepairEnd { .. } => "repair ends",

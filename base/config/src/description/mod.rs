@@ -15,6 +15,7 @@ mod load;
 mod nearest;
 mod placement;
 mod platform;
+mod policies;
 mod problem;
 mod quantity;
 mod read;

@@ -38,6 +38,13 @@ struct Entry<'t> {
     span: (usize, usize),
 }
 
+/// One of several sorts: its word, and the table with its data if it is written as one.
+#[derive(Debug)]
+pub(super) struct Choice<'t> {
+    pub(super) kind: &'t str,
+    pub(super) keys: Option<Keys<'t>>,
+}
+
 impl<'t> Reader {
     pub(super) fn new(text: &str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
@@ -317,6 +324,61 @@ impl<'t> Reader {
         }
     }
 
+    /// One choice or a list of them, each a word, or a table with its `kind`; `None` for a key
+    /// that is not there.
+    pub(super) fn choices(
+        &mut self,
+        keys: &mut Keys<'t>,
+        key: &'static str,
+    ) -> Option<Vec<Choice<'t>>> {
+        let span = keys.span(key);
+        let value = keys.take(key)?;
+        let mut choices = Vec::new();
+        match value {
+            DeValue::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let at = item.span().start;
+                    let choice = self.choice_in(keys, key, index, item.get_ref(), at);
+                    choices.extend(choice);
+                }
+            }
+            other => choices.extend(self.choice_in(keys, key, 0, other, span)),
+        }
+        Some(choices)
+    }
+
+    /// The choice that is item `index` of a key, at byte `at`.
+    fn choice_in(
+        &mut self,
+        keys: &Keys<'t>,
+        key: &'static str,
+        index: usize,
+        value: &'t DeValue<'t>,
+        at: usize,
+    ) -> Option<Choice<'t>> {
+        match value {
+            DeValue::String(kind) => Some(Choice {
+                kind: kind.as_ref(),
+                keys: None,
+            }),
+            DeValue::Table(table) => {
+                let place = keys.place.item(key, index);
+                let label = format!("{}.{key}[{index}]", self.places.label(&keys.place));
+                let mut keys = self.keys(place, at, label, table);
+                let kind = self.string(&mut keys, "kind");
+                if !keys.has("kind") {
+                    self.missing(&keys, "kind", "\"…\"");
+                }
+                let keys = Some(keys);
+                kind.map(|kind| Choice { kind, keys })
+            }
+            other => {
+                self.mistyped(keys, key, other, "a word, or a table with a `kind`");
+                None
+            }
+        }
+    }
+
     /// A list of names.
     pub(super) fn names(&mut self, keys: &mut Keys<'t>, key: &'static str) -> Vec<&'t str> {
         let Some(value) = keys.take(key) else {
@@ -363,17 +425,13 @@ impl<'t> Reader {
 
     /// A table.
     pub(super) fn table(&mut self, keys: &mut Keys<'t>, key: &'static str) -> Option<Keys<'t>> {
-        let at = keys
-            .entries
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| entry.span.0);
+        let at = keys.span(key);
         let value = keys.take(key)?;
         let DeValue::Table(table) = value else {
             self.mistyped(keys, key, value, &format!("a table: write [{key}]"));
             return None;
         };
-        Some(self.keys(keys.place.table(key), at?, key.to_string(), table))
+        Some(self.keys(keys.place.table(key), at, key.to_string(), table))
     }
 }
 
@@ -384,6 +442,13 @@ impl<'t> Keys<'t> {
             .iter()
             .find(|entry| entry.key == key)
             .map(|entry| entry.value)
+    }
+
+    /// The byte at which the key's value begins; the file's first for one that is not written.
+    fn span(&self, key: &str) -> usize {
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| entry.key == key);
+        entry.map_or(0, |entry| entry.span.0)
     }
 
     /// Whether the key is written, rightly or wrongly.

@@ -4,12 +4,13 @@ use alloc::string::String;
 
 use sha2::{Digest, Sha256};
 
+use super::policies::policies;
 use super::problem::Place;
 use super::read::{find, show};
 use super::reader::{Keys, Reader};
 use super::thread::{MOST_HEAP_PAGES, MOST_STACK_PAGES};
 use crate::layout::REPAIR_SLOTS;
-use crate::system::{LeafAlgorithm, RecoveryPolicy, ReplicaSet, System, Voting};
+use crate::system::{LeafAlgorithm, ReplicaSet, System, Voting};
 
 /// Reads a replica set. Devices of `system` are known already; its members are not.
 pub(super) fn replica_set(
@@ -39,8 +40,7 @@ pub(super) fn replica_set(
         ("sha256", LeafAlgorithm::Sha256),
     ];
     let leaf = reader.choice(&mut keys, "leaf", &leaf);
-    let recovery = [("migrate-application", RecoveryPolicy::MigrateApplication)];
-    let recovery = reader.choice(&mut keys, "recovery", &recovery);
+    let recovery = policies(reader, &mut keys);
     let repair_pages = reader
         .integer(&mut keys, "repair_pages", 1..=u64::from(u32::MAX))
         .unwrap_or(REPAIR_SLOTS);

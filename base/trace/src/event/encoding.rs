@@ -210,6 +210,7 @@ impl Event {
                     1 => VoteOutcome::Minority,
                     2 => VoteOutcome::Timeout,
                     3 => VoteOutcome::NoMajority,
+                    4 => VoteOutcome::Held,
                     _ => return strange,
                 },
                 parties: VoteParties::from_word(wide),

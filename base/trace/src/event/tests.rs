@@ -205,7 +205,7 @@ fn a_continuation_out_of_place_is_an_error_at_its_place() {
 #[test]
 fn flags_and_objects_without_meaning_are_errors() {
     for (record, wide) in [
-        (Record::new(0, Kind::Vote, 0, 0).with_flags(4), Some(0)),
+        (Record::new(0, Kind::Vote, 0, 0).with_flags(5), Some(0)),
         (Record::new(0, Kind::RepairEnd, 0, 0).with_flags(3), None),
         (Record::new(0, Kind::Input, 0, 0).with_flags(2), None),
         (Record::new(0, Kind::InterruptIn, 256, 0), None),

@@ -12,7 +12,7 @@ use tern_abi::hypercall::Hypercall;
 use tern_guests::Guest;
 use tern_machine::bump::SealedBump;
 use tern_machine::cpu::{halt_forever, read_msr};
-use tern_recovery::{CommitStep, PageMemory, Replica};
+use tern_recovery::{Commit, CommitStep, Hashing, PageMemory, Published, Rehash};
 use tern_sched::{Scheduler, ServerParameters, Silent, SporadicServer, ThreadId};
 use tern_trace::{Event, Mode, Ring};
 use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
@@ -128,15 +128,21 @@ fn commits(guest: &mut Guest, name: &str, dirty: u32) {
         replicas: 3,
         key: KEY,
     };
-    let mut replica = Replica::new(set, 0, LeafKind::ahash(&KEY), [0; PAGES], 0);
+    let hashing = Hashing {
+        set,
+        hasher: LeafKind::ahash(&KEY),
+    };
+    let mut table = Published::new(&hashing, [0; PAGES]);
     let mut memory = Memory {
         page: [0x5a; PAGE_SIZE],
         dirty,
     };
-    while replica.hash_step(&mut memory, own).is_some() {}
+    let mut all = Rehash::default();
+    while all.step(&hashing, &mut memory, &mut table, own).is_some() {}
+    let mut commit = Commit::default();
     repeat(guest, name, 16, || {
-        replica.begin_commit();
-        while replica.commit_step(&mut memory, own) != CommitStep::Done {}
+        commit.begin(0);
+        while commit.step(&hashing, &mut memory, &mut table, own) != CommitStep::Done {}
     });
 }
 

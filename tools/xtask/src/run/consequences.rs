@@ -61,10 +61,17 @@ impl Evidence<'_> {
         Some((nanos(held.from), nanos(held.until)))
     }
 
-    /// Returns whether the set's voter was held in `epoch` between its release and its deadline:
-    /// then that epoch may be without an output.
+    /// Returns whether a hold of the set's voter accounts for an epoch without an output: the
+    /// one whose vote it delayed, and the one after, in which replicas without a verdict hold
+    /// what they have.
     #[must_use]
-    pub fn voter_was_held(&self, epoch: u64) -> bool {
+    pub fn may_withhold(&self, epoch: u64) -> bool {
+        let before = epoch.checked_sub(1);
+        self.voter_was_held(epoch) || before.is_some_and(|before| self.voter_was_held(before))
+    }
+
+    /// Returns whether the set's voter was held in `epoch` between its release and its deadline.
+    fn voter_was_held(&self, epoch: u64) -> bool {
         let set = self.set();
         let Some(voter) = set.voter else {
             return false;
@@ -89,7 +96,7 @@ impl Evidence<'_> {
             let mut exchanges = self.exchanges.iter();
             exchanges.any(|it| it.command.epoch == epoch && it.command.count > 0)
         };
-        let held = (0..self.epochs()).filter(|epoch| self.voter_was_held(*epoch));
+        let held = (0..self.epochs()).filter(|epoch| self.may_withhold(*epoch));
         held.filter(|epoch| !released(*epoch)).count() as u64
     }
 

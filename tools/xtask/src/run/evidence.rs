@@ -151,10 +151,16 @@ impl Evidence<'_> {
     /// The epoch from which on every vote was unanimous.
     #[must_use]
     pub fn unanimous_since(&self) -> Option<u64> {
-        let unanimous =
-            |exchange: &&Exchange| exchange.command.status.faulty == 0 && exchange.accepted;
-        let tail = self.exchanges.iter().rev().take_while(unanimous);
+        let tail = self.exchanges.iter().rev();
+        let tail = tail.take_while(|exchange| is_unanimous(exchange));
         tail.last().map(|exchange| exchange.command.epoch)
+    }
+
+    /// The epochs whose votes were not.
+    pub fn not_unanimous(&self) -> impl Iterator<Item = u64> {
+        let others = self.exchanges.iter();
+        let others = others.filter(|exchange| !is_unanimous(exchange));
+        others.map(|exchange| exchange.command.epoch)
     }
 
     /// The epoch in which the set stopped for lack of a majority.
@@ -222,8 +228,9 @@ impl Evidence<'_> {
     }
 
     /// Compares every released output with the reference, which gets the same inputs:
-    /// sample E − 1 in epoch E wherever the trace says that it came in time. `None` of a
-    /// program other than the pendulum's controller, and of its inputs from another plant.
+    /// sample E − 1 in epoch E wherever the trace says that it came in time. It does those
+    /// jobs alone that the agreed states have seen. `None` of a program other than the
+    /// pendulum's controller, and of its inputs from another plant.
     #[must_use]
     pub fn outputs(&self) -> Option<Outputs> {
         let known = self.exchanges.iter().all(|it| it.motion.is_some());
@@ -243,25 +250,34 @@ impl Evidence<'_> {
                 Some((exchange.command.epoch + 1, measured))
             })
             .collect();
-        let mut reference = Reference::new();
-        let mut outputs = Outputs::default();
-        let mut exchanges = self.exchanges.iter().peekable();
-        // A job whose epoch has no command has run all the same.
-        for epoch in 0..self.epochs() {
+        let input = |epoch: u64| {
             let sample = epoch.saturating_sub(1);
             let measured = samples.get(&sample).filter(|_| !is_stale(epoch));
             let (position, angle) = measured.copied().unwrap_or_default();
-            let fresh = measured.is_some();
-            let expected = reference.job(&Input {
+            Input {
                 epoch,
-                fresh,
+                fresh: measured.is_some(),
                 sample,
                 position,
                 angle,
-            });
-            let Some(exchange) = exchanges.next_if(|it| it.command.epoch == epoch) else {
+            }
+        };
+        let mut reference = Reference::new();
+        let mut outputs = Outputs::default();
+        let mut jobs_until = 0;
+        for exchange in self.exchanges {
+            let (epoch, status) = (exchange.command.epoch, &exchange.command.status);
+            match status.outcome {
+                Outcome::Unanimous | Outcome::Majority | Outcome::Held | Outcome::Unprotected => {}
+                Outcome::Lost | Outcome::Stopped => continue,
+            }
+            // The last job that the agreed state has seen, if that is a new one.
+            let job = epoch.saturating_sub(u64::from(status.behind));
+            if job < jobs_until {
                 continue;
-            };
+            }
+            jobs_until = job + 1;
+            let expected = reference.job(&input(job));
             let words = &exchange.command.words;
             if !exchange.accepted || usize::from(exchange.command.count) < command::WORDS {
                 continue;
@@ -289,4 +305,9 @@ impl Evidence<'_> {
         }
         Some(outputs)
     }
+}
+
+/// Whether all replicas agreed, and the plant took their output.
+const fn is_unanimous(exchange: &Exchange) -> bool {
+    exchange.command.status.faulty == 0 && exchange.accepted
 }

@@ -146,6 +146,14 @@ impl View {
                     self.names(!status.faulty)
                 )
             }
+            Outcome::Held if status.faulty == 0 => "no output, all hold the same state".into(),
+            Outcome::Held => {
+                format!(
+                    "no output, {} hold the same state",
+                    self.names(!status.faulty)
+                )
+            }
+            Outcome::Lost => "no majority: no output".into(),
             Outcome::Stopped => "no majority: stopped safely".into(),
             Outcome::Unprotected => "no vote: one copy".into(),
         }
@@ -230,6 +238,14 @@ mod tests {
         assert_eq!(
             view.vote(&status),
             "beta differs, voted out by alpha and gamma"
+        );
+        let held = Status {
+            outcome: Outcome::Held,
+            ..status
+        };
+        assert_eq!(
+            view.vote(&held),
+            "no output, alpha and gamma hold the same state"
         );
         let silent = Status {
             timeout: 2,

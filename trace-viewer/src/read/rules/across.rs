@@ -142,7 +142,10 @@ impl Across {
     ) -> Result<(), String> {
         match outcome {
             VoteOutcome::NoMajority => return Ok(()),
-            VoteOutcome::Unanimous | VoteOutcome::Minority | VoteOutcome::Timeout => {}
+            VoteOutcome::Unanimous
+            | VoteOutcome::Minority
+            | VoteOutcome::Timeout
+            | VoteOutcome::Held => {}
         }
         for (replica, place) in (0..).zip(&described.replicas) {
             let agreed = parties.faulty.checked_shr(replica).unwrap_or(0) & 1 == 0;

@@ -1,7 +1,7 @@
 //! Rules of what a scheduler decides and what its threads ask of it: releases, switches,
 //! sleeps, completions; and who may have used budget. How much is for `conformance` to say.
 use tern_config::{Runs, ServerKind};
-use tern_trace::SleepEnd;
+use tern_trace::{SleepEnd, Trace};
 use tern_units::{Duration, Instant};
 
 use super::jobs::Missed;
@@ -176,14 +176,15 @@ impl CoreRules<'_> {
         self.voted_by_now(thread, job)
     }
 
-    /// A job that was just completed was late; or a replica's, or a program's that faulted, is
-    /// given up. When a kernel gives one up depends on the program.
+    /// A job that was just completed was late; or a replica's or a voter's, or a program's that
+    /// faulted, is given up. When a kernel gives one up depends on the program, and a voter does
+    /// once the job's epoch is over.
     pub(super) fn miss(&mut self, at: i64, thread: u16, job: u32) -> Possible {
         self.acts(at, thread)?;
         let known = &self.names.threads[usize::from(thread)];
         let released = self.threads.released(thread);
         match self.jobs[usize::from(thread)].miss(job, released)? {
-            Missed::Cancelled if self.runs_program(thread) && !self.is_simulated() => Ok(()),
+            Missed::Cancelled if self.gives_up(at, thread, job) => Ok(()),
             Missed::Cancelled => Err(format!("{}: job {job} is given up", known.name)),
             Missed::Late => {
                 let (Some(nominal), Some(deadline)) = (known.nominal(), known.deadline()) else {
@@ -262,6 +263,22 @@ impl CoreRules<'_> {
         known.is_some_and(|known| match known.runs {
             Runs::Program { .. } | Runs::Replica(_) => true,
             Runs::Nothing | Runs::Voter(_) | Runs::Driver(_) => false,
+        })
+    }
+
+    /// Whether a thread may end a job at `at` that is not complete.
+    fn gives_up(&self, at: i64, thread: u16, job: u32) -> bool {
+        if self.is_simulated() {
+            return false;
+        }
+        let known = self.names.threads.get(usize::from(thread));
+        let Some(Runs::Voter(set)) = known.map(|known| &known.runs) else {
+            return self.runs_program(thread);
+        };
+        let set = self.system.replica_sets.get(*set as usize);
+        set.is_some_and(|set| {
+            let epochs = u64::from(job) + 1;
+            at >= Trace::within_horizon(epochs.saturating_mul(set.period))
         })
     }
 

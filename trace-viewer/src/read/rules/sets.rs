@@ -15,7 +15,7 @@ pub(super) struct SetRecords {
     repaired: Option<u32>,
     /// Pages of the round of repair that is under way.
     round: Option<u32>,
-    stopped: bool,
+    stopped: Option<u32>,
 }
 
 impl CoreRules<'_> {
@@ -216,7 +216,7 @@ impl CoreRules<'_> {
         }
     }
 
-    /// A set stops once in a sandbox: by the voter's vote without a majority, and by a replica
+    /// A set stops once in an epoch: by the voter's vote without a majority, and by a replica
     /// that has read so.
     pub(super) fn stop(&mut self, at: i64, set: u16, epoch: u32) -> Possible {
         let voter = self.voter(at, set);
@@ -229,8 +229,8 @@ impl CoreRules<'_> {
         if voter.is_ok() && records.vote != Some((epoch, VoteOutcome::NoMajority)) {
             return Err(format!("a stop, and epoch {epoch} had a majority"));
         }
-        match std::mem::replace(&mut records.stopped, true) {
-            true => Err("the set stops a second time".to_string()),
+        match records.stopped.replace(epoch) == Some(epoch) {
+            true => Err(format!("the set stops a second time in epoch {epoch}")),
             false => Ok(()),
         }
     }
@@ -267,9 +267,15 @@ fn parties_fit(replicas: u32, outcome: VoteOutcome, parties: VoteParties) -> Pos
                 "a vote of a majority, with {outside} of {replicas} outside it"
             ));
         }
+        VoteOutcome::Held if !majority => {
+            return Err(format!(
+                "a state that a majority holds, with {outside} of {replicas} outside it"
+            ));
+        }
         VoteOutcome::Unanimous
         | VoteOutcome::Minority
         | VoteOutcome::Timeout
+        | VoteOutcome::Held
         | VoteOutcome::NoMajority => {}
     }
     let nobody = VoteParties::NOBODY;

@@ -73,8 +73,8 @@ impl Verdict {
                 self.require("summaries equal again", again, unanimous(since));
             }
             None => {
-                let held = |epoch| evidence.voter_was_held(epoch);
-                let holds = since.is_some_and(|since| (0..since).all(held));
+                let mut others = evidence.not_unanimous();
+                let holds = since.is_some() && others.all(|epoch| evidence.may_withhold(epoch));
                 self.require("votes", holds, unanimous(since));
             }
         }

@@ -1,17 +1,17 @@
-//! The voter over several epochs: whom it has repaired, by whom, and when it gives up.
+//! Votes over several epochs: who is repaired, by whom, and when the set has stopped.
 use std::sync::atomic::AtomicU64;
 use tern_vote::{
-    Ballot, Key, Leaf, LeafTable, Members, Outcome, Plan, Reader, ReplicaLayout, Set, Verdict,
-    Voter, VoterLayout, VoterStep, Writer, output_digest, replica_channel_bytes,
-    voter_channel_bytes,
+    Ballot, BallotKind, Key, Leaf, LeafTable, MOST_ROUNDS, Members, Origin, Outcome, Plan, Reader,
+    ReplicaLayout, Rules, Set, Verdict, Vote, VoteStep, VoterLayout, Writer, output_digest,
+    replica_channel_bytes, voter_channel_bytes,
 };
 
 const PAGES: usize = 100;
 
-/// Five replicas whose leaves and ballots the test writes.
+/// Replicas whose leaves and ballots the test writes. The voter has nothing but its channel.
 struct Bench {
     set: Set,
-    voter: Voter,
+    rules: Rules,
     own: Vec<AtomicU64>,
     channels: Vec<Vec<AtomicU64>>,
     epoch: u64,
@@ -28,15 +28,17 @@ enum Does {
     Agree,
     /// These many of its first pages differ.
     Differ(usize),
-    /// It asks for repair of its first page.
+    /// It has not run, and its first page differs.
     Ask,
+    /// It has not run, and holds what all others that do hold.
+    Hold,
     /// Nothing.
     Nothing,
 }
-use Does::{Agree, Ask, Differ, Nothing};
+use Does::{Agree, Ask, Differ, Hold, Nothing};
 
 impl Bench {
-    fn new(replicas: u8, most_rounds: u32) -> Self {
+    fn new(replicas: u8) -> Self {
         let set = Set {
             number: 0,
             replicas,
@@ -44,7 +46,10 @@ impl Bench {
         };
         Self {
             set,
-            voter: Voter::new(set, most_rounds),
+            rules: Rules {
+                repairs: true,
+                lost_epochs: 3,
+            },
             own: words(voter_channel_bytes(PAGES as u32)),
             channels: (0..replicas)
                 .map(|_| words(replica_channel_bytes(PAGES as u32)))
@@ -60,7 +65,7 @@ impl Bench {
     fn cast(&self, replica: usize, does: Does) {
         let mut leaves = vec![self.epoch; PAGES];
         match does {
-            Agree => {}
+            Agree | Hold => {}
             Differ(pages) => leaves[..pages].fill(u64::MAX - replica as u64),
             Ask => leaves[0] = u64::MAX,
             Nothing => return,
@@ -69,12 +74,22 @@ impl Bench {
         for (page, leaf) in (0..).zip(&leaves) {
             own.store(self.layout().leaf(page), *leaf);
         }
+        let has_run = !matches!(does, Ask | Hold);
+        let origin = Origin {
+            after: self.epoch,
+            digest: 5,
+        };
         let ballot = Ballot {
             replica: replica as u8,
             epoch: self.epoch,
-            recovering: does == Ask,
+            kind: match has_run {
+                true => BallotKind::Ran,
+                false => BallotKind::Held,
+            },
+            origin: (does != Ask).then_some(origin),
+            jobs_until: self.epoch + u64::from(has_run),
             pages: PAGES as u32,
-            summary: LeafTable::new(self.set.key, leaves).summary(),
+            summary: LeafTable::new(&self.set.key, leaves).summary(),
             input: Leaf(0),
             count: 0,
             output: [0; 16],
@@ -92,16 +107,17 @@ impl Bench {
         let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
         let own = Writer::new(&self.own);
         let layout = VoterLayout::new(self.own.len()).unwrap();
-        self.voter.begin(self.epoch, &readers);
+        let (set, rules, epoch) = (&self.set, &self.rules, self.epoch);
+        let mut vote = Vote::on(set, rules, epoch, &readers, &layout, own.reader());
         self.epoch += 1;
         for _ in 0..100 {
-            match self.voter.step(&readers, &layout, own).unwrap() {
-                VoterStep::More(left) => assert!(left as usize <= PAGES),
-                VoterStep::Done(verdict) => {
-                    assert_eq!(Verdict::read(&self.set, &layout, own.reader()), Ok(verdict));
-                    assert_eq!(self.voter.step(&readers, &layout, own), None);
+            match vote.step(set, epoch, &readers, &layout, own) {
+                VoteStep::More(left) => assert!(left as usize <= PAGES),
+                VoteStep::Done(verdict) => {
+                    assert_eq!(Verdict::read(set, &layout, own.reader()), Ok(verdict));
                     return verdict;
                 }
+                VoteStep::Void => panic!("nothing has changed the verdict"),
             }
         }
         panic!("a verdict takes a bounded number of steps");
@@ -109,6 +125,11 @@ impl Bench {
 
     fn epoch(&mut self, all: &[Does]) -> Verdict {
         self.epoch_with(all, |_| ())
+    }
+
+    /// The voter's sandbox starts anew, its channel erased.
+    fn forget(&mut self) {
+        self.own.iter_mut().for_each(|word| *word.get_mut() = 0);
     }
 
     /// A flip in the published leaf of a page.
@@ -130,7 +151,7 @@ fn plan(target: u8, donor: u8, witness: u8, round: u32, differing: u32) -> Optio
 
 #[test]
 fn who_differs_is_repaired_by_two_others_in_turns_until_it_agrees() {
-    let mut bench = Bench::new(3, 10);
+    let mut bench = Bench::new(3);
     assert_eq!(bench.epoch(&[Agree, Agree, Agree]).plan, None);
     let verdict = bench.epoch(&[Agree, Differ(7), Agree]);
     assert_eq!(verdict.plan, plan(1, 0, 2, 0, 7));
@@ -146,17 +167,17 @@ fn who_differs_is_repaired_by_two_others_in_turns_until_it_agrees() {
 }
 
 #[test]
-fn who_is_silent_must_hash_anew_and_cannot_be_repaired_yet() {
-    let mut bench = Bench::new(3, 10);
+fn who_is_silent_cannot_be_repaired_until_it_says_what_it_is() {
+    let mut bench = Bench::new(3);
     let verdict = bench.epoch(&[Nothing, Agree, Agree]);
     assert_eq!(verdict.outcome, Outcome::Majority);
-    assert_eq!((verdict.rehash, verdict.plan), (Members(0b001), None));
+    assert_eq!((verdict.rehash, verdict.plan), (Members::NONE, None));
     assert_eq!(bench.epoch(&[Ask, Agree, Agree]).plan, plan(0, 1, 2, 0, 1));
 }
 
 #[test]
 fn one_is_repaired_at_a_time_and_the_one_begun_with_first() {
-    let mut bench = Bench::new(5, 10);
+    let mut bench = Bench::new(5);
     let verdict = bench.epoch(&[Agree, Agree, Agree, Differ(2), Agree]);
     assert_eq!(verdict.plan, plan(3, 0, 1, 0, 2));
     let verdict = bench.epoch(&[Agree, Differ(1), Agree, Ask, Agree]);
@@ -170,8 +191,32 @@ fn one_is_repaired_at_a_time_and_the_one_begun_with_first() {
 }
 
 #[test]
+fn one_that_cannot_be_repaired_does_not_keep_the_others_waiting_for_ever() {
+    let mut bench = Bench::new(5);
+    let all = [Agree, Ask, Agree, Ask, Agree];
+    for turn in [1, 3, 1] {
+        for round in 0..MOST_ROUNDS {
+            let plan = bench.epoch(&all).plan.unwrap();
+            assert_eq!((plan.target, plan.round), (turn, round));
+        }
+    }
+    let alone = [Agree, Agree, Agree, Ask, Agree];
+    for round in (0..MOST_ROUNDS).chain(0..2) {
+        assert_eq!(bench.epoch(&alone).plan.unwrap().round, round);
+    }
+}
+
+#[test]
+fn a_set_without_that_policy_repairs_nobody() {
+    let mut bench = Bench::new(3);
+    bench.rules.repairs = false;
+    let verdict = bench.epoch(&[Agree, Differ(7), Agree]);
+    assert_eq!((verdict.outcome, verdict.plan), (Outcome::Majority, None));
+}
+
+#[test]
 fn a_flip_in_a_majority_members_leaves_only_changes_who_gives() {
-    let mut bench = Bench::new(3, 10);
+    let mut bench = Bench::new(3);
     let verdict = bench.epoch_with(&[Agree, Agree, Differ(3)], |bench| bench.flip_leaf(0, 80));
     assert_eq!(verdict.plan, plan(2, 1, 0, 0, 3));
     let verdict = bench.epoch_with(&[Agree, Agree, Ask], |bench| {
@@ -184,45 +229,76 @@ fn a_flip_in_a_majority_members_leaves_only_changes_who_gives() {
 
 #[test]
 fn a_target_whose_leaves_do_not_add_up_must_hash_anew() {
-    let mut bench = Bench::new(3, 10);
+    let mut bench = Bench::new(3);
     let verdict = bench.epoch_with(&[Agree, Agree, Differ(3)], |bench| bench.flip_leaf(2, 99));
     assert_eq!((verdict.plan, verdict.rehash), (None, Members(0b100)));
 }
 
+/// A voter that was late, or absent: the replicas hold what they have, and that is agreement.
 #[test]
-fn who_cannot_be_repaired_is_abandoned_until_it_agrees_by_itself() {
-    let mut bench = Bench::new(3, 4);
-    for round in 0..4 {
-        let verdict = bench.epoch(&[Agree, Agree, Ask]);
-        assert_eq!(verdict.plan.unwrap().round, round);
-        assert_eq!(verdict.abandoned, Members::NONE);
-    }
-    let verdict = bench.epoch(&[Agree, Agree, Ask]);
-    assert_eq!((verdict.plan, verdict.abandoned), (None, Members(0b100)));
-    assert_eq!(bench.epoch(&[Agree, Agree, Agree]).abandoned, Members::NONE);
-    assert!(bench.epoch(&[Agree, Agree, Ask]).plan.is_some());
+fn replicas_that_hold_are_repaired_as_those_that_run() {
+    let mut bench = Bench::new(3);
+    bench.epoch(&[Agree, Agree, Agree]);
+    bench.epoch += 7;
+    let verdict = bench.epoch(&[Hold, Ask, Hold]);
+    assert_eq!(verdict.outcome, Outcome::Held);
+    assert_eq!(verdict.plan, plan(1, 0, 2, 0, 1));
+    assert_eq!(
+        bench.epoch(&[Agree, Agree, Agree]).outcome,
+        Outcome::Unanimous
+    );
 }
 
 #[test]
-fn a_stop_is_for_good() {
-    let mut bench = Bench::new(3, 10);
-    assert_eq!(
-        bench.epoch(&[Agree, Differ(1), Nothing]).outcome,
-        Outcome::NoMajority
-    );
-    assert!(bench.voter.is_stopped());
-    for _ in 0..3 {
-        let verdict = bench.epoch(&[Agree, Agree, Agree]);
-        assert_eq!(verdict.outcome, Outcome::Stopped);
-        assert!(!verdict.releases());
+fn lost_epochs_in_a_row_stop_the_set_and_an_agreement_begins_anew() {
+    let mut bench = Bench::new(3);
+    let agreed = bench.epoch(&[Agree, Agree, Agree]);
+    let origin = agreed.agreed(&bench.set);
+    let lost = [Hold, Ask, Nothing];
+    for (votes, outcome) in [
+        (1, Outcome::Lost),
+        (2, Outcome::Lost),
+        (3, Outcome::Stopped),
+        (4, Outcome::Stopped),
+    ] {
+        let verdict = bench.epoch(&lost);
+        assert_eq!((verdict.outcome, verdict.lost), (outcome, votes));
         assert_eq!(verdict.plan, None);
+        assert_eq!(verdict.agreed(&bench.set), origin, "what was agreed stands");
+    }
+    // What is stopped is said by the newest verdict alone.
+    let verdict = bench.epoch(&[Hold, Hold, Hold]);
+    assert_eq!((verdict.outcome, verdict.lost), (Outcome::Held, 0));
+    assert_eq!(bench.epoch(&lost).lost, 1);
+}
+
+#[test]
+fn a_voter_that_starts_anew_decides_what_it_would_have_decided() {
+    let turns = [
+        [Agree, Agree, Agree],
+        [Agree, Differ(2), Agree],
+        [Hold, Ask, Hold],
+        [Hold, Hold, Hold],
+        [Agree, Nothing, Agree],
+        [Nothing, Differ(1), Agree],
+    ];
+    let (mut steady, mut anew) = (Bench::new(3), Bench::new(3));
+    for turn in turns {
+        anew.forget();
+        let (one, other) = (steady.epoch(&turn), anew.epoch(&turn));
+        assert_eq!(
+            (one.outcome, one.standings),
+            (other.outcome, other.standings)
+        );
+        let lost = one.outcome == Outcome::Lost;
+        assert!(lost || one.state == other.state);
     }
 }
 
 #[test]
 fn a_single_copy_is_its_own_majority() {
-    let mut bench = Bench::new(1, 10);
+    let mut bench = Bench::new(1);
     assert_eq!(bench.epoch(&[Agree]).outcome, Outcome::Unanimous);
     assert_eq!(bench.epoch(&[Differ(1)]).outcome, Outcome::Unanimous);
-    assert_eq!(bench.epoch(&[Nothing]).outcome, Outcome::NoMajority);
+    assert_eq!(bench.epoch(&[Nothing]).outcome, Outcome::Lost);
 }

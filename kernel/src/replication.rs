@@ -1,0 +1,340 @@
+//! The tasks of replicas and voters in their threads: what the tasks ask for is carried out
+//! here, and what they are given is taken from here. What they do is in `tern_replication`.
+use crate::job;
+use crate::process::{Outcome, Process};
+use crate::serial::{self, SerialPort};
+use crate::task_jobs::TaskJobs;
+use crate::{channel, clock, description, say, thread, trace};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use tern_abi::plant::{Decoder, Frame};
+use tern_abi::system_call::MESSAGE_WORDS;
+use tern_config::ThreadRef;
+use tern_recovery::PageMemory;
+use tern_replication::{
+    Env, Job, JobEnd, Next, ReplicaChannels, ReplicaEnv, ReplicaStart, ReplicaTask, VoterChannels,
+    VoterEnv, VoterTask,
+};
+use tern_trace::Event;
+use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
+use tern_vote::{Page, Reader, Release, ReplicaLayout, VoterLayout, Writer, page_of_words, sha256};
+
+const _: () = assert!(tern_vote::MAX_REPLICAS == tern_config::limits::MAX_REPLICAS);
+
+impl PageMemory for Process {
+    fn page(&self, page: PageNumber) -> &Page {
+        Self::page(self, page)
+    }
+
+    fn replace(&mut self, page: PageNumber, content: &Page) {
+        *self.page_mut(page) = *content;
+    }
+
+    fn take_dirty(&mut self, page: PageNumber) -> bool {
+        Self::take_dirty(self, page)
+    }
+}
+
+/// A replica's task, and what it works with.
+#[derive(Debug)]
+pub struct ReplicaThread {
+    task: ReplicaTask<Vec<u64>>,
+    thread: &'static tern_config::Thread,
+    own: Writer<'static>,
+    voter: Reader<'static>,
+    replicas: Vec<Reader<'static>>,
+    scratch: Box<Page>,
+}
+
+impl ReplicaThread {
+    /// Prepares the replica at `place` of set `set_number` and hashes all of its pages.
+    ///
+    /// # Panics
+    /// During boot, if the set's channels do not fit the program: the message says so.
+    #[must_use]
+    pub fn prepare(set_number: u32, place: ThreadRef, process: &mut Process) -> Self {
+        let set = &description::system().replica_sets[set_number as usize];
+        let name = &set.name;
+        let Some(number) = set.replicas.iter().position(|it| *it == place) else {
+            panic!("replica set \"{name}\" does not list its replica");
+        };
+        let own = set.replica_channels.get(number).copied();
+        let voter = set.voter_channel.and_then(channel::reader);
+        let (Some(own), Some(voter), Some(replicas)) = (
+            own.and_then(channel::writer),
+            voter,
+            readers(&set.replica_channels),
+        ) else {
+            panic!("replica set \"{name}\" lacks channels: it needs a voter");
+        };
+        let pages = process.page_count().0;
+        let room = ReplicaLayout::new(own.reader().len()).map_or(0, |layout| layout.capacity());
+        let list = VoterLayout::new(voter.len()).map_or(0, |layout| layout.capacity());
+        assert!(
+            pages <= room.min(list),
+            "the channels of replica set \"{name}\" hold {} pages, its program has {pages}",
+            room.min(list)
+        );
+
+        let server = &description::sandbox().servers[place.server as usize];
+        let thread = &server.threads[place.thread as usize];
+        let leaves = vec![0; pages as usize];
+        let task = ReplicaTask::new(
+            set_number,
+            set,
+            thread,
+            number as u8,
+            leaves,
+            ReplicaStart::WithSet,
+        );
+        let mut replica = Self {
+            task,
+            thread,
+            own,
+            voter,
+            replicas,
+            scratch: Box::new([0; PAGE_SIZE]),
+        };
+        replica.hash_all(process);
+        // The first confirmation asks the processor what it can do, which is a VM exit.
+        let _ = sha256(&[0; PAGE_SIZE]);
+        replica
+    }
+
+    fn hash_all(&mut self, process: &mut Process) {
+        let channels = ReplicaChannels {
+            own: self.own,
+            voter: self.voter,
+            replicas: &self.replicas,
+        };
+        let mut env = ReplicaSide {
+            process,
+            scratch: &mut self.scratch,
+            jobs: TaskJobs::new(self.thread, false),
+        };
+        while self.task.hash_step(&channels, &mut env) {}
+    }
+
+    /// Does what the task asks for, for good.
+    pub fn run(mut self, process: &mut Process, records_exits: bool) -> ! {
+        let channels = ReplicaChannels {
+            own: self.own,
+            voter: self.voter,
+            replicas: &self.replicas,
+        };
+        let mut env = ReplicaSide {
+            process,
+            scratch: &mut self.scratch,
+            jobs: TaskJobs::new(self.thread, records_exits),
+        };
+        let mut ended = None;
+        loop {
+            let next = self
+                .task
+                .poll(clock::now(), ended.take(), &channels, &mut env);
+            match next {
+                Next::RunJob { input, until } => ended = Some(env.run_job(&input, until)),
+                Next::Again => {}
+                Next::SleepUntil(at) => thread::sleep_until(at),
+                Next::Release(job) => env.jobs.sleep_until(recorded(&job)),
+            }
+        }
+    }
+}
+
+fn readers(channels: &[u32]) -> Option<Vec<Reader<'static>>> {
+    channels
+        .iter()
+        .map(|index| channel::reader(*index))
+        .collect()
+}
+
+const fn recorded(job: &Job) -> job::Job {
+    job::Job {
+        number: job.number,
+        release: job.release,
+        deadline: job.deadline,
+    }
+}
+
+/// What a replica's task is given.
+struct ReplicaSide<'a> {
+    process: &'a mut Process,
+    scratch: &'a mut Page,
+    jobs: TaskJobs,
+}
+
+impl ReplicaSide<'_> {
+    /// Runs the program's job with a frozen input until it ends or `until`.
+    fn run_job(&mut self, input: &Release, until: Instant) -> JobEnd {
+        input.fill(self.process.input_mut());
+        self.process.begin_job(input.epoch);
+        match self.process.run_until(until) {
+            Outcome::JobDone => JobEnd::Done,
+            Outcome::Fault(fault) => {
+                trace::record(Event::Fault {
+                    class: fault.vector as u16,
+                    detail: u32::from(thread::current().0),
+                    address: fault.address,
+                });
+                JobEnd::CutOff
+            }
+            Outcome::Exit(_) | Outcome::DeadlineReached => JobEnd::CutOff,
+        }
+    }
+}
+
+impl Env for ReplicaSide<'_> {
+    // Inlined, each record is encoded as the kind that it is, without asking which.
+    #[inline(always)]
+    fn record(&mut self, event: Event) {
+        trace::record(event);
+    }
+
+    fn released(&mut self, job: &Job) {
+        self.jobs.released(recorded(job));
+    }
+
+    fn completed(&mut self, job: &Job) {
+        self.jobs.completed(&recorded(job));
+    }
+
+    fn missed(&mut self, job: &Job) {
+        self.jobs.missed(&recorded(job));
+    }
+
+    fn budget_by(&self, at: Instant) -> Duration {
+        thread::budget_by(at)
+    }
+}
+
+impl ReplicaEnv for ReplicaSide<'_> {
+    type Memory = Process;
+
+    fn memory(&mut self) -> (&mut Process, &mut Page) {
+        (self.process, self.scratch)
+    }
+
+    fn input(&mut self) -> &Page {
+        page_of_words(self.process.input_mut(), self.scratch);
+        self.scratch
+    }
+
+    fn output(&self) -> [u64; MESSAGE_WORDS] {
+        let mut words = [0; MESSAGE_WORDS];
+        words.copy_from_slice(&self.process.output()[..MESSAGE_WORDS]);
+        words
+    }
+}
+
+/// A voter's task, and what it works with.
+#[derive(Debug)]
+pub struct VoterThread {
+    task: VoterTask,
+    thread: &'static tern_config::Thread,
+    /// The set's name, for the console.
+    name: &'static str,
+    own: Writer<'static>,
+    replicas: Vec<Reader<'static>>,
+    port: Option<&'static SerialPort>,
+}
+
+impl VoterThread {
+    /// Prepares the voter of set `number` in `thread`.
+    ///
+    /// # Panics
+    /// During boot, if the set lacks a channel or its device a driver: the message says so.
+    #[must_use]
+    pub fn prepare(number: u32, thread: &'static tern_config::Thread) -> Self {
+        let set = &description::system().replica_sets[number as usize];
+        let name = &set.name;
+        let own = set.voter_channel.and_then(channel::writer);
+        let (Some(own), Some(replicas)) = (own, readers(&set.replica_channels)) else {
+            panic!("the voter of replica set \"{name}\" cannot see the set's channels");
+        };
+        assert!(
+            VoterLayout::new(own.reader().len()).is_some(),
+            "the voter's channel of replica set \"{name}\" is too small"
+        );
+        let port = set.device.map(|device| match serial::serial_port(device) {
+            Some(port) => port,
+            None => panic!("the device of replica set \"{name}\" has no driver in its sandbox"),
+        });
+        Self {
+            task: VoterTask::new(number, set, thread),
+            thread,
+            name,
+            own,
+            replicas,
+            port,
+        }
+    }
+
+    /// Does what the task asks for, for good.
+    pub fn run(mut self, records_exits: bool) -> ! {
+        let channels = VoterChannels {
+            own: self.own,
+            replicas: &self.replicas,
+        };
+        let mut env = VoterSide {
+            name: self.name,
+            port: self.port,
+            jobs: TaskJobs::new(self.thread, records_exits),
+        };
+        loop {
+            match self.task.poll(clock::now(), &channels, &mut env) {
+                // A voter runs no program.
+                Next::RunJob { .. } | Next::Again => {}
+                Next::SleepUntil(at) => thread::sleep_until(at),
+                Next::Release(job) => env.jobs.sleep_until(recorded(&job)),
+            }
+        }
+    }
+}
+
+/// What a voter's task is given.
+struct VoterSide {
+    name: &'static str,
+    port: Option<&'static SerialPort>,
+    jobs: TaskJobs,
+}
+
+impl Env for VoterSide {
+    fn record(&mut self, event: Event) {
+        trace::record(event);
+        if let Event::Stop { epoch, .. } = event {
+            let name = self.name;
+            say!("replica set {name}: no majority up to epoch {epoch}, stopped");
+        }
+    }
+
+    fn released(&mut self, job: &Job) {
+        self.jobs.released(recorded(job));
+    }
+
+    fn completed(&mut self, job: &Job) {
+        self.jobs.completed(&recorded(job));
+    }
+
+    fn missed(&mut self, job: &Job) {
+        self.jobs.missed(&recorded(job));
+    }
+
+    fn budget_by(&self, at: Instant) -> Duration {
+        thread::budget_by(at)
+    }
+}
+
+impl VoterEnv for VoterSide {
+    fn receive(&mut self, decoder: &mut Decoder) -> Option<Frame> {
+        self.port?.receive(decoder)
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        if let Some(port) = self.port {
+            // Where there is no device the driver has said why, and every input is stale.
+            let _ = port.send(bytes);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A replica's work between a verdict and the next release.
+use tern_recovery::{
+    Channels, Donor, Hashing, PageMemory, Published, RepairEnd, RepairStep, Target, Witness,
+};
+use tern_units::StateWords;
+use tern_vote::{Page, Plan, Verdict};
+
+use crate::next::ReplicaChannels;
+
+/// A replica's part in a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It gives its pages.
+    Donor,
+    /// It confirms them.
+    Witness,
+    /// It takes them.
+    Target,
+    /// It hashes all of its own.
+    Rehash,
+    /// It finishes the commit of a job whose ballot came too late.
+    Commit,
+}
+
+impl Duty {
+    const NONE: u64 = 0;
+
+    /// Returns the part in a repair of replica `number`: members give and confirm, and who is no
+    /// member takes.
+    pub(super) fn in_plan(plan: &Plan, number: u8, is_member: bool) -> Option<Self> {
+        let parts = [
+            (plan.donor, Self::Donor, true),
+            (plan.witness, Self::Witness, true),
+            (plan.target, Self::Target, false),
+        ];
+        let mut own = parts
+            .iter()
+            .filter(|(replica, _, of_members)| (*replica, *of_members) == (number, is_member));
+        own.next().map(|(_, duty, _)| *duty)
+    }
+
+    const fn to_word(self) -> u64 {
+        match self {
+            Self::Donor => 1,
+            Self::Witness => 2,
+            Self::Target => 3,
+            Self::Rehash => 4,
+            Self::Commit => 5,
+        }
+    }
+
+    const fn from_word(word: u64) -> Option<Self> {
+        match word {
+            1 => Some(Self::Donor),
+            2 => Some(Self::Witness),
+            3 => Some(Self::Target),
+            4 => Some(Self::Rehash),
+            5 => Some(Self::Commit),
+            _ => None,
+        }
+    }
+}
+
+/// The work under way, as words of which any value is one that leads nowhere else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    duty: u64,
+    donor: Donor,
+    witness: Witness,
+    target: Target,
+    /// The replicas that the duty is with: target, donor and witness.
+    taker: u64,
+    giver: u64,
+    confirmer: u64,
+    /// Pages taken over in the repair under way, or in the last.
+    repaired: u64,
+}
+
+impl Work {
+    /// What it is, if there is any.
+    pub(crate) const fn duty(&self) -> Option<Duty> {
+        Duty::from_word(self.duty)
+    }
+
+    /// Whether it is to take pages.
+    pub(crate) fn is_target(&self) -> bool {
+        self.duty() == Some(Duty::Target)
+    }
+
+    /// Pages that were taken over in the repair under way, or in the last.
+    pub(crate) const fn repaired(&self) -> u32 {
+        self.repaired as u32
+    }
+
+    /// There is nothing to do.
+    pub(super) const fn end(&mut self) {
+        self.duty = Duty::NONE;
+    }
+
+    /// Takes up what a verdict gives out.
+    pub(super) fn take_up(&mut self, duty: Option<Duty>, verdict: &Verdict) {
+        self.duty = duty.map_or(Duty::NONE, Duty::to_word);
+        let Some((duty, plan)) = duty.zip(verdict.plan) else {
+            return;
+        };
+        let epoch = verdict.epoch;
+        (self.taker, self.giver, self.confirmer) = (
+            u64::from(plan.target),
+            u64::from(plan.donor),
+            u64::from(plan.witness),
+        );
+        match duty {
+            Duty::Donor => self.donor = Donor::new(epoch, &plan),
+            Duty::Witness => self.witness = Witness::new(epoch, &plan),
+            Duty::Target => {
+                if plan.round == 0 {
+                    self.repaired = 0;
+                }
+                self.target = Target::new(epoch, &plan, verdict.state.summary, self.repaired());
+            }
+            Duty::Rehash | Duty::Commit => {}
+        }
+    }
+
+    /// Does at most one page of a donor's, a witness's or a target's work.
+    pub(super) fn step<S: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        hashing: &Hashing,
+        memory: &mut impl PageMemory,
+        table: &mut Published<S>,
+        scratch: &mut Page,
+        channels: &ReplicaChannels<'_>,
+    ) -> RepairStep {
+        let ReplicaChannels {
+            own,
+            voter,
+            replicas,
+        } = *channels;
+        let peer = |replica: u64| {
+            let replica = usize::try_from(replica).ok()?;
+            replicas.get(replica).copied()
+        };
+        let step = match self.duty() {
+            Some(Duty::Donor) => peer(self.taker)
+                .map(|target| self.donor.step(hashing, memory, table, voter, target, own)),
+            Some(Duty::Witness) => Some(self.witness.step(hashing, memory, table, voter, own)),
+            Some(Duty::Target) => {
+                peer(self.giver)
+                    .zip(peer(self.confirmer))
+                    .map(|(donor, witness)| {
+                        let channels = Channels {
+                            voter,
+                            donor,
+                            witness,
+                        };
+                        let step = self
+                            .target
+                            .step(hashing, memory, table, scratch, &channels, own);
+                        self.repaired = u64::from(self.target.progress().repaired);
+                        step
+                    })
+            }
+            Some(Duty::Rehash | Duty::Commit) | None => None,
+        };
+        step.unwrap_or(RepairStep::Ended(RepairEnd::Incomplete))
+    }
+}
+
+impl StateWords for Work {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        visitor("work.duty", &mut self.duty);
+        self.donor.visit(visitor);
+        self.witness.visit(visitor);
+        self.target.visit(visitor);
+        visitor("work.taker", &mut self.taker);
+        visitor("work.giver", &mut self.giver);
+        visitor("work.confirmer", &mut self.confirmer);
+        visitor("work.repaired", &mut self.repaired);
+    }
+}

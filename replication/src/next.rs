@@ -1,0 +1,111 @@
+//! Between a task and who runs it: what the task is given, and what it asks for.
+use tern_abi::plant::{Decoder, Frame};
+use tern_abi::system_call::MESSAGE_WORDS;
+use tern_recovery::PageMemory;
+use tern_trace::Event;
+use tern_units::{Duration, Instant};
+use tern_vote::{Page, Reader, Release, Writer};
+
+/// What is to be done until the task is polled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Run the program's job of the input's epoch until it ends or `until`, at which it is
+    /// taken out of the program; then poll with how it ended.
+    RunJob {
+        /// The frozen input.
+        input: Release,
+        /// The ballot deadline.
+        until: Instant,
+    },
+    /// Nothing: poll again at once.
+    Again,
+    /// Sleep.
+    SleepUntil(Instant),
+    /// Sleep until the release of this job, which is recorded.
+    Release(Job),
+}
+
+/// How a job of the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// It asked for its next release: its memory is at a job's boundary.
+    Done,
+    /// It did not: it was cancelled, raised an exception, or ended the program.
+    CutOff,
+}
+
+/// A job of the task's thread. Jobs are numbered as the epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its number.
+    pub number: u64,
+    /// Its release.
+    pub release: Instant,
+    /// Its absolute deadline.
+    pub deadline: Instant,
+}
+
+/// What every task needs.
+pub trait Env {
+    /// Records an event of the set.
+    fn record(&mut self, event: Event);
+
+    /// A job has begun. Its release is recorded if nothing was asked to sleep for it; jobs
+    /// before it that were passed over, since their time had gone, were missed.
+    fn released(&mut self, job: &Job);
+
+    /// A job is complete, whether in time or not.
+    fn completed(&mut self, job: &Job);
+
+    /// A job will not be completed in time.
+    fn missed(&mut self, job: &Job);
+
+    /// Returns the budget that the task's server will have at `at` if it does not run from
+    /// now on.
+    fn budget_by(&self, at: Instant) -> Duration;
+}
+
+/// What a replica's task needs beside that.
+pub trait ReplicaEnv: Env {
+    /// The program's pages.
+    type Memory: PageMemory;
+
+    /// Returns the program's pages, and a page to hold what is not to be trusted yet.
+    fn memory(&mut self) -> (&mut Self::Memory, &mut Page);
+
+    /// Returns the input page as it is now, after the job.
+    fn input(&mut self) -> &Page;
+
+    /// Returns the output of the last job.
+    fn output(&self) -> [u64; MESSAGE_WORDS];
+}
+
+/// What a voter's task needs beside that: the line to the device.
+pub trait VoterEnv: Env {
+    /// Takes the next frame that has come, if there is one. Where the line brings bytes,
+    /// `decoder` finds the frames in them.
+    fn receive(&mut self, decoder: &mut Decoder) -> Option<Frame>;
+
+    /// Sends bytes. What there is no room for is lost: the far end passes over the piece.
+    fn send(&mut self, bytes: &[u8]);
+}
+
+/// The channels that a replica sees.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplicaChannels<'a> {
+    /// Its own.
+    pub own: Writer<'a>,
+    /// The voter's.
+    pub voter: Reader<'a>,
+    /// All replicas', by number.
+    pub replicas: &'a [Reader<'a>],
+}
+
+/// The channels that a voter sees.
+#[derive(Clone, Copy, Debug)]
+pub struct VoterChannels<'a> {
+    /// Its own.
+    pub own: Writer<'a>,
+    /// All replicas', by number.
+    pub replicas: &'a [Reader<'a>],
+}

@@ -1,0 +1,219 @@
+//! A replica from a release to its ballot: whether it runs, its commit, and what it says.
+use tern_config::Voting;
+use tern_config::layout::REPAIR_LOOKS;
+use tern_recovery::CommitStep;
+use tern_trace::Event;
+use tern_units::{Duration, Instant};
+use tern_vote::PageHasher;
+
+use super::{Facts, Phase, ReplicaTask};
+use crate::member::Opening;
+use crate::next::{JobEnd, Next, ReplicaChannels, ReplicaEnv};
+
+/// The part of the ballot deadline by which a job may begin late in any case.
+const LEAST_SLACK: u64 = 16;
+
+/// Pages hashed between two looks at the time.
+const STEPS: u32 = 8;
+
+impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
+    /// The last instant at which the job can still be done in time. A description may leave
+    /// no room beside the job, but no release is noticed at its very instant.
+    fn last_start(&self, facts: &Facts) -> Instant {
+        let deadline = facts.times.ballot_deadline;
+        let slack = deadline.saturating_sub(facts.description.wcet());
+        let least = Duration::from_nanos(deadline.as_nanos() / LEAST_SLACK);
+        facts
+            .times
+            .release(self.epoch)
+            .saturating_add(slack.max(least))
+    }
+
+    /// Opens the epoch. Where the voter is late, it is waited for as long as the job can still
+    /// be done in time; a job that cannot is not begun, so that the state stays whole.
+    pub(super) fn open<E: ReplicaEnv>(
+        &mut self,
+        facts: &Facts,
+        now: Instant,
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        let last_start = self.last_start(facts);
+        if !self.member.is_settled() || now > last_start {
+            return self.go_on(Phase::Hold);
+        }
+        let slack = last_start.saturating_since(facts.times.release(self.epoch));
+        let pause = Duration::from_nanos((slack.as_nanos() / REPAIR_LOOKS).max(1));
+        let again = now.saturating_add(pause);
+        let number = facts.description.replica();
+        let opening = self
+            .member
+            .open(&facts.hashing, number, self.epoch, channels.voter);
+        match opening {
+            Opening::Run(input) => {
+                if self.is_outside != 0 {
+                    self.is_outside = 0;
+                    let (set, epoch) = (self.number(), self.epoch as u32);
+                    env.record(Event::Rejoin { set, epoch });
+                }
+                self.member.begin_job(self.epoch);
+                self.phase = Phase::Job as u64;
+                let until = facts.times.ballots_due(self.epoch);
+                Next::RunJob { input, until }
+            }
+            Opening::NotYet if again <= last_start => Next::SleepUntil(again),
+            Opening::Doubt if self.is_sure == 0 => {
+                self.is_sure = 1;
+                self.member.doubt();
+                self.go_on(Phase::Hold)
+            }
+            Opening::NotYet | Opening::Doubt | Opening::Hold => self.go_on(Phase::Hold),
+        }
+    }
+
+    pub(super) fn job_ended<E: ReplicaEnv>(&mut self, facts: &Facts, end: JobEnd, env: &mut E) {
+        match (end, facts.description.voting()) {
+            (JobEnd::Done, Voting::Arbitrator) => {
+                let first = self.member.scrub_position();
+                let set = self.number();
+                env.record(Event::Scrub { set, first });
+                self.member.end_job(facts.description.scrub());
+                self.phase = Phase::Commit as u64;
+            }
+            (JobEnd::Done, Voting::Unprotected) => {
+                self.member.end_job_unhashed();
+                self.phase = Phase::Commit as u64;
+            }
+            (JobEnd::CutOff, Voting::Arbitrator | Voting::Unprotected) => {
+                self.miss(facts, env);
+                self.member.cut_off();
+                // There may be time left to ask for repair in this very epoch.
+                self.phase = Phase::Hold as u64;
+            }
+        }
+    }
+
+    /// Hashes what the job wrote, scrubs, and casts. Where the deadline comes first there is no
+    /// ballot, but the state is whole once all is hashed.
+    pub(super) fn commit<E: ReplicaEnv>(
+        &mut self,
+        facts: &Facts,
+        now: Instant,
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        let deadline = facts.times.ballots_due(self.epoch);
+        if now > deadline {
+            self.miss(facts, env);
+            if !self.leaves_budget(facts, env) {
+                return self.go_on(Phase::Voted);
+            }
+        }
+        if self.member.is_committing() {
+            for _ in 0..STEPS {
+                self.commit_step(facts, channels, env);
+                if !self.member.is_committing() {
+                    break;
+                }
+            }
+            return Next::Again;
+        }
+        if now > deadline {
+            return self.go_on(Phase::Voted);
+        }
+        if !self.member.has_run(self.epoch) {
+            // It is the job of an earlier epoch.
+            return self.go_on(Phase::Open);
+        }
+
+        let input = facts.hashing.hasher.leaf(env.input());
+        let output = env.output();
+        let number = facts.description.replica();
+        let ran = Some((input, &output[..]));
+        let cast = self
+            .member
+            .cast(&facts.hashing, number, self.epoch, ran, channels);
+        if cast {
+            self.record_ballot(env);
+        }
+        self.complete(facts, env);
+        self.go_on(Phase::Voted)
+    }
+
+    fn commit_step<E: ReplicaEnv>(
+        &mut self,
+        facts: &Facts,
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) {
+        let (memory, _) = env.memory();
+        let step = self
+            .member
+            .commit_step(&facts.hashing, memory, channels.own);
+        match step {
+            CommitStep::Hashed(page) | CommitStep::Scrubbed { page, sound: false } => {
+                let set = self.number();
+                env.record(Event::Hash { set, page });
+            }
+            CommitStep::Scrubbed { sound: true, .. }
+            | CommitStep::Skipped
+            | CommitStep::Round { .. }
+            | CommitStep::Done => {}
+        }
+    }
+
+    /// An epoch without a job: hashes what must be hashed and says what it holds, if that is
+    /// done in time. If its state turns out to be the agreed one, it may run after all.
+    pub(super) fn hold<E: ReplicaEnv>(
+        &mut self,
+        facts: &Facts,
+        now: Instant,
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        let in_time = now <= facts.times.ballots_due(self.epoch);
+        if in_time && !self.member.is_settled() && self.leaves_budget(facts, env) {
+            self.settle(facts, channels, env);
+            let may_run = self.is_recorded == 0
+                && self.member.is_settled()
+                && now <= self.last_start(facts)
+                && env.budget_by(now) >= facts.description.wcet();
+            return self.go_on(if may_run { Phase::Open } else { Phase::Hold });
+        }
+        self.is_outside = 1;
+        let number = facts.description.replica();
+        let hashing = &facts.hashing;
+        if in_time
+            && self
+                .member
+                .cast(hashing, number, self.epoch, None, channels)
+        {
+            self.record_ballot(env);
+        }
+        self.complete(facts, env);
+        self.go_on(Phase::Voted)
+    }
+
+    /// Does at most one page of what makes the table describe the memory.
+    fn settle<E: ReplicaEnv>(
+        &mut self,
+        facts: &Facts,
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) {
+        if self.member.is_committing() {
+            return self.commit_step(facts, channels, env);
+        }
+        let (memory, _) = env.memory();
+        let hashed = self.member.hash_step(&facts.hashing, memory, channels.own);
+        if let Some(page) = hashed {
+            let set = self.number();
+            env.record(Event::Hash { set, page });
+        }
+    }
+
+    fn record_ballot<E: ReplicaEnv>(&self, env: &mut E) {
+        let (set, epoch) = (self.number(), self.epoch as u32);
+        env.record(Event::Ballot { set, epoch });
+    }
+}

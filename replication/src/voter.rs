@@ -1,0 +1,353 @@
+//! The task of a set's voter: once an epoch it votes, freezes the next input, publishes the
+//! verdict, and sends the agreed output to the device.
+//!
+//! It votes on an epoch while that lasts. A voter that comes later passes the epoch over: the
+//! replicas hold what they have, and the next vote finds them agreed.
+use tern_abi::plant::{self, Command, Decoder, Frame, MAX_FRAME, Status};
+use tern_config::{ReplicaSet, Thread, Voting};
+use tern_recovery::Progress;
+use tern_trace::{Event, VoteOutcome, VoteParties};
+use tern_units::{Instant, StateWords};
+use tern_vote::{
+    Outcome, Plan, Release, ReplicaLayout, Set, Standing, Verdict, Vote, VoteStep, VoterLayout,
+};
+
+use crate::copies::Copies;
+use crate::description::Description;
+use crate::epoch::Times;
+use crate::input::next_input;
+use crate::next::{Job, Next, VoterChannels, VoterEnv};
+
+/// Steps of a descent between two looks at the time.
+const STEPS: u32 = 4;
+
+/// Where a task is in its epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It votes, and freezes the next input.
+    Vote,
+    /// It compares leaves, and publishes the verdict.
+    Compare,
+    /// It sends the output.
+    Send,
+    /// It has nothing to do.
+    Over,
+}
+
+impl Phase {
+    const fn from_word(word: u64) -> Self {
+        match word {
+            0 => Self::Vote,
+            1 => Self::Compare,
+            2 => Self::Send,
+            _ => Self::Over,
+        }
+    }
+}
+
+/// The task of a set's voter.
+#[derive(Clone, Debug)]
+pub struct VoterTask {
+    copies: Copies<{ Description::WORDS }>,
+    /// What the copies said when the task last had to wait.
+    description: Description,
+    /// Whether the last poll asked for another at once.
+    is_busy: u64,
+    epoch: u64,
+    phase: u64,
+    vote: Vote,
+    decoder: Decoder,
+}
+
+/// The constants of one poll.
+struct Facts {
+    description: Description,
+    set: Set,
+    times: Times,
+    layout: VoterLayout,
+}
+
+impl VoterTask {
+    const NO_EPOCH: u64 = u64::MAX;
+
+    /// The task of the voter of set `number`, in the thread that the description gives it.
+    #[must_use]
+    pub fn new(number: u32, set: &ReplicaSet, thread: &Thread) -> Self {
+        let description = Description::new(number, set, thread, 0, 0);
+        Self {
+            copies: Copies::new(description.0),
+            description,
+            is_busy: 0,
+            epoch: Self::NO_EPOCH,
+            phase: Phase::Over as u64,
+            vote: Vote::default(),
+            decoder: Decoder::new(),
+        }
+    }
+
+    /// Does the next bounded piece of work, at `now`.
+    pub fn poll<E: VoterEnv>(
+        &mut self,
+        now: Instant,
+        channels: &VoterChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        // From step to step nothing is asked of the copies: at most an epoch is at stake.
+        let was_busy = self.is_busy != 0;
+        if !was_busy {
+            self.description = Description(self.copies.read());
+        }
+        let Some(layout) = VoterLayout::new(channels.own.reader().len()) else {
+            // Whoever made the channel too small finds no verdict in it.
+            return Next::SleepUntil(Instant::NEVER);
+        };
+        let facts = Facts {
+            description: self.description,
+            set: self.description.set(),
+            times: self.description.times(),
+            layout,
+        };
+
+        let next = match facts.times.voted_on_at(now) {
+            None => Next::Release(Self::job(&facts, 0)),
+            Some(epoch) => {
+                if self.epoch != epoch {
+                    self.enter(&facts, epoch, env);
+                }
+                self.go_on(&facts, now, channels, env)
+            }
+        };
+        let waits = matches!(next, Next::SleepUntil(_) | Next::Release(_));
+        if waits && was_busy {
+            // How long must not follow from a word that has changed meanwhile.
+            self.is_busy = 0;
+            return Next::Again;
+        }
+        self.is_busy = u64::from(next == Next::Again);
+        next
+    }
+
+    /// The ballots of a new epoch are due, whatever was left undone of the last one's.
+    fn enter<E: VoterEnv>(&mut self, facts: &Facts, epoch: u64, env: &mut E) {
+        env.released(&Self::job(facts, epoch));
+        self.epoch = epoch;
+        self.phase = Phase::Vote as u64;
+    }
+
+    fn job(facts: &Facts, epoch: u64) -> Job {
+        let release = facts.times.ballots_due(epoch);
+        Job {
+            number: epoch,
+            release,
+            deadline: release.saturating_add(facts.description.deadline()),
+        }
+    }
+
+    const fn number(&self) -> u16 {
+        self.description.number()
+    }
+
+    fn go_on<E: VoterEnv>(
+        &mut self,
+        facts: &Facts,
+        now: Instant,
+        channels: &VoterChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        let is_late = now >= facts.times.next_release(self.epoch);
+        match Phase::from_word(self.phase) {
+            // Its ballots may be written over any time now.
+            Phase::Vote if is_late => {
+                self.phase = Phase::Over as u64;
+                env.missed(&Self::job(facts, self.epoch));
+                Next::Again
+            }
+            Phase::Vote => {
+                self.vote(facts, channels, env);
+                self.phase = Phase::Compare as u64;
+                self.compare(facts, channels, env)
+            }
+            Phase::Compare => {
+                if is_late {
+                    self.vote.give_up_repair();
+                }
+                self.compare(facts, channels, env)
+            }
+            Phase::Send => {
+                self.send(facts, is_late, channels, env);
+                self.phase = Phase::Over as u64;
+                env.completed(&Self::job(facts, self.epoch));
+                Next::Again
+            }
+            Phase::Over => Next::Release(Self::job(facts, self.epoch.saturating_add(1))),
+        }
+    }
+
+    /// Votes, and freezes the input of the next epoch.
+    fn vote<E: VoterEnv>(&mut self, facts: &Facts, channels: &VoterChannels<'_>, env: &mut E) {
+        let (set, rules, epoch) = (&facts.set, facts.description.rules(), self.epoch);
+        let own = channels.own.reader();
+        self.vote = Vote::on(set, &rules, epoch, channels.replicas, &facts.layout, own);
+        let input = next_input(set, &facts.times, epoch, &mut self.decoder, own, env);
+        input.publish(set, &facts.layout, channels.own);
+        env.record(Event::Input {
+            set: self.number(),
+            epoch: input.epoch as u32,
+            fresh: input.fresh,
+        });
+    }
+
+    /// Does a bounded piece of what leads to the verdict.
+    fn compare<E: VoterEnv>(
+        &mut self,
+        facts: &Facts,
+        channels: &VoterChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        let VoterChannels { own, replicas } = *channels;
+        for _ in 0..STEPS {
+            let step = self
+                .vote
+                .step(&facts.set, self.epoch, replicas, &facts.layout, own);
+            match step {
+                VoteStep::More(_) => continue,
+                VoteStep::Done(verdict) => self.record(facts, &verdict, env),
+                VoteStep::Void => env.missed(&Self::job(facts, self.epoch)),
+            }
+            self.phase = Phase::Send as u64;
+            break;
+        }
+        Next::Again
+    }
+
+    fn record<E: VoterEnv>(&self, facts: &Facts, verdict: &Verdict, env: &mut E) {
+        let late = |standing: &Standing| matches!(standing, Standing::Timeout | Standing::Late);
+        let outcome = match verdict.outcome {
+            Outcome::Unanimous => VoteOutcome::Unanimous,
+            Outcome::Majority if verdict.standings.iter().any(late) => VoteOutcome::Timeout,
+            Outcome::Majority => VoteOutcome::Minority,
+            Outcome::Held => VoteOutcome::Held,
+            Outcome::Lost | Outcome::Stopped => VoteOutcome::NoMajority,
+        };
+        let nobody = VoteParties::NOBODY;
+        let party = |of: fn(Plan) -> u8| verdict.plan.map_or(nobody, |plan| u16::from(of(plan)));
+        let (set, epoch) = (self.number(), verdict.epoch as u32);
+        env.record(Event::Vote {
+            set,
+            epoch,
+            outcome,
+            parties: VoteParties {
+                faulty: u32::from(verdict.faulty().0),
+                donor: party(|plan| plan.donor),
+                witness: party(|plan| plan.witness),
+            },
+        });
+        let first = verdict.lost == facts.description.rules().lost_epochs;
+        if verdict.outcome == Outcome::Stopped && first {
+            env.record(Event::Stop { set, epoch });
+        }
+    }
+
+    /// Sends the output that was agreed on, or none, with how the vote went. What went wrong
+    /// since the verdict was published costs the output.
+    fn send<E: VoterEnv>(
+        &mut self,
+        facts: &Facts,
+        is_late: bool,
+        channels: &VoterChannels<'_>,
+        env: &mut E,
+    ) {
+        let own = channels.own.reader();
+        let verdict = Verdict::read(&facts.set, &facts.layout, own).ok();
+        let verdict = verdict.filter(|verdict| verdict.epoch == self.epoch);
+        let input = Release::read(&facts.set, &facts.layout, own).ok();
+        let stale = input.map_or(0, |input| input.stale.min(u64::from(u32::MAX)) as u32);
+        let mut command = Command {
+            epoch: self.epoch,
+            status: Status {
+                outcome: plant::Outcome::Lost,
+                replicas: facts.set.replicas,
+                stale,
+                ..Status::default()
+            },
+            ..Command::default()
+        };
+        if let Some(verdict) = verdict {
+            command.status = self.status(facts, &verdict, stale, channels);
+            let output = self.vote.output();
+            if verdict.releases() && !is_late {
+                command.count = output.words().len() as u8;
+                command.words[..output.words().len()].copy_from_slice(output.words());
+                command.digest = output.digest();
+            }
+        }
+        let mut bytes = [0; MAX_FRAME];
+        let length = Frame::Command(command).encode(&mut bytes);
+        env.send(&bytes[..length]);
+    }
+
+    fn status(
+        &self,
+        facts: &Facts,
+        verdict: &Verdict,
+        stale: u32,
+        channels: &VoterChannels<'_>,
+    ) -> Status {
+        let outcome = match (verdict.outcome, facts.description.voting()) {
+            (Outcome::Stopped, Voting::Arbitrator | Voting::Unprotected) => plant::Outcome::Stopped,
+            (Outcome::Lost, Voting::Arbitrator | Voting::Unprotected) => plant::Outcome::Lost,
+            (Outcome::Held, Voting::Arbitrator | Voting::Unprotected) => plant::Outcome::Held,
+            (Outcome::Unanimous | Outcome::Majority, Voting::Unprotected) => {
+                plant::Outcome::Unprotected
+            }
+            (Outcome::Unanimous, Voting::Arbitrator) => plant::Outcome::Unanimous,
+            (Outcome::Majority, Voting::Arbitrator) => plant::Outcome::Majority,
+        };
+        let late = verdict.members(Standing::Timeout).0 | verdict.members(Standing::Late).0;
+        let behind = verdict
+            .epoch
+            .saturating_add(1)
+            .saturating_sub(verdict.state.jobs_until);
+        Status {
+            outcome,
+            replicas: facts.set.replicas,
+            faulty: verdict.faulty().0,
+            timeout: late,
+            recovering: verdict.members(Standing::Recovering).0,
+            target: verdict.plan.map(|plan| plan.target),
+            donor: verdict.plan.map(|plan| plan.donor),
+            witness: verdict.plan.map(|plan| plan.witness),
+            round: verdict.plan.map_or(0, |plan| plan.round as u16),
+            behind: behind.min(u64::from(u16::MAX)) as u16,
+            repaired: verdict
+                .plan
+                .map_or(0, |plan| repaired(&facts.set, plan.target, channels)),
+            differing: verdict.plan.map_or(0, |plan| plan.differing),
+            stale,
+        }
+    }
+}
+
+/// Returns how many pages the target says it has taken over.
+fn repaired(set: &Set, target: u8, channels: &VoterChannels<'_>) -> u32 {
+    let Some(channel) = channels.replicas.get(usize::from(target)) else {
+        return 0;
+    };
+    ReplicaLayout::new(channel.len())
+        .and_then(|layout| Progress::read(set, &layout, *channel))
+        .map_or(0, |progress| progress.repaired)
+}
+
+impl StateWords for VoterTask {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        self.copies.visit(visitor);
+        for word in &mut self.description.0 {
+            visitor("description", word);
+        }
+        visitor("is_busy", &mut self.is_busy);
+        visitor("epoch", &mut self.epoch);
+        visitor("phase", &mut self.phase);
+        self.vote.visit(visitor);
+        self.decoder.visit(visitor);
+    }
+}

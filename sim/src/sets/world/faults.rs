@@ -1,0 +1,130 @@
+//! What may go wrong with a set, and the words that it may go wrong in.
+use std::sync::atomic::Ordering;
+
+use tern_replication::{ReplicaStart, VoterTask};
+use tern_units::{Instant, StateWords};
+use tern_vote::{Verdict, VoterLayout, Writer};
+
+use super::{Place, World, erase, task};
+use crate::sets::core::Role;
+use crate::sets::program::Memory;
+
+impl World {
+    /// Puts a verdict into the voter's channel, as a faulty voter may.
+    ///
+    /// # Panics
+    /// If the channel has no room for one, which it was made with.
+    pub fn publish(&self, verdict: &Verdict) {
+        let layout = VoterLayout::new(self.voter_channel.len()).expect("it has room");
+        verdict.publish(&self.set, &layout, Writer::new(&self.voter_channel));
+    }
+
+    /// Flips a bit of a replica's memory.
+    pub fn flip_memory(&mut self, replica: usize, page: u32, bit: u32) {
+        self.nodes[replica].memory.flip(page, bit);
+    }
+
+    /// Changes a word of a page, which the next commit finds.
+    pub fn damage(&mut self, replica: usize, page: u32) {
+        self.nodes[replica].memory.damage(page);
+    }
+
+    /// Flips a bit of a channel.
+    pub fn flip_channel(&self, of: Place, word: usize, bit: u32) {
+        self.channel(of)[word].fetch_xor(1 << bit, Ordering::Relaxed);
+    }
+
+    /// The first words of a replica's channel: its ballot.
+    #[must_use]
+    pub fn ballot_words(&self, of: usize) -> Vec<u64> {
+        let words = self.channels[of][..64].iter();
+        words.map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Puts words into a replica's channel, as a fault that forges a ballot does.
+    pub fn put_words(&self, of: usize, words: &[u64]) {
+        for (word, value) in self.channels[of].iter().zip(words) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands every word of a task's state to `visitor`.
+    pub fn visit(&mut self, of: Place, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        match of {
+            Place::Replica(replica) => self.nodes[replica].task.visit(visitor),
+            Place::Voter => self.voter.visit(visitor),
+        }
+    }
+
+    /// Holds a core from now on: it executes nothing for `time`.
+    pub fn hold(&mut self, of: Place, time: u64) {
+        let core = match of {
+            Place::Replica(replica) => self.nodes[replica].core,
+            Place::Voter => self.voter_core,
+        };
+        self.cores[core].hold(self.now, time);
+    }
+
+    /// Lets the timers of all cores be late by up to `lateness`.
+    pub fn be_late(&mut self, lateness: u64) {
+        self.cores
+            .iter_mut()
+            .for_each(|core| core.be_late(lateness));
+    }
+
+    /// Lets the job that a replica is at, or its next one, never end.
+    pub fn make_endless(&mut self, replica: usize) {
+        self.nodes[replica].is_endless = true;
+    }
+
+    /// Starts the sandbox of a replica anew, with its channel erased or as it stands.
+    pub fn restart(&mut self, replica: usize, erases: bool) {
+        let number = self.set.number;
+        let node = &mut self.nodes[replica];
+        let (description, thread) = (&self.description, &node.thread);
+        node.task = task(
+            description,
+            number,
+            thread,
+            replica,
+            self.pages,
+            ReplicaStart::Anew,
+        );
+        node.memory = Memory::new(self.pages);
+        node.is_endless = false;
+        let core = node.core;
+        if erases {
+            erase(&self.channels[replica]);
+        }
+        self.hash_all(replica);
+        self.wake(core, Place::Replica(replica));
+    }
+
+    /// Starts the voter's sandbox anew, with its channel erased or as it stands.
+    pub fn restart_voter(&mut self, erases: bool) {
+        self.voter = VoterTask::new(self.set.number, &self.description, &self.voter_thread);
+        if erases {
+            erase(&self.voter_channel);
+        }
+        self.wake(self.voter_core, Place::Voter);
+    }
+
+    /// Lets the task that has started anew be polled, whatever its thread was at.
+    fn wake(&mut self, core: usize, place: Place) {
+        let role = match place {
+            Place::Replica(replica) => Role::Replica(replica),
+            Place::Voter => Role::Voter,
+        };
+        let mut threads = self.cores[core].threads.iter();
+        let thread = threads.position(|thread| thread.role == role);
+        if self.pending.is_some_and(|pending| pending.place == place) {
+            self.pending = None;
+        }
+        if let Some(thread) = thread {
+            let now = Instant::from_nanos(self.now);
+            self.cores[core].advance(self.now);
+            self.cores[core].sleep_until(thread, now);
+            self.cores[core].dispatch(self.now, &self.costs);
+        }
+    }
+}

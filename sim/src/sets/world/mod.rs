@@ -1,0 +1,420 @@
+//! A whole set at work: its cores, channels, tasks and device, from poll to poll.
+mod faults;
+mod places;
+mod seen;
+
+pub use seen::Seen;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tern_config::{ReplicaSet, System, Thread};
+use tern_replication::{
+    JobEnd, Next, ReplicaChannels, ReplicaStart, ReplicaTask, VoterChannels, VoterTask, set_of,
+};
+use tern_sched::analysis::CostTable;
+use tern_trace::Event;
+use tern_units::{Instant, PAGE_SIZE};
+use tern_vote::{Page, Reader, Release, Set, Writer, replica_channel_bytes, voter_channel_bytes};
+
+use super::core::{Activity, Piece, Role, SetCore};
+use super::costs::Costs;
+use super::environment::{ReplicaOwn, Side, VoterOwn};
+use super::plant::Plant;
+use super::program::Memory;
+
+/// Where something is: a replica's, or the voter's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// That of the replica of that number.
+    Replica(usize),
+    /// The voter's.
+    Voter,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    task: ReplicaTask<Vec<u64>>,
+    memory: Memory,
+    scratch: Box<Page>,
+    input: Release,
+    output: [u64; 2],
+    is_endless: bool,
+    core: usize,
+    thread: Thread,
+}
+
+/// The simulated set.
+#[derive(Debug)]
+pub struct World {
+    set: Set,
+    description: ReplicaSet,
+    pages: u32,
+    costs: Costs,
+    now: u64,
+    cores: Vec<SetCore>,
+    nodes: Vec<Node>,
+    voter: VoterTask,
+    voter_core: usize,
+    voter_thread: Thread,
+    channels: Vec<Vec<AtomicU64>>,
+    voter_channel: Vec<AtomicU64>,
+    plant: Plant,
+    inputs: Vec<Release>,
+    events: Vec<(u64, Event)>,
+    missed: u64,
+    pending: Option<Pending>,
+}
+
+/// A poll that is due.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    core: usize,
+    thread: usize,
+    place: Place,
+    ended: Option<JobEnd>,
+}
+
+impl Clone for World {
+    fn clone(&self) -> Self {
+        Self {
+            set: self.set,
+            description: self.description.clone(),
+            pages: self.pages,
+            costs: self.costs,
+            now: self.now,
+            cores: self.cores.clone(),
+            nodes: self.nodes.clone(),
+            voter: self.voter.clone(),
+            voter_core: self.voter_core,
+            voter_thread: self.voter_thread.clone(),
+            channels: self.channels.iter().map(|words| copy(words)).collect(),
+            voter_channel: copy(&self.voter_channel),
+            plant: self.plant.clone(),
+            inputs: self.inputs.clone(),
+            events: self.events.clone(),
+            missed: self.missed,
+            pending: self.pending,
+        }
+    }
+}
+
+fn copy(words: &[AtomicU64]) -> Vec<AtomicU64> {
+    let words = words.iter();
+    words
+        .map(|word| AtomicU64::new(word.load(Ordering::Relaxed)))
+        .collect()
+}
+
+fn zeros(bytes: u64) -> Vec<AtomicU64> {
+    (0..bytes / 8).map(|_| AtomicU64::new(0)).collect()
+}
+
+impl World {
+    /// Set number `number` of `system` before its first epoch, with a program of `pages` pages.
+    /// `seed` is that of all that is random in the loads and in late timers.
+    ///
+    /// # Panics
+    /// If the description lacks a replica or a voter of the set.
+    #[must_use]
+    pub fn new(system: &System, number: usize, pages: u32, costs: Costs, seed: u64) -> Self {
+        let mut system = system.clone();
+        tern_check::give_room(&mut system, &CostTable::NONE);
+        let description = system.replica_sets[number].clone();
+        let set = set_of(number as u32, &description);
+        let of_sandbox = |sandbox: usize| {
+            let mut replicas = description.replicas.iter();
+            replicas.position(|place| place.sandbox as usize == sandbox)
+        };
+        let cores = (0..system.sandboxes.len())
+            .map(|sandbox| {
+                let seed = seed ^ sandbox as u64;
+                SetCore::new(
+                    &system.sandboxes[sandbox],
+                    number,
+                    of_sandbox(sandbox),
+                    seed,
+                )
+            })
+            .collect();
+        let voter = description.voter.expect("a set has a voter");
+        let thread = |place| system.thread(place).expect("a place in the system").clone();
+        let voter_thread = thread(&voter);
+        let count = description.replicas.len();
+        let channels: Vec<_> = (0..count)
+            .map(|_| zeros(replica_channel_bytes(pages)))
+            .collect();
+        let voter_channel = zeros(voter_channel_bytes(pages));
+        let mut nodes: Vec<Node> = Vec::new();
+        for (replica, place) in description.replicas.iter().enumerate() {
+            let thread = thread(place);
+            let task = task(
+                &description,
+                number as u32,
+                &thread,
+                replica,
+                pages,
+                ReplicaStart::WithSet,
+            );
+            nodes.push(Node {
+                task,
+                memory: Memory::new(pages),
+                scratch: Box::new([0; PAGE_SIZE]),
+                input: Release::default(),
+                output: [0; 2],
+                is_endless: false,
+                core: place.sandbox as usize,
+                thread,
+            });
+        }
+        let mut world = Self {
+            set,
+            pages,
+            costs,
+            now: 0,
+            cores,
+            nodes,
+            voter: VoterTask::new(number as u32, &description, &voter_thread),
+            voter_core: voter.sandbox as usize,
+            voter_thread,
+            channels,
+            voter_channel,
+            plant: Plant::new(set, pages),
+            inputs: Vec::new(),
+            events: Vec::new(),
+            missed: 0,
+            pending: None,
+            description,
+        };
+        (0..count).for_each(|replica| world.hash_all(replica));
+        world
+    }
+
+    /// The epoch that it is.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.now / self.description.period
+    }
+
+    /// Now, in nanoseconds.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Pages of the program.
+    #[must_use]
+    pub const fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// The set's description.
+    #[must_use]
+    pub const fn description(&self) -> &ReplicaSet {
+        &self.description
+    }
+
+    /// Runs until the next poll is due, which it leaves to [`World::poll`]; returns whose.
+    pub fn run_to_poll(&mut self) -> Place {
+        loop {
+            if let Some(pending) = self.pending {
+                return pending.place;
+            }
+            let cores = self.cores.iter().enumerate();
+            let next = cores.min_by_key(|(_, core)| core.next_event());
+            let Some((core, now)) = next.map(|(index, core)| (index, core.next_event())) else {
+                unreachable!("a set has cores");
+            };
+            assert!(now >= self.now, "time stands or goes on");
+            self.now = now;
+            match self.cores[core].advance(now) {
+                Some(thread) => self.piece_ends(core, thread),
+                None => self.cores[core].dispatch(now, &self.costs),
+            }
+        }
+    }
+
+    /// Does the poll that is due.
+    pub fn poll(&mut self) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        let Pending {
+            core,
+            thread,
+            place,
+            ended,
+        } = pending;
+        let asked = match place {
+            Place::Replica(replica) => self.poll_replica(replica, thread, ended),
+            Place::Voter => self.poll_voter(thread),
+        };
+        if let (Place::Replica(replica), Next::RunJob { input, .. }) = (place, &asked) {
+            self.nodes[replica].input = *input;
+            if !self.inputs.contains(input) {
+                self.inputs.push(*input);
+            }
+        }
+        self.cores[core].carry_out(thread, self.now, &asked, &self.costs);
+        self.cores[core].dispatch(self.now, &self.costs);
+    }
+
+    /// Runs until the begin of `epoch`.
+    pub fn run_until(&mut self, epoch: u64) {
+        let until = epoch.saturating_mul(self.description.period);
+        loop {
+            self.run_to_poll();
+            if self.now >= until {
+                return;
+            }
+            self.poll();
+        }
+    }
+
+    fn piece_ends(&mut self, core: usize, thread: usize) {
+        let now = self.now;
+        let sim = &mut self.cores[core].threads[thread];
+        let Activity::Working { left, piece } = &mut sim.activity else {
+            return;
+        };
+        let place = match sim.role {
+            Role::Replica(replica) => Place::Replica(replica),
+            Role::Voter => Place::Voter,
+            Role::Load { .. } | Role::Idle => {
+                self.cores[core].end_load(thread);
+                self.cores[core].dispatch(now, &self.costs);
+                return;
+            }
+        };
+        let (job, until) = match piece {
+            Piece::Poll(ended) => {
+                self.pending = Some(Pending {
+                    core,
+                    thread,
+                    place,
+                    ended: *ended,
+                });
+                return;
+            }
+            Piece::Write(job, until) => (job, *until),
+            Piece::Load => return,
+        };
+        let Place::Replica(replica) = place else {
+            return;
+        };
+        let node = &mut self.nodes[replica];
+        let ended = if now >= until.as_nanos() {
+            node.is_endless = false;
+            Some(JobEnd::CutOff)
+        } else if node.is_endless || job.step(&mut node.memory) {
+            None
+        } else {
+            node.output = job.output();
+            Some(JobEnd::Done)
+        };
+        match ended {
+            Some(end) => {
+                *left = self.costs.poll;
+                *piece = Piece::Poll(Some(end));
+            }
+            None => *left = self.costs.write,
+        }
+        self.cores[core].dispatch(now, &self.costs);
+    }
+
+    fn poll_replica(&mut self, replica: usize, thread: usize, ended: Option<JobEnd>) -> Next {
+        let now = Instant::from_nanos(self.now);
+        self.with_replica(replica, thread, |task, channels, side| {
+            task.poll(now, ended, channels, side)
+        })
+    }
+
+    fn hash_all(&mut self, replica: usize) {
+        self.with_replica(
+            replica,
+            0,
+            |task, channels, side| {
+                while task.hash_step(channels, side) {}
+            },
+        );
+    }
+
+    /// Does something with a replica's task, in what that is given.
+    fn with_replica<R>(
+        &mut self,
+        replica: usize,
+        thread: usize,
+        act: impl FnOnce(
+            &mut ReplicaTask<Vec<u64>>,
+            &ReplicaChannels<'_>,
+            &mut Side<'_, ReplicaOwn<'_>>,
+        ) -> R,
+    ) -> R {
+        let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
+        let channels = ReplicaChannels {
+            own: Writer::new(&self.channels[replica]),
+            voter: Reader::new(&self.voter_channel),
+            replicas: &readers,
+        };
+        let node = &mut self.nodes[replica];
+        let mut side = Side {
+            core: &self.cores[node.core],
+            thread,
+            now: self.now,
+            events: &mut self.events,
+            missed: &mut self.missed,
+            own: ReplicaOwn {
+                memory: &mut node.memory,
+                scratch: &mut node.scratch,
+                input: &node.input,
+                output: node.output,
+            },
+        };
+        act(&mut node.task, &channels, &mut side)
+    }
+
+    fn poll_voter(&mut self, thread: usize) -> Next {
+        let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
+        let channels = VoterChannels {
+            own: Writer::new(&self.voter_channel),
+            replicas: &readers,
+        };
+        let mut side = Side {
+            core: &self.cores[self.voter_core],
+            thread,
+            now: self.now,
+            events: &mut self.events,
+            missed: &mut self.missed,
+            own: VoterOwn {
+                plant: &mut self.plant,
+                inputs: &self.inputs,
+            },
+        };
+        self.voter
+            .poll(Instant::from_nanos(self.now), &channels, &mut side)
+    }
+
+    fn channel(&self, of: Place) -> &[AtomicU64] {
+        match of {
+            Place::Replica(replica) => &self.channels[replica],
+            Place::Voter => &self.voter_channel,
+        }
+    }
+}
+
+fn erase(words: &[AtomicU64]) {
+    words
+        .iter()
+        .for_each(|word| word.store(0, Ordering::Relaxed));
+}
+
+fn task(
+    set: &ReplicaSet,
+    number: u32,
+    thread: &Thread,
+    replica: usize,
+    pages: u32,
+    start: ReplicaStart,
+) -> ReplicaTask<Vec<u64>> {
+    let leaves = vec![0; pages as usize];
+    ReplicaTask::new(number, set, thread, replica as u8, leaves, start)
+}

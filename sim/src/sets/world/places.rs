@@ -1,0 +1,83 @@
+//! Which words of a channel are for what.
+use std::ops::Range;
+
+use tern_units::PAGE_SIZE;
+use tern_vote::{Ballot, Release, ReplicaLayout, SLOTS, SealedRecord, Twice, Verdict, VoterLayout};
+
+use super::{Place, World};
+
+impl World {
+    /// Number of words of a channel.
+    #[must_use]
+    pub fn channel_words(&self, of: Place) -> usize {
+        self.channel(of).len()
+    }
+
+    /// The words of a replica's channel that come before the slots in which pages travel.
+    #[must_use]
+    pub fn words_before_slots(&self) -> usize {
+        let layout = ReplicaLayout::new(self.channels[0].len());
+        layout.map_or(0, |layout| layout.slot(0).at)
+    }
+
+    /// The words of a channel that are read in every epoch: records, and leaves.
+    #[must_use]
+    pub fn records(&self, of: Place) -> Vec<Range<usize>> {
+        let words = self.channel(of).len();
+        match of {
+            Place::Replica(_) => ReplicaLayout::new(words).map_or_else(Vec::new, |layout| {
+                let ballot = layout.ballot().at;
+                let leaves = layout.leaf(0);
+                vec![
+                    ballot..ballot + SealedRecord::<{ Ballot::WORDS }>::WORDS,
+                    leaves..leaves + self.pages as usize,
+                ]
+            }),
+            Place::Voter => VoterLayout::new(words).map_or_else(Vec::new, |layout| {
+                let release = layout.release().copies()[0].at;
+                let verdict = layout.verdict().copies()[0].at;
+                vec![
+                    release..release + Twice::<{ Release::WORDS }>::WORDS,
+                    verdict..verdict + Twice::<{ Verdict::WORDS }>::WORDS,
+                ]
+            }),
+        }
+    }
+
+    /// The words of a channel that are read beside that where so many pages are repaired: list,
+    /// progress, confirmations and slots.
+    #[must_use]
+    pub fn repair_words(&self, of: Place, pages: u32) -> Vec<Range<usize>> {
+        let words = self.channel(of).len();
+        match of {
+            Place::Replica(_) => ReplicaLayout::new(words).map_or_else(Vec::new, |layout| {
+                let progress = layout.progress().copies();
+                vec![
+                    progress[0].at..progress[1].at + progress[1].at - progress[0].at,
+                    layout.hash(0).at..layout.hash(pages).at,
+                    layout.slot(0).at..layout.slot(pages).at,
+                ]
+            }),
+            Place::Voter => VoterLayout::new(words)
+                .map(|layout| layout.difference(0)..layout.difference(pages))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// Whether a word of a channel is one of a page's content in a slot.
+    #[must_use]
+    pub fn is_page_on_its_way(&self, of: Place, word: usize) -> bool {
+        let layout = match of {
+            Place::Replica(_) => ReplicaLayout::new(self.channel(of).len()),
+            Place::Voter => None,
+        };
+        let is_in = |layout: ReplicaLayout| {
+            (0..SLOTS as u32).any(|slot| {
+                let page = layout.slot_page(slot);
+                (page..page + PAGE_SIZE / 8).contains(&word)
+            })
+        };
+        layout.is_some_and(is_in)
+    }
+}

@@ -1,0 +1,140 @@
+//! What has been seen of a set, and whether it is as it should be.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tern_abi::system_call::MESSAGE_WORDS;
+use tern_trace::{Event, RepairResult};
+use tern_units::StateWords;
+use tern_vote::{Reader, Release, Verdict, VoterLayout};
+
+use super::World;
+use crate::sets::plant::measured;
+use crate::sets::program::Memory;
+
+/// What has been seen of a set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Epochs whose output the device took.
+    pub accepted: Vec<u64>,
+    /// Those whose output is not what a copy computes that no fault reaches.
+    pub wrong: Vec<u64>,
+    /// Epochs whose frozen input is not what the device measured.
+    pub wrong_inputs: Vec<u64>,
+    /// Votes that accused replicas: the epoch, and a bit for each of them.
+    pub accused: Vec<(u64, u32)>,
+    /// Epochs in which the voter said that the set has stopped.
+    pub stopped: Vec<u64>,
+    /// Pages that targets took over.
+    pub repaired: u64,
+    /// Pages on the lists of repairs that ended complete.
+    pub listed: u64,
+    /// Jobs that were not done in time.
+    pub missed: u64,
+}
+
+impl World {
+    /// What has been seen so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let mut seen = Seen {
+            accepted: self.plant.accepted.clone(),
+            wrong: self.plant.wrong.clone(),
+            wrong_inputs: self.wrong_inputs(),
+            missed: self.missed,
+            ..Seen::default()
+        };
+        let mut differing = 0;
+        for (_, event) in &self.events {
+            match *event {
+                Event::Vote { epoch, parties, .. } if parties.faulty != 0 => {
+                    seen.accused.push((u64::from(epoch), parties.faulty));
+                }
+                Event::Stop { epoch, .. } => seen.stopped.push(u64::from(epoch)),
+                Event::RepairPage { .. } => seen.repaired += 1,
+                Event::RepairStart {
+                    differing: pages, ..
+                } => differing = pages,
+                Event::RepairEnd {
+                    result: RepairResult::Done,
+                    ..
+                } => seen.listed += u64::from(differing),
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// Everything recorded so far, with when.
+    #[must_use]
+    pub fn events(&self) -> &[(u64, Event)] {
+        &self.events
+    }
+
+    /// The inputs that are not what the device measured, or are said to be fresh and are not.
+    fn wrong_inputs(&self) -> Vec<u64> {
+        let is_wrong = |input: &&Release| {
+            let sample = input.sample;
+            let payload = match sample {
+                0 => [0; MESSAGE_WORDS],
+                _ => measured(sample),
+            };
+            let newest = input.epoch.saturating_sub(1);
+            input.payload != payload
+                || sample > newest
+                || input.fresh != (sample > 0 && sample == newest)
+        };
+        let wrong = self.inputs.iter().filter(is_wrong);
+        wrong.map(|input| input.epoch).collect()
+    }
+
+    /// The verdict in the voter's channel, if there is one.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        let layout = VoterLayout::new(self.voter_channel.len())?;
+        Verdict::read(&self.set, &layout, Reader::new(&self.voter_channel)).ok()
+    }
+
+    /// Whether all replicas have the memory that a copy has that no fault reaches.
+    #[must_use]
+    pub fn memories_are_sound(&self) -> bool {
+        let pages = |memory: &Memory| memory.pages().to_vec();
+        let sound: Vec<_> = self.plant.sound().iter().map(pages).collect();
+        let mut nodes = self.nodes.iter();
+        let first = pages(&self.nodes[0].memory);
+        nodes.all(|node| node.memory.pages() == first) && sound.contains(&first)
+    }
+
+    /// Whether everything that outlives a step is as in `other`: tasks, memories and channels.
+    #[must_use]
+    pub fn is_as(&mut self, other: &mut Self) -> bool {
+        let same = |one: &[AtomicU64], other: &[AtomicU64]| {
+            let mut both = one.iter().zip(other);
+            both.all(|(one, other)| one.load(Ordering::Relaxed) == other.load(Ordering::Relaxed))
+        };
+        let mut both = self.nodes.iter().zip(&other.nodes);
+        let memories = both.all(|(one, other)| one.memory == other.memory);
+        let mut channels = self.channels.iter().zip(&other.channels);
+        let slots = self.words_before_slots();
+        memories
+            && same(&self.voter_channel, &other.voter_channel)
+            && channels.all(|(one, other)| same(&one[..slots], &other[..slots]))
+            && self.words() == other.words()
+    }
+
+    fn words(&mut self) -> Vec<u64> {
+        let mut words = Vec::new();
+        let mut take = |_: &'static str, word: &mut u64| words.push(*word);
+        self.nodes
+            .iter_mut()
+            .for_each(|node| node.task.visit(&mut take));
+        self.voter.visit(&mut take);
+        words
+    }
+
+    /// Forgets what was seen, so that a copy is small.
+    pub fn forget(&mut self) {
+        let epoch = self.epoch();
+        self.events.clear();
+        self.inputs.retain(|input| input.epoch + 1 >= epoch);
+        self.plant.accepted.clear();
+    }
+}

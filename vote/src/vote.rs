@@ -1,0 +1,252 @@
+//! The vote on one epoch, in bounded pieces: who agrees, which pages of one other differ,
+//! and the verdict that says so.
+use crate::Set;
+use crate::ballot::Ballot;
+use crate::decision::Decision;
+use crate::descent::{Descent, DescentEnd, DescentStep};
+use crate::layout::VoterLayout;
+use crate::standing::{Members, Outcome, Standing};
+use crate::summary::Summary;
+use crate::verdict::{MOST_ROUNDS, Plan, State, Verdict};
+use crate::words::{Reader, Writer};
+use tern_abi::system_call::MESSAGE_WORDS;
+use tern_units::StateWords;
+
+/// What the system description says of a set's recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether replicas outside the majority are repaired.
+    pub repairs: bool,
+    /// Votes in a row without a majority after which the set has stopped, at least one.
+    pub lost_epochs: u32,
+}
+
+/// The output that a majority agreed on, as its ballots have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    count: u64,
+    words: [u64; MESSAGE_WORDS],
+    digest: u64,
+}
+
+impl Output {
+    /// Returns the output's words; none where nothing was agreed.
+    #[must_use]
+    pub fn words(&self) -> &[u64] {
+        let count = self.count.min(MESSAGE_WORDS as u64) as usize;
+        &self.words[..count]
+    }
+
+    /// Returns the digest that the replicas made of it.
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+/// The vote on one epoch.
+///
+/// [`Vote::on`] reads the ballots, then [`Vote::step`] until it is done; the verdict then
+/// stands in the voter's channel. What is kept from step to step are plain words: one that a
+/// fault has changed spoils this epoch's verdict and no other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vote {
+    /// The verdict so far, as it will be published.
+    verdict: [u64; Verdict::WORDS],
+    output: Output,
+    /// The replica to be repaired, if its number is one.
+    target: u64,
+    round: u64,
+    /// Counts members of the majority through, from one that changes with the round.
+    rank: u64,
+    tried: u64,
+    descent: Descent,
+}
+
+/// How a vote goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoteStep {
+    /// About so many pages are still to be compared.
+    More(u32),
+    /// The verdict is published.
+    Done(Verdict),
+    /// What was to be published is no verdict on the epoch: a fault has changed it.
+    Void,
+}
+
+impl Vote {
+    const NOBODY: u64 = u64::MAX;
+
+    /// Reads the ballots for `epoch` and decides. The verdict before is the newest in the
+    /// voter's own channel: a voter that has none, since it started anew, decides as well.
+    #[must_use]
+    pub fn on(
+        set: &Set,
+        rules: &Rules,
+        epoch: u64,
+        channels: &[Reader<'_>],
+        layout: &VoterLayout,
+        own: Reader<'_>,
+    ) -> Self {
+        let before = Verdict::read(set, layout, own).ok();
+        let before = before.filter(|before| before.epoch < epoch);
+        let decision = Decision::on(set, epoch, before.as_ref(), channels);
+        let verdict = verdict(set, rules, before.as_ref(), &decision);
+        let next = match rules.repairs && verdict.outcome.is_agreement() {
+            true => next_target(before.as_ref(), decision.repairable()),
+            false => None,
+        };
+        let (target, round) = next.map_or((Self::NOBODY, 0), |(target, round)| {
+            (u64::from(target), u64::from(round))
+        });
+        let summary = |ballot: Option<Ballot>| ballot.map_or(Summary::EMPTY, |it| it.summary);
+        let ballot = decision.ballots.get(target as usize).copied().flatten();
+        let agreed = decision.agreed;
+        Self {
+            verdict: verdict.encode(set),
+            output: agreed.map_or_else(Output::default, |ballot| Output {
+                count: u64::from(ballot.count),
+                words: ballot.output,
+                digest: ballot.digest,
+            }),
+            target,
+            round,
+            rank: round,
+            tried: 0,
+            descent: Descent::new(epoch, verdict.state.pages, summary(agreed), summary(ballot)),
+        }
+    }
+
+    /// Returns the output that was agreed on.
+    #[must_use]
+    pub const fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Gives the descent up: the next step publishes the verdict, without a plan.
+    pub const fn give_up_repair(&mut self) {
+        self.target = Self::NOBODY;
+    }
+
+    /// Does a bounded piece of the vote on `epoch`: compares some pages, or publishes the
+    /// verdict.
+    pub fn step(
+        &mut self,
+        set: &Set,
+        epoch: u64,
+        channels: &[Reader<'_>],
+        layout: &VoterLayout,
+        own: Writer<'_>,
+    ) -> VoteStep {
+        let decoded = Verdict::decode(set, layout, &self.verdict);
+        let Some(mut verdict) = decoded.filter(|verdict| verdict.epoch == epoch) else {
+            return VoteStep::Void;
+        };
+        let majority = verdict.members(Standing::Agreed);
+        let rank = self.rank as u32;
+        let parties = majority
+            .cyclic(rank)
+            .zip(majority.cyclic(rank.wrapping_add(1)));
+        let parties = parties.filter(|(donor, witness)| {
+            donor != witness && self.tried < u64::from(majority.count())
+        });
+        let target = u8::try_from(self.target).ok();
+        let channel = |replica: u8| channels.get(usize::from(replica)).copied();
+
+        if let Some((donor, witness)) = parties
+            && let Some(target) = target.filter(|target| !majority.contains(*target))
+            && let (Some(from), Some(to)) = (channel(donor), channel(target))
+        {
+            match self.descent.step(set, from, to, layout, own) {
+                DescentStep::More(pages) => return VoteStep::More(pages),
+                DescentStep::Done(DescentEnd::MajorityTable) => {
+                    self.rank = u64::from(rank.wrapping_add(1));
+                    self.tried = self.tried.saturating_add(1);
+                    self.descent.restart();
+                    return VoteStep::More(verdict.state.pages);
+                }
+                DescentStep::Done(DescentEnd::TargetTable) => {
+                    verdict.rehash = verdict.rehash.with(target);
+                }
+                DescentStep::Done(DescentEnd::Listed(differing)) => {
+                    verdict.plan = Some(Plan {
+                        target,
+                        donor,
+                        witness,
+                        round: self.round.min(u64::from(MOST_ROUNDS - 1)) as u32,
+                        differing,
+                    });
+                }
+            }
+        }
+        verdict.publish(set, layout, own);
+        VoteStep::Done(verdict)
+    }
+}
+
+/// Returns the verdict on a decision, without a plan.
+fn verdict(set: &Set, rules: &Rules, before: Option<&Verdict>, decision: &Decision) -> Verdict {
+    let (outcome, lost) = if decision.outcome.is_agreement() {
+        (decision.outcome, 0)
+    } else {
+        let lost = before.map_or(0, |before| before.lost).saturating_add(1);
+        let outcome = match lost >= rules.lost_epochs {
+            true => Outcome::Stopped,
+            false => Outcome::Lost,
+        };
+        (outcome, lost)
+    };
+    // Where nothing was agreed, what was agreed last stands.
+    let newest = before.filter(|_| lost > 0).and_then(|it| it.agreed(set));
+    let agreed = decision.agreed.map(|ballot| State {
+        pages: ballot.pages,
+        summary: ballot.summary,
+        jobs_until: ballot.jobs_until,
+    });
+    Verdict {
+        epoch: decision.epoch,
+        outcome,
+        standings: decision.standings,
+        rehash: Members::NONE,
+        plan: None,
+        lost,
+        newest: newest.map(|(origin, _)| origin),
+        state: agreed
+            .or(newest.map(|(_, state)| state))
+            .unwrap_or_default(),
+    }
+}
+
+/// Returns the replica to repair next and the round: the one begun with goes on until it is
+/// whole, or has had its rounds and others wait.
+fn next_target(before: Option<&Verdict>, candidates: Members) -> Option<(u8, u32)> {
+    let last = before.and_then(|before| before.plan);
+    let Some(last) = last.filter(|last| candidates.contains(last.target)) else {
+        return candidates.iter().next().map(|target| (target, 0));
+    };
+    if last.round + 1 < MOST_ROUNDS {
+        return Some((last.target, last.round + 1));
+    }
+    let behind = candidates.iter().find(|target| *target > last.target);
+    behind
+        .or_else(|| candidates.iter().next())
+        .map(|target| (target, 0))
+}
+
+impl StateWords for Vote {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
+        for word in &mut self.verdict {
+            visitor("vote.verdict", word);
+        }
+        visitor("vote.output.count", &mut self.output.count);
+        for word in &mut self.output.words {
+            visitor("vote.output.words", word);
+        }
+        visitor("vote.output.digest", &mut self.output.digest);
+        visitor("vote.target", &mut self.target);
+        visitor("vote.round", &mut self.round);
+        visitor("vote.rank", &mut self.rank);
+        visitor("vote.tried", &mut self.tried);
+        self.descent.visit(visitor);
+    }
+}
