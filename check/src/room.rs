@@ -142,6 +142,23 @@ mod tests {
         }
     }
 
+    /// Then releases come at any instants, and closer to one another by what they are late.
+    #[test]
+    fn threads_that_may_be_released_late_need_room_for_each_release() {
+        let late = |jitter, threads: Vec<Thread>| {
+            let mut system = system(vec![(20 * MS, 40 * MS, threads)]);
+            system.sandboxes[0].servers[0].jitter = jitter;
+            give_room(&mut system, &CostTable::NONE);
+            system.sandboxes[0].servers[0].room
+        };
+        let thread = |period| vec![thread(MS, period, Runs::Nothing)];
+        assert_eq!(late(0, thread(80 * MS)), 2 + 1);
+        assert_eq!(late(MS, thread(80 * MS)), 2 + 1);
+        assert_eq!(late(MS, thread(40 * MS)), 2 + 2);
+        assert_eq!(late(MS, thread(10 * MS)), 2 + 5);
+        assert_eq!(late(MS, vec![]), 2 + 1, "all of the budget, in one piece");
+    }
+
     #[test]
     fn a_driver_that_takes_all_of_the_budget_finds_it_in_one_piece() {
         let driver = thread(20 * MS, 40 * MS, Runs::Driver(0));

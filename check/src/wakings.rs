@@ -52,7 +52,7 @@ impl Wakings {
 }
 
 /// What wakes the threads of a server. One without threads is simulated as if one thread used
-/// all of the budget in each period.
+/// all of the budget in each period: in one piece, however late it is released.
 fn wakings(server: &Server) -> Vec<Waking> {
     let nanos = Duration::from_nanos;
     let (budget, period) = (nanos(server.budget), nanos(server.period));
@@ -60,7 +60,20 @@ fn wakings(server: &Server) -> Vec<Waking> {
         return vec![Waking::by_clock(budget, period, period)];
     }
     let threads = server.threads.iter();
-    threads.flat_map(|it| of_thread(server, it)).collect()
+    let all = threads.flat_map(|it| of_thread(server, it));
+    match server.jitter {
+        0 => all.collect(),
+        jitter => all.map(|it| late(it, nanos(jitter))).collect(),
+    }
+}
+
+/// The same where each arrival may be released so much later, at instants that do not repeat then.
+fn late(waking: Waking, jitter: Duration) -> Waking {
+    Waking {
+        jitter: waking.jitter.saturating_add(jitter),
+        instants: None,
+        ..waking
+    }
 }
 
 fn of_thread(server: &Server, thread: &Thread) -> Vec<Waking> {
