@@ -7,6 +7,7 @@
 //! the jobs themselves: the costs of a platform are the analysis's concern.
 #![forbid(unsafe_code)]
 
+pub mod adversary;
 mod core;
 mod error;
 mod recorder;
