@@ -2,7 +2,8 @@
 //! its worst and whose doorbells ring at their least interval: no response is above its bound.
 //! Two systems of the search that `cargo xtask search --machine NAME` goes on with.
 use std::time::Duration;
-use tern_campaign::machine::{Options, search};
+use tern_campaign::Options;
+use tern_campaign::machine::search;
 use xtask::emulator::bochs::Model;
 
 /// Of the seeds of which both have a driver and doorbells, and the sandboxes for them, the first:
@@ -18,9 +19,9 @@ const DOORBELLS: u64 = 300;
 fn two_systems_keep_their_promises(machine: Model) {
     let options = Options {
         systems: 2,
-        ..Options::new(machine, SEED, Duration::MAX)
+        ..Options::new(SEED, Duration::MAX)
     };
-    let outcome = search(&options, |line| println!("{line}"));
+    let outcome = search(machine, &options, |line| println!("{line}"));
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
     for finding in &outcome.findings {
         println!("{finding}");

@@ -3,4 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+mod draw;
+mod finding;
+pub mod host;
 pub mod machine;
+mod options;
+mod table;
+
+pub use finding::Finding;
+pub use options::Options;

@@ -5,11 +5,16 @@ use std::process::ExitCode;
 
 /// The options, for the help text.
 pub const HELP: &str = "\
-search --machine NAME         boot random systems that the analysis accepts on bochs-intel or
+search                        simulate random systems on the host, by the scheduler that boots,
+                                in environments as bad as the bounds allow for: timers late,
+                                the kernel's work at its costs, devices, requests, doorbells,
+                                jobs that overrun; hold each response against its bound
+  search --machine NAME         boot random systems that the analysis accepts on bochs-intel or
                                 bochs-amd, a device interrupting at its worst and doorbells
                                 rung at their least interval, and hold each response against
                                 its bound
-      --seconds N               begin no system after these (60); one always runs
+      --seconds N               begin no system after these (600 on the host, 60 on a machine);
+                                one always runs
       --systems N               no more than these
       --seed S                  of the first system (1); the next ones are S + 1, ...
       --shard K/N               of every N seeds the Kth alone, K from 1

@@ -1,4 +1,5 @@
 //! What the runs of a search met: a search that met little has shown little.
+use crate::table::Row;
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -55,28 +56,6 @@ impl Met {
             .collect()
     }
 
-    /// Writes it as numbers, in the order of its fields.
-    #[must_use]
-    pub fn numbers(mut self) -> String {
-        self.fields().map(|field| field.to_string()).join(" ")
-    }
-
-    /// Reads what [`Met::numbers`] wrote.
-    #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
-        let numbers: Option<Vec<u64>> = text.split(' ').map(|it| it.parse().ok()).collect();
-        let numbers = numbers?;
-        let mut met = Self::default();
-        let fields = met.fields();
-        if numbers.len() != fields.len() {
-            return None;
-        }
-        for (field, number) in fields.into_iter().zip(numbers) {
-            *field = number;
-        }
-        Some(met)
-    }
-
     const fn fields(&mut self) -> [&mut u64; 9] {
         [
             &mut self.systems,
@@ -89,6 +68,27 @@ impl Met {
             &mut self.nearest,
             &mut self.broken,
         ]
+    }
+}
+
+impl Row for Met {
+    /// In the order of its fields.
+    fn numbers(mut self) -> String {
+        self.fields().map(|field| field.to_string()).join(" ")
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let numbers: Option<Vec<u64>> = text.split(' ').map(|it| it.parse().ok()).collect();
+        let numbers = numbers?;
+        let mut met = Self::default();
+        let fields = met.fields();
+        if numbers.len() != fields.len() {
+            return None;
+        }
+        for (field, number) in fields.into_iter().zip(numbers) {
+            *field = number;
+        }
+        Some(met)
     }
 }
 

@@ -1,23 +1,19 @@
 //! Random systems on a Bochs machine, whose devices interrupt at their worst and whose doorbells
 //! ring at their least interval: each response against its bound.
 mod draw;
-mod finding;
 mod judge;
 mod met;
 mod model;
-mod options;
 mod promise;
 mod run;
-mod table;
 mod work;
 
-pub use finding::Finding;
 pub use met::Met;
-pub use options::Options;
 
+use crate::table::Table;
+use crate::{Finding, Options};
 use std::path::PathBuf;
 use std::time::Instant;
-use table::Table;
 use tern_units::Duration;
 use work::Work;
 use xtask::emulator::bochs::Model as Processor;
@@ -38,14 +34,18 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
 }
 
-/// Runs a series as `options` say; `show` is called with each line of it.
+/// Runs a series on `machine` as `options` say; `show` is called with each line of it.
 ///
 /// # Errors
 /// If a machine does not run. What a system breaks is in the outcome.
-pub fn search(options: &Options, mut show: impl FnMut(&str)) -> Result<Outcome> {
+pub fn search(
+    machine: Processor,
+    options: &Options,
+    mut show: impl FnMut(&str),
+) -> Result<Outcome> {
     interrupt::catch()?;
     let begin = Instant::now();
-    let platform = options.machine.platform();
+    let platform = machine.platform();
     let folder = workspace::target().join("search");
     let made = std::fs::create_dir_all(&folder);
     made.context(|| format!("creating {}", folder.display()))?;
@@ -53,9 +53,9 @@ pub fn search(options: &Options, mut show: impl FnMut(&str)) -> Result<Outcome> 
 
     let (part, parts) = options.shard;
     let name = format!("{platform}-{}-{}of{parts}.txt", options.seed, part + 1);
-    let mut table = Table::open(&folder.join(name), options.resume)?;
+    let mut table: Table<Met> = Table::open(&folder.join(name), options.resume)?;
     let after = table.last;
-    let work = Work::measure(options.machine, &file("work".into()))?;
+    let work = Work::measure(machine, &file("work".into()))?;
     show(&format!(
         "{platform}: a job takes {}, a thousand steps {}, a driver's job {}",
         work.job, work.thousand, work.driver
@@ -65,7 +65,7 @@ pub fn search(options: &Options, mut show: impl FnMut(&str)) -> Result<Outcome> 
     let seeds = options.seeds().filter(|seed| Some(*seed) > after);
     for seed in seeds.take(options.systems) {
         interrupt::check()?;
-        let (finding, met) = one(seed, file(seed.to_string()), options.machine, &work)?;
+        let (finding, met) = one(seed, file(seed.to_string()), machine, &work)?;
         table.add(seed, met)?;
         match &finding {
             None => show(&format!("seed {seed}: {met}")),
@@ -121,6 +121,7 @@ fn one(
     record::save(&ran.booted.trace, &trace)?;
     let finding = Finding {
         seed,
+        on: format!(" --machine {}", machine.platform()),
         description: file,
         trace,
         broken,

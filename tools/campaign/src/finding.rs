@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct Finding {
     /// Its seed.
     pub seed: u64,
+    /// What else a search has to be told to come upon it.
+    pub on: String,
     /// Its description.
     pub description: PathBuf,
     /// The trace of its run.
@@ -18,8 +20,14 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, trace) = (self.description.display(), self.trace.display());
-        write!(out, "seed {}: {file}, {trace}", self.seed)?;
+        let seed = self.seed;
+        write!(out, "seed {seed}: {file}, {trace}")?;
         let mut broken = self.broken.iter();
-        broken.try_for_each(|line| write!(out, "\n    {line}"))
+        broken.try_for_each(|line| write!(out, "\n    {line}"))?;
+        write!(
+            out,
+            "\n    again: cargo xtask search{} --seed {seed} --systems 1",
+            self.on
+        )
     }
 }

@@ -4,11 +4,15 @@ use xtask::emulator::bochs::Model;
 use xtask::error::{Error, Result};
 use xtask::search::HELP;
 
+/// How long a search takes that nothing is said of.
+const ON_THE_HOST: Duration = Duration::from_secs(600);
+const ON_A_MACHINE: Duration = Duration::from_secs(60);
+
 /// What to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The machine.
-    pub machine: Model,
+    /// The machine that systems are booted on; without one they are simulated on the host.
+    pub machine: Option<Model>,
     /// After this no further system is begun.
     pub time: Duration,
     /// The first seed.
@@ -22,11 +26,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns a search of `time` on `machine` from `seed` on.
+    /// Returns a search of `time` on the host from `seed` on.
     #[must_use]
-    pub const fn new(machine: Model, seed: u64, time: Duration) -> Self {
+    pub const fn new(seed: u64, time: Duration) -> Self {
         Self {
-            machine,
+            machine: None,
             time,
             seed,
             shard: (0, 1),
@@ -40,8 +44,8 @@ impl Options {
     /// # Errors
     /// If it does not make sense.
     pub fn parse(arguments: &[String]) -> Result<Self> {
-        let mut machine = None;
-        let mut options = Self::new(Model::Intel, 1, Duration::from_secs(60));
+        let mut time = None;
+        let mut options = Self::new(1, ON_THE_HOST);
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || {
@@ -49,8 +53,8 @@ impl Options {
                 value.ok_or_else(|| Error::usage(format!("{word} takes a value")))
             };
             match word.as_str() {
-                "--machine" => machine = Some(model(value()?)?),
-                "--seconds" => options.time = Duration::from_secs(number(word, value()?)?),
+                "--machine" => options.machine = Some(model(value()?)?),
+                "--seconds" => time = Some(Duration::from_secs(number(word, value()?)?)),
                 "--seed" => options.seed = number(word, value()?)?,
                 "--systems" => options.systems = number(word, value()?)? as usize,
                 "--resume" => options.resume = true,
@@ -62,8 +66,11 @@ impl Options {
                 }
             }
         }
-        options.machine =
-            machine.ok_or_else(|| Error::usage(format!("search takes --machine NAME\n{HELP}")))?;
+        let usual = match options.machine {
+            Some(_) => ON_A_MACHINE,
+            None => ON_THE_HOST,
+        };
+        options.time = time.unwrap_or(usual);
         Ok(options)
     }
 
@@ -113,10 +120,24 @@ mod tests {
         let options =
             parse("--machine bochs-amd --seconds 600 --seed 7 --shard 2/4 --resume --systems 9")
                 .unwrap();
-        assert_eq!(options.machine, Model::Amd);
+        assert_eq!(options.machine, Some(Model::Amd));
         assert_eq!(options.time, Duration::from_secs(600));
         assert_eq!((options.seed, options.shard), (7, (1, 4)));
         assert_eq!((options.systems, options.resume), (9, true));
+    }
+
+    #[test]
+    fn a_search_is_on_the_host_for_ten_minutes_or_on_a_machine_for_one() {
+        let host = parse("").unwrap();
+        assert_eq!(
+            (host.machine, host.time.as_secs(), host.seed),
+            (None, 600, 1)
+        );
+        let machine = parse("--machine bochs-intel --seed 2").unwrap();
+        assert_eq!(
+            (machine.machine, machine.time.as_secs()),
+            (Some(Model::Intel), 60)
+        );
     }
 
     #[test]
@@ -133,8 +154,6 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_the_usage_code() {
         for line in [
-            "",
-            "--seed 1",
             "--machine",
             "--machine qemu",
             "--machine bochs-amd --seed x",

@@ -1,14 +1,22 @@
 //! The table of a search: a line a system, written as it is done, from which a search that was
 //! stopped goes on.
-use super::met::Met;
 use std::fs::File;
 use std::io::Write;
+use std::ops::AddAssign;
 use std::path::Path;
 use xtask::error::{Context, Error, Result};
 
+/// What a system met: a row of a table, or the sum of rows.
+pub(crate) trait Row: Copy + Default + AddAssign {
+    /// Writes it as numbers with a blank between each two.
+    fn numbers(self) -> String;
+    /// Reads what [`Row::numbers`] wrote.
+    fn read(text: &str) -> Option<Self>;
+}
+
 /// A table that is written to.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table<Met> {
     file: File,
     name: String,
     /// What the systems in it met.
@@ -17,7 +25,7 @@ pub(super) struct Table {
     pub last: Option<u64>,
 }
 
-impl Table {
+impl<Met: Row> Table<Met> {
     /// Opens the table in `path`: a new one, or the one that is there to go on with it.
     ///
     /// # Errors
@@ -69,29 +77,41 @@ impl Table {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct Jobs(u64);
+
+    impl AddAssign for Jobs {
+        fn add_assign(&mut self, other: Self) {
+            self.0 += other.0;
+        }
+    }
+
+    impl Row for Jobs {
+        fn numbers(self) -> String {
+            self.0.to_string()
+        }
+
+        fn read(text: &str) -> Option<Self> {
+            text.parse().ok().map(Self)
+        }
+    }
+
     #[test]
     fn a_search_goes_on_after_the_last_row_and_a_new_one_begins_anew() {
         let path = std::env::temp_dir().join(format!("tern-table-{}", std::process::id()));
-        let system = Met {
-            systems: 1,
-            jobs: 7,
-            ..Met::default()
-        };
-        let mut table = Table::open(&path, false).unwrap();
+        let system = Jobs(7);
+        let mut table = Table::<Jobs>::open(&path, false).unwrap();
         table.add(3, system).unwrap();
         table.add(5, system).unwrap();
         drop(table);
-        let table = Table::open(&path, true).unwrap();
-        assert_eq!(
-            (table.last, table.met.systems, table.met.jobs),
-            (Some(5), 2, 14)
-        );
+        let table = Table::<Jobs>::open(&path, true).unwrap();
+        assert_eq!((table.last, table.met), (Some(5), Jobs(14)));
         drop(table);
-        let table = Table::open(&path, false).unwrap();
-        assert_eq!((table.last, table.met), (None, Met::default()));
+        let table = Table::<Jobs>::open(&path, false).unwrap();
+        assert_eq!((table.last, table.met), (None, Jobs(0)));
         drop(table);
         std::fs::write(&path, "3 a b\n").unwrap();
-        assert_eq!(Table::open(&path, true).unwrap_err().code(), 65);
+        assert_eq!(Table::<Jobs>::open(&path, true).unwrap_err().code(), 65);
         std::fs::remove_file(&path).unwrap();
     }
 }
