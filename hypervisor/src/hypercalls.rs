@@ -42,8 +42,9 @@ pub fn serve(
         Ok(Hypercall::ApicWrite) => apic_write(sandbox, first, second),
         Ok(Hypercall::Doorbell) => doorbell(sandbox, first),
         Ok(Hypercall::Stop) => return Outcome::Stop(first),
+        Ok(Hypercall::ConsoleDrain) => Ok(console_drain(sandbox)),
         Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
-            sandbox.console.finish();
+            sandbox.line.finish();
             shutdown::end(sandbox.owner.local, first)
         }
         Ok(Hypercall::ShutDown) => Err(HypercallError::NotPermitted),
@@ -68,8 +69,16 @@ fn console_write(sandbox: &mut Sandbox, address: u64, bytes: u64) -> Result<u64,
     // SAFETY: the range is inside the sandbox's memory, which is mapped to itself for reading;
     // the guest does not run meanwhile, and no reference into its memory is kept.
     unsafe { source.copy_to_nonoverlapping(copy.as_mut_ptr(), copy.len()) };
-    sandbox.console.write(copy);
-    Ok(0)
+    sandbox.line.write(copy);
+    Ok(console_drain(sandbox))
+}
+
+/// Moves on what the serial line takes at once, and returns what is left of the sandbox's own.
+#[inline(never)]
+fn console_drain(sandbox: &Sandbox) -> u64 {
+    let console = sandbox.owner.console;
+    console.drain();
+    console.left() as u64
 }
 
 /// The registers of a local APIC that a sandbox may name have lower numbers.

@@ -13,8 +13,8 @@ pub fn remember(started: ArrayVec<u32, { tern_firmware::acpi::MAX_CORES }>) {
     STARTED.call_once(|| started);
 }
 
-/// Ends the machine's run with `status`: stops every other core by an NMI, prints the
-/// line that tools wait for, and stops this core.
+/// Ends the machine's run with `status`: stops every other core by an NMI, prints what all
+/// sandboxes have said and the line that tools wait for, and stops this core.
 ///
 /// No core misses it. A guest exits at an NMI, and its core halts. Under AMD-V an NMI that
 /// comes while the hypervisor runs is held back until the next entry, and exits at once
@@ -23,14 +23,7 @@ pub fn remember(started: ArrayVec<u32, { tern_firmware::acpi::MAX_CORES }>) {
 /// may be done anywhere but where the core would keep the console with it.
 pub fn end(local: LocalApic, status: u64) -> ! {
     if ending::begin() {
-        let mut console = console::keep();
-        if let Some(started) = STARTED.get() {
-            let own = local.id();
-            for &id in started.iter().filter(|&&id| id != own) {
-                // SAFETY: as above: the other cores halt.
-                unsafe { local.send(id, apic::COMMAND_NMI) };
-            }
-        }
+        let mut console = console::keep(|| stop_others(local));
         // The console's writes do not fail.
         let strangers = faults::unclaimed_nmis();
         if strangers > 0 {
@@ -40,4 +33,13 @@ pub fn end(local: LocalApic, status: u64) -> ! {
         port::stop_emulator();
     }
     ending::rest()
+}
+
+fn stop_others(local: LocalApic) {
+    let own = local.id();
+    let started = STARTED.get().into_iter().flatten();
+    for &id in started.filter(|&&id| id != own) {
+        // SAFETY: as `end` says: the other cores halt.
+        unsafe { local.send(id, apic::COMMAND_NMI) };
+    }
 }

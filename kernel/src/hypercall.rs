@@ -38,23 +38,36 @@ unsafe fn call(number: Hypercall, first: u64, second: u64) -> i64 {
     result
 }
 
-/// Writes `bytes` bytes at `at` to the machine's console; at most [`CONSOLE_WRITE_MAX`]
-/// are written.
+/// Writes `bytes` bytes at `at` to the machine's console, at most [`CONSOLE_WRITE_MAX`], and
+/// returns how many of the sandbox's are not printed yet.
 ///
 /// # Safety
 /// The range must be the sandbox's memory.
-pub unsafe fn console_write(at: GuestPhysical, bytes: u64) {
+pub unsafe fn console_write(at: GuestPhysical, bytes: u64) -> u64 {
     trace::record(Event::Hypercall {
         number: Hypercall::ConsoleWrite as u16,
     });
     // SAFETY: the hypervisor only reads the range.
-    unsafe {
+    let left = unsafe {
         call(
             Hypercall::ConsoleWrite,
             at.as_u64(),
             bytes.min(CONSOLE_WRITE_MAX),
         )
     };
+    // A refusal leaves nothing.
+    left.max(0) as u64
+}
+
+/// Moves the console's text on by what the line takes at once, and returns how many bytes of the
+/// sandbox's are not printed yet.
+pub fn console_drain() -> u64 {
+    trace::record(Event::Hypercall {
+        number: Hypercall::ConsoleDrain as u16,
+    });
+    // SAFETY: it takes no argument, and touches nothing of the sandbox's.
+    let left = unsafe { call(Hypercall::ConsoleDrain, 0, 0) };
+    left.max(0) as u64
 }
 
 /// Writes a register of the local APIC that the sandbox does not own.

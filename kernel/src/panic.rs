@@ -1,6 +1,6 @@
 //! The kernel's last words. Whatever goes wrong in it is said on the console and ends
 //! this sandbox alone.
-use crate::console::Text;
+use crate::console::{Text, make_room};
 use crate::hypercall::{StopReason, stop};
 use crate::thread;
 use core::arch::asm;
@@ -16,9 +16,13 @@ pub fn say_last_words(words: fmt::Arguments<'_>) {
     // SAFETY: no interrupt may come between now and the end.
     unsafe { asm!("cli", options(nomem, nostack)) };
     if !SPEAKING.swap(true, Ordering::Relaxed) {
+        make_room();
         let text = &raw mut LAST_WORDS;
         // SAFETY: a static, used once: by the first that gets here, interrupts off.
-        unsafe { (*text).send(words) };
+        unsafe {
+            (*text).format(words);
+            (*text).send();
+        }
     }
 }
 

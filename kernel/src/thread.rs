@@ -6,6 +6,7 @@
 //! interrupts on and may be preempted anywhere.
 mod control;
 mod dispatch;
+mod idle;
 mod stay;
 
 pub use control::{StackName, ThreadNumber, current, current_masked, running_name};
@@ -20,7 +21,6 @@ use crate::{clock, trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use control::{Control, THREADS, Threads, with_current};
-use core::arch::asm;
 use core::ptr::NonNull;
 use dispatch::{SCHEDULER, make_current, scheduling, yield_core};
 use tern_config::layout::MAX_THREADS;
@@ -133,12 +133,10 @@ fn leak(control: Control) -> NonNull<Control> {
 /// # Safety
 /// Only at the end of boot, on the stack that the idle thread keeps.
 pub unsafe fn run() -> ! {
+    idle::print_boot();
     without_interrupts(yield_core);
-    loop {
-        // SAFETY: everything is set up; STI takes effect after HLT has begun, so no
-        // interrupt is missed between the two.
-        unsafe { asm!("sti", "hlt", options(nomem, nostack)) };
-    }
+    // SAFETY: everything is set up.
+    unsafe { idle::idle() }
 }
 
 /// Sleeps until `until`; returns at once if that has passed.

@@ -199,6 +199,17 @@ impl Running {
         Self::start_with(built, platform, Wire::Silent)
     }
 
+    /// Starts a machine with `built` whose console's serial line is as slow as a real one, where
+    /// time is the machine's own: in Bochs. QEMU's takes every byte at once.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with_slow_console(built: &Built, platform: Platform) -> Self {
+        Self::start_on(built, platform, Wire::Silent, true)
+    }
+
     /// Starts a machine with `built` and something at the other end of its second serial port.
     ///
     /// # Panics
@@ -206,6 +217,11 @@ impl Running {
     #[must_use]
     #[track_caller]
     pub fn start_with(built: &Built, platform: Platform, wire: Wire) -> Self {
+        Self::start_on(built, platform, wire, false)
+    }
+
+    #[track_caller]
+    fn start_on(built: &Built, platform: Platform, wire: Wire, is_slow: bool) -> Self {
         let lead = format!("lead_ms={}", platform.lead().as_millis());
         let machine = match platform {
             Platform::Qemu(emulator) => {
@@ -230,6 +246,7 @@ impl Running {
                     // assertion of its own where a step ends in it.
                     cores: usual.cores.max(2),
                     command_line: format!("{} {lead}", usual.command_line),
+                    first_port: is_slow,
                     second_port: wire.file(),
                     ..usual
                 };

@@ -52,10 +52,10 @@ fn every_core_stands_still(platform: Platform, firsts: &[u64]) {
 
 #[test]
 fn every_core_stands_still_under_vt_x() {
-    every_core_stands_still(BOCHS_INTEL, &[955, 995]);
+    every_core_stands_still(BOCHS_INTEL, &[1000, 1025]);
 }
 
 #[test]
 fn every_core_stands_still_under_amd_v() {
-    every_core_stands_still(BOCHS_AMD, &[995, 1030]);
+    every_core_stands_still(BOCHS_AMD, &[1030, 1045]);
 }

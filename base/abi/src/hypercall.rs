@@ -11,7 +11,10 @@ pub enum Hypercall {
     /// Does nothing and returns zero: the smallest round trip, for measuring.
     Null = 0,
     /// Writes RSI bytes (at most [`CONSOLE_WRITE_MAX`]) at guest-physical RDI to the
-    /// machine's console, prefixed by the sandbox's name at the start of each line.
+    /// machine's console, prefixed by the sandbox's name at the start of each line. Never waits:
+    /// lines go into a ring, from which one call moves on what the serial line takes at once, and
+    /// lines without room are dropped and counted. Returns how many bytes of the sandbox's are
+    /// left in the ring: [`Hypercall::ConsoleDrain`] moves them on.
     ConsoleWrite = 1,
     /// Reads local APIC register RDI (an x2APIC register number, such as 0x39 for the
     /// timer's current count). Only where the sandbox does not own its APIC.
@@ -29,10 +32,17 @@ pub enum Hypercall {
     /// Ends the run of the whole machine with status RDI. Only for a sandbox that the
     /// system description gives `may_shut_down`.
     ShutDown = 6,
+    /// Moves on what the serial line takes at once of what waits for it, whichever sandbox's it
+    /// is; never waits. Returns how many bytes of the caller's are left. More often than once in
+    /// [`CONSOLE_PACE_NANOS`] is of no use.
+    ConsoleDrain = 7,
 }
 
 /// The most bytes one [`Hypercall::ConsoleWrite`] takes.
 pub const CONSOLE_WRITE_MAX: u64 = 1024;
+/// How long the serial line needs for what it takes at once: 16 bytes of ten bits each at 115,200
+/// baud, rounded up.
+pub const CONSOLE_PACE_NANOS: u64 = 1_400_000;
 
 /// Why a hypercall was refused, as the two's complement in RAX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +60,7 @@ pub enum HypercallError {
 
 impl Hypercall {
     /// How many there are: the first number that is none.
-    pub const COUNT: u64 = Self::ShutDown as u64 + 1;
+    pub const COUNT: u64 = Self::ConsoleDrain as u64 + 1;
 }
 
 impl TryFrom<u64> for Hypercall {
@@ -65,6 +75,7 @@ impl TryFrom<u64> for Hypercall {
             4 => Self::Doorbell,
             5 => Self::Stop,
             6 => Self::ShutDown,
+            7 => Self::ConsoleDrain,
             _ => return Err(HypercallError::UnknownNumber),
         })
     }

@@ -6,6 +6,9 @@ use core::fmt;
 const COM1: u16 = 0x3f8;
 const DEBUG: u16 = 0xe9;
 
+/// Bytes that an empty transmitter takes at once: the FIFO of a 16550, which every PC has.
+pub const FIFO_BYTES: usize = 16;
+
 /// Reads of the line status before a byte is given up: a port that is absent or stuck
 /// must not stop the machine.
 const MAX_WAIT: u32 = 100_000;
@@ -30,17 +33,39 @@ impl Console {
 
     /// Writes one byte, waiting a bounded time for the transmitter.
     pub fn write_byte(self, byte: u8) {
-        const TRANSMITTER_EMPTY: u8 = 1 << 5;
         // SAFETY: console ports; a transmitter moves no data in memory.
         unsafe {
             port::write_u8(DEBUG, byte);
             for _ in 0..MAX_WAIT {
-                if port::read_u8(COM1 + 5) & TRANSMITTER_EMPTY != 0 {
+                if is_transmitter_empty() {
                     port::write_u8(COM1, byte);
                     break;
                 }
             }
         }
+    }
+
+    /// Writes of `bytes` what the transmitter takes at once, if it is empty, without waiting:
+    /// two reads and at most [`FIFO_BYTES`] writes of ports, and as many of the debug port where
+    /// there is one. Returns whether it wrote any.
+    pub fn offer(self, bytes: impl Iterator<Item = u8>) -> bool {
+        if !is_transmitter_empty() {
+            return false;
+        }
+        // SAFETY: as above. The debug port reads as its own number where it is one.
+        let has_debug = unsafe { port::read_u8(DEBUG) } == DEBUG as u8;
+        let mut wrote = false;
+        for byte in bytes.take(FIFO_BYTES) {
+            // SAFETY: as above.
+            unsafe {
+                if has_debug {
+                    port::write_u8(DEBUG, byte);
+                }
+                port::write_u8(COM1, byte);
+            }
+            wrote = true;
+        }
+        wrote
     }
 
     /// Writes `bytes`, a carriage return before each line feed.
@@ -52,6 +77,12 @@ impl Console {
             self.write_byte(byte);
         }
     }
+}
+
+fn is_transmitter_empty() -> bool {
+    const TRANSMITTER_EMPTY: u8 = 1 << 5;
+    // SAFETY: reading the line status resets error bits, which nobody looks at.
+    unsafe { port::read_u8(COM1 + 5) & TRANSMITTER_EMPTY != 0 }
 }
 
 impl fmt::Write for Console {

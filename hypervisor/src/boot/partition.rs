@@ -3,7 +3,7 @@
 use super::machine::{MachineFacts, Timing};
 use super::partition_error::PartitionError;
 use super::ports;
-use crate::console::LineBuffer;
+use crate::console::{LineBuffer, SandboxConsole};
 use crate::doorbell::Doorbell;
 use crate::guest::Reach;
 use crate::loader;
@@ -230,10 +230,12 @@ impl Partition {
         let start = loader::load(file, self.memory()).map_err(failed)?;
         let guest = facts.vendor.build(frames, &self.reach, start)?;
         let name: &'static str = Box::leak(description.name.clone().into_boxed_str());
+        let console = SandboxConsole::open(self.index, name);
         let lines = description.devices.iter();
         let owner = Box::leak(Box::new(Owner {
             name,
             record: self.record,
+            console,
             local: facts.local,
             lines: lines
                 .map(|device| &system.devices[*device as usize])
@@ -249,7 +251,7 @@ impl Partition {
             apic_id: self.apic_id,
             doorbells: doorbells(system, self.index as u32, facts)?,
             may_shut_down: description.may_shut_down,
-            console: LineBuffer::new(name),
+            line: LineBuffer::new(console),
             nmi_was_told: false,
         };
         Ok((guest, sandbox))

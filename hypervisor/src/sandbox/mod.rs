@@ -6,7 +6,6 @@ use crate::devices::io_apic;
 use crate::doorbell::Doorbell;
 use crate::ending;
 use crate::guest::Exit;
-use crate::say;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -36,17 +35,21 @@ pub struct Sandbox {
     /// Whether it may end the machine's run.
     pub may_shut_down: bool,
     /// The line it is writing on the console.
-    pub console: LineBuffer,
+    pub line: LineBuffer,
     /// Whether the console has said that there was a non-maskable interrupt.
     pub nmi_was_told: bool,
 }
 
 impl Sandbox {
-    /// Says once that a non-maskable interrupt came to its core that nobody sent.
+    /// Says once that a non-maskable interrupt came to its core that nobody sent. The machine may
+    /// be failing: this one line is waited for.
     pub fn tell_nmi(&mut self) {
         if !core::mem::replace(&mut self.nmi_was_told, true) {
-            let name = self.owner.name;
-            say!("an NMI that nobody sent came to the core of sandbox {name}: look for bad memory");
+            let Owner { name, console, .. } = self.owner;
+            console.say(format_args!(
+                "an NMI that nobody sent came to the core of sandbox {name}: look for bad memory"
+            ));
+            console.flush();
         }
     }
 
@@ -60,7 +63,7 @@ impl Sandbox {
     /// console that ends in `what`.
     pub fn stop(&mut self, violation: Violation, what: fmt::Arguments<'_>) -> ! {
         self.owner.record.end(&violation);
-        self.console.finish();
+        self.line.finish();
         let at = violation.instruction;
         retire(
             self.owner,
@@ -71,7 +74,7 @@ impl Sandbox {
 }
 
 /// Ends the core of a sandbox for good: writes the record, takes its interrupt sources away and
-/// says on the console `what` stopped it.
+/// says on the console `what` stopped it, after what the sandbox said itself.
 pub fn retire(owner: &Owner, violation: &Violation, what: fmt::Arguments<'_>) -> ! {
     owner.record.end(violation);
     if owner.has_ended.swap(true, Ordering::Relaxed) {
@@ -83,14 +86,20 @@ pub fn retire(owner: &Owner, violation: &Violation, what: fmt::Arguments<'_>) ->
         owner.local.mask_local_entries();
     }
     io_apic::mask_lines(&owner.lines);
-    // What follows may take long.
+    // What follows may take long: nobody is on this core any more who would have to wait.
     ending::open_global_interrupts();
 
-    say!("sandbox {} stopped: {what}", owner.name);
-    if RUNNING.fetch_sub(1, Ordering::Relaxed) == 1 {
-        say!("every sandbox has stopped");
+    let console = owner.console;
+    console.recover();
+    console.flush(); // so that there is room for the reason
+    console.say(format_args!("sandbox {} stopped: {what}", owner.name));
+    if RUNNING.fetch_sub(1, Ordering::AcqRel) == 1 {
+        console.flush_all();
+        console.say(format_args!("every sandbox has stopped"));
+        console.flush();
         port::stop_emulator();
     }
+    console.flush();
     ending::rest()
 }
 

@@ -1,4 +1,5 @@
 //! What the outside reads of a sandbox: how often it left, and why its core ended.
+use crate::console::SandboxConsole;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tern_abi::directory::{ExitReason, Violation};
@@ -52,6 +53,8 @@ pub struct Owner {
     pub name: &'static str,
     /// Its counts and record.
     pub record: &'static Record,
+    /// The sandbox's part of the console.
+    pub console: SandboxConsole,
     /// The core's local APIC.
     pub local: LocalApic,
     /// The interrupt lines of the sandbox's devices.

@@ -15,15 +15,15 @@ const INTERVAL: u64 = 5;
 /// When the flood begins, as `guest-hostile` does, and when the run ends, in milliseconds after
 /// the time epoch.
 const BEGIN: u64 = 10;
-const END: u64 = 130;
+pub const END: u64 = 130;
 /// Jobs that a bystander's load, one every 20 ms, completes until then.
-const JOBS: u64 = END / 20;
+pub const JOBS: u64 = END / 20;
 /// As often a flood is refused at least, or it is none.
-const FLOOD: u64 = 1000;
+pub const FLOOD: u64 = 1000;
 
 /// A sandbox with a job of 2 ms on Bochs every 20 ms. Under QEMU, whose cores take turns of
 /// half a millisecond, it gets more time, and the bound is so much the longer.
-fn bystander(platform: Platform, name: &str, core: usize) -> String {
+pub fn bystander(platform: Platform, name: &str, core: usize) -> String {
     format!(
         r#"
         [[sandbox]]
@@ -93,17 +93,22 @@ fn three_attackers(platform: Platform) -> String {
 }
 
 /// What is left of a run.
-struct Ran {
-    machine: Running,
+pub struct Ran {
+    pub machine: Running,
     trace: Trace,
 }
 
-/// Runs `description` to its end, and sees that no job of a sandbox that is no attacker was late,
-/// and that none of a bystander's took longer than its bound, by the platform's cost table where
-/// there is one.
+/// Runs `description` to its end: [`finish`].
 fn run(platform: Platform, description: &str) -> Ran {
     let built = Built::parse(description);
-    let mut machine = Running::start(&built, platform);
+    finish(&built, Running::start(&built, platform))
+}
+
+/// Lets `machine` with `built` run to its end, and sees that no job of a sandbox that is no
+/// attacker was late, and that none of a bystander's took longer than its bound, by the platform's
+/// cost table where there is one.
+pub fn finish(built: &Built, mut machine: Running) -> Ran {
+    let platform = machine.platform();
     machine.run_to_the_end();
     for (index, sandbox) in built.system.sandboxes.iter().enumerate() {
         let jobs = machine.jobs(index);

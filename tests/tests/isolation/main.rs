@@ -2,6 +2,7 @@
 //! beside it miss nothing. `attacks.rs` has the list, `tests/systems/guests` the attacker; the
 //! same list holds on every machine, with six attackers in each run.
 mod attacks;
+mod console;
 mod floods;
 
 use attacks::{Attack, Ending, Places};
@@ -201,6 +202,8 @@ on_each_machine! {
     };
     doorbells_ring_no_more_often_than_granted_whoever_rings => floods::along_channels;
     nobody_hears_a_replica_or_an_arbitrator_that_rings => floods::along_what_a_set_implies;
+    a_sandbox_that_floods_the_console_costs_its_neighbours_nothing => console::from_beside;
+    a_program_that_floods_the_console_costs_the_threads_beside_it_nothing => console::from_within;
     the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it
         => simulated_ports_are_nobodys;
 }

@@ -11,7 +11,7 @@ use core::arch::asm;
 use core::fmt::Write;
 use tern_abi::boot::ApicAccess;
 use tern_abi::directory::ExitReason;
-use tern_abi::hypercall::Hypercall;
+use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall};
 use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_guests::Guest;
 use tern_machine::apic::{COMMAND_FIXED, COMMAND_INIT, COMMAND_NMI, COMMAND_STARTUP, Register};
@@ -51,6 +51,20 @@ macro_rules! exception_of {
         vector
     }};
 }
+
+/// As much text as the console takes at once, in lines.
+static BABBLE: [u8; CONSOLE_WRITE_MAX as usize] = {
+    let mut text = [b'x'; CONSOLE_WRITE_MAX as usize];
+    let mut end = LINE - 1;
+    while end < text.len() {
+        text[end] = b'\n';
+        end += LINE;
+    }
+    text
+};
+
+/// Bytes of a line of [`BABBLE`], its end included.
+const LINE: usize = 128;
 
 /// The handler of an invalid opcode of R14 bytes: leaves the vector in R15.
 #[unsafe(naked)]
@@ -157,6 +171,13 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
             "hypercall-arguments" => hypercall_arguments(guest),
             "hypercall-flood" => loop {
                 guest.call(Hypercall::Null as u64, 0, 0);
+            },
+            "console-flood" => loop {
+                guest.call(
+                    Hypercall::ConsoleWrite as u64,
+                    BABBLE.as_ptr() as u64,
+                    BABBLE.len() as u64,
+                );
             },
             "console-outside" => guest.call(
                 Hypercall::ConsoleWrite as u64,
@@ -321,7 +342,7 @@ fn hypercall_arguments(guest: &Guest) -> u64 {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(round | 1);
         let number = match state >> 60 {
-            0..4 => 7 + (state >> 32),
+            0..4 => Hypercall::COUNT + (state >> 32),
             4..8 => Hypercall::Doorbell as u64,
             8..12 => Hypercall::ShutDown as u64,
             _ => Hypercall::ConsoleWrite as u64,

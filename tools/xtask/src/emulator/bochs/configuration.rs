@@ -59,6 +59,8 @@ pub struct Configuration<'a> {
     pub folder: &'a Path,
     /// Address of the file `memory`.
     pub image_start: u64,
+    /// Whether the first serial port is there, and takes bytes at the speed of a real line.
+    pub first_port: bool,
     /// The file that the second serial port reads and writes, if any.
     pub second_port: Option<&'a Path>,
 }
@@ -109,9 +111,12 @@ impl Configuration<'_> {
         line(format_args!(
             "plugin_ctrl: unmapped=1, biosdev=0, speaker=0, extfpuirq=0, parallel=0, gameport=0, iodebug=0"
         ));
-        // The console is port 0xE9 alone; who talks to the second serial port is not heard, unless
+        // The console is read from port 0xE9; who talks to a serial port is not heard, unless
         // there is a file in the place of the other end.
-        line(format_args!("com1: enabled=0"));
+        match self.first_port {
+            false => line(format_args!("com1: enabled=0")),
+            true => line(format_args!("com1: enabled=1, mode=null")),
+        }
         match self.second_port {
             None => line(format_args!("com2: enabled=1, mode=null")),
             Some(file) => line(format_args!(
@@ -143,6 +148,7 @@ mod tests {
             memory: 128,
             folder: Path::new(folder),
             image_start: 0x10_0000,
+            first_port: false,
             second_port: None,
         }
         .text()

@@ -80,6 +80,7 @@ impl Folder {
             memory: options.memory,
             folder: &self.path,
             image_start: image::IMAGE_START,
+            first_port: options.first_port,
             second_port: options.second_port.as_deref(),
         };
         for (name, bytes) in [

@@ -34,6 +34,9 @@ pub struct Options {
     pub command_line: String,
     /// A model-specific register that the firmware sets on the boot core, and its value.
     pub firmware_register: Option<(u32, u64)>,
+    /// Whether the first serial port is there: who writes to it waits for the line, in the
+    /// machine's own time.
+    pub first_port: bool,
     /// The file that the second serial port reads and writes, if any. What it reads comes a byte
     /// each time that the line takes for one, so a file without an end is a line that is never
     /// silent, in the machine's own time.
@@ -64,6 +67,7 @@ impl Options {
             module: Some(module),
             command_line: format!("tsc_hertz={TICKS_PER_SECOND}"),
             firmware_register: None,
+            first_port: false,
             second_port: None,
             bound: Duration::from_secs(120),
         }
