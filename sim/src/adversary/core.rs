@@ -2,37 +2,34 @@
 //! which hears of each instant as late as it may.
 use tern_config::layout::{MAX_SERVERS, MAX_THREADS};
 use tern_config::{Sandbox, System};
-use tern_sched::{Observer, Posted, Scheduler, ServerId, ServerParameters, ThreadId};
-use tern_trace::{Event, SleepEnd};
-use tern_units::{Duration, Instant};
+use tern_sched::{Scheduler, ServerId, ServerParameters, ThreadId};
+use tern_units::Instant;
 
-use super::task::{Driver, NextJob, PendingJob, Releases, Task};
-use super::{Choice, Counts, Endured, Environment};
+use super::listener::Listener;
+use super::task::Task;
+use super::{Counts, Endured, Environment};
 use crate::core::parameters;
 use crate::recorder::Recorder;
-use crate::{JobHistory, ServerHistory, SimulationError};
-
-/// Jobs of a driver after which what a requester sends is with the device.
-const MOST_JOBS_A_REQUEST: u32 = 3;
+use crate::{JobHistory, SimulationError};
 
 /// A sandbox that endures an environment.
 pub(super) struct Core<'a> {
-    scheduler: Box<Scheduler<MAX_SERVERS, MAX_THREADS, 1>>,
-    index: usize,
-    sandbox: &'a Sandbox,
-    environment: &'a Environment,
-    random: fastrand::Rng,
-    tasks: Vec<Task<'a>>,
-    history: Vec<Vec<JobHistory>>,
+    pub(super) scheduler: Box<Scheduler<MAX_SERVERS, MAX_THREADS, 1>>,
+    pub(super) index: usize,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) environment: &'a Environment,
+    pub(super) random: fastrand::Rng,
+    pub(super) tasks: Vec<Task<'a>>,
+    pub(super) history: Vec<Vec<JobHistory>>,
     doorbells: Vec<Doorbell>,
-    listener: Listener,
+    pub(super) listener: Listener,
     /// What an activation costs at most, and the longest section.
-    activation: u64,
+    pub(super) activation: u64,
     section: u64,
     /// Whether a server's list has been seen to be long.
     long: Vec<bool>,
-    counts: Counts,
-    until: u64,
+    pub(super) counts: Counts,
+    pub(super) until: u64,
 }
 
 /// A doorbell that rings here: its least interval, and from when on it may ring again.
@@ -150,12 +147,12 @@ impl<'a> Core<'a> {
         }
     }
 
-    fn running(&self) -> Option<usize> {
+    pub(super) fn running(&self) -> Option<usize> {
         self.scheduler.running().map(ThreadId::index)
     }
 
     /// The priority at which a task's server works now.
-    fn priority(&self, task: usize) -> u32 {
+    pub(super) fn priority(&self, task: usize) -> u32 {
         let server = ServerId::new(self.tasks[task].server as u16);
         self.scheduler.priority(server).unwrap_or(u32::MAX)
     }
@@ -194,7 +191,7 @@ impl<'a> Core<'a> {
 
     /// Makes the job that a task is at longer by the kernel's work, of which it does up to
     /// `most`.
-    fn charge(&mut self, task: usize, most: u64) {
+    pub(super) fn charge(&mut self, task: usize, most: u64) {
         let cost = self.environment.charges.of(most, &mut self.random);
         // What stands for all of a server's threads is taken to ask for no more than its budget.
         if self.tasks[task].thread.is_some()
@@ -325,371 +322,8 @@ impl<'a> Core<'a> {
     }
 }
 
-/// Jobs: how they come and end.
-impl Core<'_> {
-    /// A task's first job is to come; a driver's comes at once, and turns its device on.
-    fn begin(&mut self, index: usize) {
-        match self.tasks[index].releases {
-            Releases::Driver(_) => self.plan(index, 0),
-            Releases::Clock { .. } | Releases::Explicit(_) => self.prepare(index),
-        }
-        self.wait(index);
-    }
-
-    /// Finds out what a task's next job is.
-    fn prepare(&mut self, index: usize) {
-        let before = self.tasks[index].next.map_or(0, |next| next.release);
-        let server = self.tasks[index].server;
-        let jitter = self.sandbox.servers[server].jitter;
-        let overruns = self.environment.overrunning.contains(&(self.index, server));
-        let Self {
-            environment,
-            random,
-            counts,
-            ..
-        } = self;
-        let task = &mut self.tasks[index];
-        let wcet = task.wcet;
-        // What stands for all of a server's threads always asks for all of its budget.
-        let (shortfall, gaps) = match task.thread {
-            Some(_) => (environment.shortfall, environment.gaps),
-            None => (Choice::Least, Choice::Least),
-        };
-        let work = match overruns && random.bool() {
-            true => {
-                counts.overruns += 1;
-                random.u64(wcet + 1..=wcet.saturating_mul(Environment::OVERRUN).max(wcet + 1))
-            }
-            false => wcet - shortfall.of(wcet.saturating_sub(1), random),
-        };
-        let arrives = |at: u64, work, random: &mut fastrand::Rng| NextJob {
-            arrival: Some(at),
-            release: at
-                .saturating_add(environment.jitter.of(jitter, random))
-                .max(before),
-            work,
-        };
-        task.next = match &mut task.releases {
-            Releases::Clock {
-                next,
-                period,
-                verdict,
-            } => {
-                // After each job of a replica a wake for its verdict, at which it finds no work.
-                let wake = verdict.filter(|_| task.next.is_some_and(|it| it.arrival.is_some()));
-                match wake {
-                    Some(after) => Some(NextJob {
-                        arrival: None,
-                        release: (*next - *period).saturating_add(after).max(before),
-                        work: 0,
-                    }),
-                    None => {
-                        let left_out = gaps.of(3, random).saturating_mul(*period);
-                        let at = next.saturating_add(left_out);
-                        *next = at.saturating_add(*period);
-                        Some(arrives(at, work, random))
-                    }
-                }
-            }
-            Releases::Explicit(jobs) => jobs.next().map(|job| {
-                let work = match work > wcet {
-                    true => work,
-                    false => work.min(job.work),
-                };
-                arrives(job.at, work, random)
-            }),
-            Releases::Driver(_) => None,
-        };
-    }
-
-    /// Releases the jobs whose time has come. Who sleeps until then is woken by the scheduler,
-    /// when that matters.
-    fn release(&mut self, now: u64) {
-        for index in 0..self.tasks.len() {
-            let mut came = false;
-            while let Some(next) = self.tasks[index].next
-                && next.release <= now
-                && next.release < self.until
-            {
-                came = true;
-                self.start(index, next);
-                match &self.tasks[index].releases {
-                    Releases::Driver(_) => self.tasks[index].next = None,
-                    Releases::Clock { .. } | Releases::Explicit(_) => self.prepare(index),
-                }
-            }
-            // A wake that takes no time is none.
-            if came && self.tasks[index].pending.is_empty() {
-                self.wait(index);
-            }
-        }
-    }
-
-    /// A job is released.
-    fn start(&mut self, index: usize, job: NextJob) {
-        // What its release and its end cost is part of it.
-        let most = match self.tasks[index].thread {
-            Some(_) => self.activation,
-            None => 0,
-        };
-        let cost = self.environment.charges.of(most, &mut self.random);
-        self.counts.charges += u64::from(cost > 0);
-        let left = job.work.saturating_add(cost);
-        let task = &mut self.tasks[index];
-        if left == 0 {
-            return;
-        }
-        let sends = task.driver.is_some() && job.arrival.is_some();
-        task.pending.push_back(PendingJob {
-            arrival: job.arrival,
-            left,
-            // Before its last nanosecond, so that what preempts it may be the driver.
-            sends_at: sends.then(|| match self.random.bool() {
-                true => 1.min(left),
-                false => self.random.u64(0..=left),
-            }),
-        });
-        if let (Some(arrival), Some(thread)) = (job.arrival, task.thread) {
-            let history = &mut self.history[index];
-            history.push(JobHistory {
-                sandbox: self.index,
-                server: task.server,
-                thread,
-                release: Instant::from_nanos(arrival),
-                deadline: Instant::from_nanos(arrival.saturating_add(task.deadline)),
-                finish: None,
-            });
-            let (thread, job) = (index as u16, history.len() as u32 - 1);
-            self.listener
-                .recorder
-                .record(Event::Release { thread, job });
-        }
-    }
-
-    /// The job that a task is at is done.
-    fn end(&mut self, index: usize) {
-        let Some(done) = self.tasks[index].pending.pop_front() else {
-            return;
-        };
-        let now = self.listener.recorder.now;
-        let (thread, job) = (index as u16, self.tasks[index].done);
-        if done.arrival.is_some()
-            && let Some(history) = self.history[index].get_mut(job as usize)
-        {
-            history.finish = Some(now);
-            self.tasks[index].done += 1;
-            let missed = now > history.deadline;
-            self.listener
-                .recorder
-                .record(Event::Complete { thread, job });
-            if missed {
-                self.listener.recorder.record(Event::Miss { thread, job });
-            }
-        }
-        if matches!(self.tasks[index].releases, Releases::Driver(_)) {
-            self.driver_ends(index, now.as_nanos());
-        }
-        if self.tasks[index].pending.is_empty() {
-            self.wait(index);
-        }
-    }
-
-    /// A task without a job sleeps until its next one.
-    fn wait(&mut self, index: usize) {
-        let thread = ThreadId::new(index as u16);
-        let until = self.tasks[index]
-            .next
-            .map(|it| Instant::from_nanos(it.release));
-        let until = until.filter(|it| it.as_nanos() < self.until);
-        let record = Event::Block {
-            thread: index as u16,
-            until: until.map(SleepEnd::of),
-        };
-        self.listener.recorder.record(record);
-        match until {
-            Some(until) => self
-                .scheduler
-                .sleep_until(thread, until, &mut self.listener),
-            None => self.scheduler.block(thread, &mut self.listener),
-        }
-    }
-}
-
-/// Devices, their drivers, and who sends through them.
-impl Core<'_> {
-    fn driver(&mut self, index: usize) -> Option<&mut Driver> {
-        match &mut self.tasks[index].releases {
-            Releases::Driver(driver) => Some(driver),
-            Releases::Clock { .. } | Releases::Explicit(_) => None,
-        }
-    }
-
-    /// The first interrupt of those that are not held off by what runs, and its driver.
-    fn first_interrupt(&self) -> Option<(u64, usize)> {
-        let works_at = self.running().map(|task| self.priority(task));
-        let tasks = self.tasks.iter().enumerate();
-        let all = tasks.filter_map(|(index, task)| match &task.releases {
-            Releases::Driver(driver) => {
-                let line = driver.line?;
-                let held_off = works_at.is_some_and(|priority| line > priority);
-                Some((driver.interrupt.filter(|_| !held_off)?, index))
-            }
-            Releases::Clock { .. } | Releases::Explicit(_) => None,
-        });
-        all.min()
-    }
-
-    /// The driver whose device has been held off, and is not any more.
-    fn held_off(&self, now: u64) -> Option<usize> {
-        let (at, driver) = self.first_interrupt()?;
-        (at <= now).then_some(driver)
-    }
-
-    /// The device of a driver interrupts whom it finds, and is off until the driver is done.
-    fn interrupt(&mut self, index: usize, now: u64) {
-        self.counts.interrupts += 1;
-        if let Some(driver) = self.driver(index) {
-            driver.interrupt = None;
-        }
-        // The handler is a part of the activation that the driver's job is.
-        if let Some(running) = self.running()
-            && self.tasks[running].server != self.tasks[index].server
-        {
-            self.charge(running, self.environment.costs.timer_interrupt.as_nanos());
-        }
-        self.want(index, now);
-    }
-
-    /// There is something to do for a driver: unless it has a job, it sleeps until its next one.
-    fn want(&mut self, index: usize, now: u64) {
-        if self.driver(index).is_some_and(|driver| !driver.busy) {
-            self.plan(index, now);
-            self.wait(index);
-        }
-    }
-
-    /// The next job of a driver that has none comes as soon as it may.
-    fn plan(&mut self, index: usize, now: u64) {
-        let work = self.tasks[index].wcet;
-        let shortfall = self.environment.shortfall;
-        let short = shortfall.of(work.saturating_sub(1), &mut self.random);
-        let Some(driver) = self.driver(index) else {
-            return;
-        };
-        let begun = driver
-            .begun
-            .map(|begun| begun.saturating_add(driver.period));
-        let release = begun.map_or(now, |earliest| earliest.max(now));
-        driver.begun = Some(release);
-        driver.busy = true;
-        self.tasks[index].next = Some(NextJob {
-            arrival: Some(release),
-            release,
-            work: work - short,
-        });
-    }
-
-    /// A driver's job is done: it has served some, and turns its device on.
-    fn driver_ends(&mut self, index: usize, now: u64) {
-        let silence = self.environment.silence;
-        let period = self.driver(index).map_or(0, |driver| driver.period);
-        let silent = silence.of(period.saturating_mul(2), &mut self.random);
-        let mut served = Vec::new();
-        let random = &mut self.random;
-        if let Releases::Driver(driver) = &mut self.tasks[index].releases {
-            driver.busy = false;
-            driver.interrupt = driver.line.map(|_| now.saturating_add(silent));
-            driver.requesters.retain_mut(|(requester, jobs)| {
-                *jobs += 1;
-                let done = *jobs >= MOST_JOBS_A_REQUEST || random.u8(..4) > 0;
-                if done {
-                    served.push(*requester);
-                }
-                !done
-            });
-        }
-        for requester in served {
-            let thread = ThreadId::new(requester as u16);
-            self.scheduler.served(thread, &mut self.listener);
-        }
-        if self
-            .driver(index)
-            .is_some_and(|it| !it.requesters.is_empty())
-        {
-            self.plan(index, now);
-        }
-    }
-
-    /// A task sends through the device of its driver, whose server works for it from now on.
-    fn ask(&mut self, requester: usize) {
-        let Some(index) = self.tasks[requester].driver else {
-            return;
-        };
-        self.counts.requests += 1;
-        let server = ServerId::new(self.tasks[index].server as u16);
-        let thread = ThreadId::new(requester as u16);
-        self.scheduler.request(thread, server, &mut self.listener);
-        if let Some(driver) = self.driver(index) {
-            driver.requesters.retain(|(other, _)| *other != requester);
-            driver.requesters.push((requester, 0));
-        }
-        let now = self.listener.recorder.now.as_nanos();
-        self.want(index, now);
-    }
-}
-
 impl Doorbell {
     const fn new(interval: u64) -> Self {
         Self { interval, from: 0 }
-    }
-}
-
-/// Hears the scheduler, for the records and for what it costs.
-struct Listener {
-    recorder: Recorder,
-    exhausted: u64,
-    /// The servers whose budget has returned while they waited for it, in this decision.
-    returned: Vec<bool>,
-}
-
-impl Listener {
-    fn new(mut recorder: Recorder, sandbox: usize, of: &Sandbox) -> Self {
-        let servers = 0..of.servers.len();
-        recorder.servers = servers
-            .map(|server| ServerHistory {
-                sandbox,
-                server,
-                ..ServerHistory::default()
-            })
-            .collect();
-        Self {
-            recorder,
-            exhausted: 0,
-            returned: vec![false; of.servers.len()],
-        }
-    }
-
-    fn forget(&mut self) {
-        self.returned.fill(false);
-    }
-}
-
-impl Observer for Listener {
-    fn switched(&mut self, thread: Option<ThreadId>) {
-        self.recorder.switched(thread);
-    }
-
-    fn exhausted(&mut self, server: ServerId, posted: Posted) {
-        self.exhausted += 1;
-        self.recorder.exhausted(server, posted);
-    }
-
-    fn replenish_posted(&mut self, server: ServerId, posted: Posted) {
-        self.recorder.replenish_posted(server, posted);
-    }
-
-    fn replenish_applied(&mut self, server: ServerId, amount: Duration) {
-        self.returned[server.index()] = true;
-        self.recorder.replenish_applied(server, amount);
     }
 }

@@ -5,7 +5,10 @@
 //!
 //! Random choices are drawn by the environment's seed alone: a run repeats.
 mod core;
+mod devices;
 mod environment;
+mod jobs;
+mod listener;
 mod task;
 
 pub use environment::{Choice, Environment};
