@@ -186,7 +186,7 @@ impl<'a> Core<'a> {
     }
 }
 
-/// Whether doorbells ring at a sandbox.
+/// Returns whether doorbells ring at a sandbox.
 fn rings_at(system: &System, sandbox: usize) -> bool {
     let mut channels = system.channels.iter();
     channels.any(|it| it.doorbell.is_some() && it.readers.contains(&(sandbox as u32)))
@@ -296,8 +296,8 @@ mod tests {
     use super::*;
     use tern_config::Job;
 
-    /// Found by a search: a doorbell's handler, that had begun on an idle core, delayed the lowest
-    /// server's release. Above it a section of those below is counted already.
+    /// Found by a search: a doorbell's handler that had begun on an idle core delayed a release of
+    /// the lowest server. For servers above it a section of those below is counted already.
     #[test]
     fn a_doorbell_may_be_in_the_way_of_the_lowest_server() {
         let server = |priority| Server {

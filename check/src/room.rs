@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// Then releases come at any instants, and closer to one another by what they are late.
+    /// With jitter, releases come at any instants, and closer to one another by what they are late.
     #[test]
     fn threads_that_may_be_released_late_need_room_for_each_release() {
         let late = |jitter, threads: Vec<Thread>| {

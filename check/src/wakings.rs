@@ -67,7 +67,8 @@ fn wakings(server: &Server) -> Vec<Waking> {
     }
 }
 
-/// The same where each arrival may be released so much later, at instants that do not repeat then.
+/// Returns a waking of which each arrival may be released later by up to `jitter`, so that its
+/// instants do not repeat.
 fn late(waking: Waking, jitter: Duration) -> Waking {
     Waking {
         jitter: waking.jitter.saturating_add(jitter),

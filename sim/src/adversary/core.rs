@@ -151,7 +151,7 @@ impl<'a> Core<'a> {
         self.scheduler.running().map(ThreadId::index)
     }
 
-    /// The priority at which a task's server works now.
+    /// Returns the priority at which a task's server works now.
     pub(super) fn priority(&self, task: usize) -> u32 {
         let server = ServerId::new(self.tasks[task].server as u16);
         self.scheduler.priority(server).unwrap_or(u32::MAX)
@@ -215,7 +215,7 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// What happens next, and when the kernel notices.
+    /// Returns the next event, and when the kernel notices it.
     fn next(&mut self, now: u64, timer: u64) -> (Next, u64) {
         let running = self.running();
         let stretch = running.and_then(|task| self.tasks[task].stretch());
@@ -242,7 +242,7 @@ impl<'a> Core<'a> {
         (next, at)
     }
 
-    /// How late the kernel notices what is due at `due`.
+    /// Chooses how late the kernel notices an event that is due at `due`.
     fn late(&mut self, now: u64, due: u64) -> u64 {
         let most = match self.running() {
             Some(running) => self.section + self.blocking(running, now, due),
@@ -265,8 +265,8 @@ impl<'a> Core<'a> {
         late
     }
 
-    /// The blocking that all servers above the running one are described with. It is by those of
-    /// lower priority: so not where a thread of the same server waits, nor where the running
+    /// Returns the blocking that all servers above the running one are described with. Those of
+    /// lower priority cause it: so not where a thread of the same server waits, nor where the running
     /// one's budget ends, as what holds up others is no reason to overrun.
     fn blocking(&self, running: usize, now: u64, due: u64) -> u64 {
         let priority = self.priority(running);
@@ -305,7 +305,7 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// The running job sends, or is done.
+    /// Lets the running job send, or end.
     fn stretch_ends(&mut self) {
         let Some(running) = self.running() else {
             return;

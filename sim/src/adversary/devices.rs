@@ -15,7 +15,7 @@ impl Core<'_> {
         }
     }
 
-    /// The first interrupt of those that are not held off by what runs, and its driver.
+    /// Returns the first interrupt that the running job does not hold off, and its driver.
     pub(super) fn first_interrupt(&self) -> Option<(u64, usize)> {
         let works_at = self.running().map(|task| self.priority(task));
         let tasks = self.tasks.iter().enumerate();
@@ -30,13 +30,13 @@ impl Core<'_> {
         all.min()
     }
 
-    /// The driver whose device has been held off, and is not any more.
+    /// Returns the driver whose device has been held off until now, and is not any more.
     pub(super) fn held_off(&self, now: u64) -> Option<usize> {
         let (at, driver) = self.first_interrupt()?;
         (at <= now).then_some(driver)
     }
 
-    /// The device of a driver interrupts whom it finds, and is off until the driver is done.
+    /// Lets the device of a driver interrupt the running job; it is off until the driver is done.
     pub(super) fn interrupt(&mut self, index: usize, now: u64) {
         self.counts.interrupts += 1;
         if let Some(driver) = self.driver(index) {
@@ -51,7 +51,7 @@ impl Core<'_> {
         self.want(index, now);
     }
 
-    /// There is something to do for a driver: unless it has a job, it sleeps until its next one.
+    /// Gives a driver something to do: unless it has a job, it sleeps until its next one.
     fn want(&mut self, index: usize, now: u64) {
         if self.driver(index).is_some_and(|driver| !driver.busy) {
             self.plan(index, now);
@@ -59,7 +59,7 @@ impl Core<'_> {
         }
     }
 
-    /// The next job of a driver that has none comes as soon as it may.
+    /// Plans the next job of a driver that has none, for as soon as it may come.
     pub(super) fn plan(&mut self, index: usize, now: u64) {
         let work = self.tasks[index].wcet;
         let shortfall = self.environment.shortfall;
@@ -80,7 +80,7 @@ impl Core<'_> {
         });
     }
 
-    /// A driver's job is done: it has served some, and turns its device on.
+    /// Ends a driver's job: it serves some requesters, and turns its device on.
     pub(super) fn driver_ends(&mut self, index: usize, now: u64) {
         let silence = self.environment.silence;
         let period = self.driver(index).map_or(0, |driver| driver.period);
@@ -111,7 +111,7 @@ impl Core<'_> {
         }
     }
 
-    /// A task sends through the device of its driver, whose server works for it from now on.
+    /// Lets a task send through the device of its driver, whose server works for it from now on.
     pub(super) fn ask(&mut self, requester: usize) {
         let Some(index) = self.tasks[requester].driver else {
             return;

@@ -2,7 +2,7 @@
 //! bounds are promised for.
 use tern_sched::analysis::CostTable;
 
-/// How much of what it may an adversary takes.
+/// How much an adversary takes of what it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// Nothing.
@@ -16,7 +16,7 @@ pub enum Choice {
 /// What may happen to a system, and how much of it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
-    /// All that is drawn is drawn by this.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The costs of the platform, which the rest is measured by.
     pub costs: CostTable,
@@ -44,7 +44,8 @@ impl Environment {
     /// The most that a job of an overrunning server takes, in its execution times.
     pub const OVERRUN: u64 = 4;
 
-    /// Without costs, all jobs as long and as soon as may be.
+    /// Returns the environment without costs, in which all jobs come as soon and take as long as
+    /// they may.
     #[must_use]
     pub const fn exact(seed: u64) -> Self {
         Self {
@@ -62,7 +63,7 @@ impl Environment {
 }
 
 impl Choice {
-    /// Chooses of 0 to `most`.
+    /// Chooses a number from 0 to `most`.
     pub(super) fn of(self, most: u64, random: &mut fastrand::Rng) -> u64 {
         match self {
             Self::Least => 0,

@@ -9,7 +9,7 @@ use super::{Choice, Environment};
 use crate::JobHistory;
 
 impl Core<'_> {
-    /// A task's first job is to come; a driver's comes at once, and turns its device on.
+    /// Plans a task's first job; a driver's comes at once, and turns its device on.
     pub(super) fn begin(&mut self, index: usize) {
         match self.tasks[index].releases {
             Releases::Driver(_) => self.plan(index, 0),
@@ -18,7 +18,7 @@ impl Core<'_> {
         self.wait(index);
     }
 
-    /// Finds out what a task's next job is.
+    /// Plans the next job of a task whose jobs do not come by a device.
     fn prepare(&mut self, index: usize) {
         let before = self.tasks[index].next.map_or(0, |next| next.release);
         let server = self.tasks[index].server;
@@ -27,7 +27,6 @@ impl Core<'_> {
         let Self {
             environment,
             random,
-            counts,
             ..
         } = self;
         let task = &mut self.tasks[index];
@@ -38,10 +37,7 @@ impl Core<'_> {
             None => (Choice::Least, Choice::Least),
         };
         let work = match overruns && random.bool() {
-            true => {
-                counts.overruns += 1;
-                random.u64(wcet + 1..=wcet.saturating_mul(Environment::OVERRUN).max(wcet + 1))
-            }
+            true => random.u64(wcet + 1..=wcet.saturating_mul(Environment::OVERRUN).max(wcet + 1)),
             false => wcet - shortfall.of(wcet.saturating_sub(1), random),
         };
         let arrives = |at: u64, work, random: &mut fastrand::Rng| NextJob {
@@ -84,8 +80,8 @@ impl Core<'_> {
         };
     }
 
-    /// Releases the jobs whose time has come. Who sleeps until then is woken by the scheduler,
-    /// when that matters.
+    /// Releases the jobs whose time has come. The scheduler itself wakes the threads that sleep
+    /// until then.
     pub(super) fn release(&mut self, now: u64) {
         for index in 0..self.tasks.len() {
             let mut came = false;
@@ -107,7 +103,7 @@ impl Core<'_> {
         }
     }
 
-    /// A job is released.
+    /// Adds a released job to those of its task.
     fn start(&mut self, index: usize, job: NextJob) {
         // What its release and its end cost is part of it.
         let most = match self.tasks[index].thread {
@@ -116,6 +112,7 @@ impl Core<'_> {
         };
         let cost = self.environment.charges.of(most, &mut self.random);
         self.counts.charges += u64::from(cost > 0);
+        self.counts.overruns += u64::from(job.work > self.tasks[index].wcet);
         let left = job.work.saturating_add(cost);
         let task = &mut self.tasks[index];
         if left == 0 {
@@ -148,7 +145,7 @@ impl Core<'_> {
         }
     }
 
-    /// The job that a task is at is done.
+    /// Ends the job that a task is at.
     pub(super) fn end(&mut self, index: usize) {
         let Some(done) = self.tasks[index].pending.pop_front() else {
             return;
@@ -176,7 +173,7 @@ impl Core<'_> {
         }
     }
 
-    /// A task without a job sleeps until its next one.
+    /// Lets a task without a job sleep until its next one.
     pub(super) fn wait(&mut self, index: usize) {
         let thread = ThreadId::new(index as u16);
         let until = self.tasks[index]

@@ -6,7 +6,7 @@ use tern_units::Duration;
 use crate::ServerHistory;
 use crate::recorder::Recorder;
 
-/// What it has heard.
+/// What an adversary has heard of the decisions of a core's scheduler.
 pub(super) struct Listener {
     pub(super) recorder: Recorder,
     pub(super) exhausted: u64,

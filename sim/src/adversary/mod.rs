@@ -34,14 +34,14 @@ pub struct Endured {
     pub servers: Vec<ServerHistory>,
     /// Each sandbox's records, if they were asked for.
     pub records: Vec<Vec<Record>>,
-    /// How often what happened.
+    /// How often each kind of event happened.
     pub counts: Counts,
 }
 
-/// How often what happened.
+/// How often each kind of event happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Timers and interrupts that were late.
+    /// Timers and interrupts that were to be late; a job that is done earlier ends the wait.
     pub late: u64,
     /// Times that the kernel's own work was charged.
     pub charges: u64,

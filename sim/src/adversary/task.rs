@@ -115,14 +115,14 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// How long the job that it is at runs before it sends or is done.
+    /// Returns how long the job that it is at runs before it sends or is done.
     pub(super) fn stretch(&self) -> Option<u64> {
         let job = self.pending.front()?;
         Some(job.left - job.sends_at.unwrap_or(0))
     }
 }
 
-/// It uses the whole budget of its server every period.
+/// Returns the task that uses the whole budget of a server without threads every period.
 fn stand_in<'a>(place: usize, server: &Server) -> Task<'a> {
     let releases = Releases::Clock {
         next: 0,
@@ -160,7 +160,7 @@ fn releases<'a>(system: &System, sandbox: usize, thread: &'a Thread) -> Releases
     }
 }
 
-/// For each task, that of the driver whose device it sends through.
+/// Returns for each task the task of the driver whose device it sends through.
 fn senders<'a>(system: &'a System, sandbox: &'a Sandbox) -> impl Iterator<Item = Option<usize>> {
     let servers = sandbox.servers.iter();
     let all = servers.flat_map(|server| {

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 /// Sandboxes, at most; a set that is voted on needs one more.
 const SANDBOXES: usize = 3;
-/// Servers of a sandbox, at most.
+/// Servers of a sandbox, at most, beside those of drivers and of members of a set.
 const SERVERS: usize = 12;
 /// Threads of a server: few, several, or many.
 const FEW: usize = 4;

@@ -33,7 +33,8 @@ pub(super) fn judge(
     met: &mut Met,
 ) -> Vec<String> {
     let mut broken = Vec::new();
-    // Of each thread, the job that is furthest from what was promised.
+    // Of each thread, the job that is furthest from what was promised. Times are written to the
+    // nanosecond, as that may be all that they differ by.
     let mut exceeded: BTreeMap<_, (Duration, String)> = BTreeMap::new();
     let mut late: BTreeMap<_, String> = BTreeMap::new();
     let mut held = 0;
@@ -57,7 +58,7 @@ pub(super) fn judge(
         if run.is_accepted && job.missed(run.until) {
             let place = (job.sandbox, job.server, job.thread);
             late.entry(place).or_insert(format!(
-                "{}: accepted, and the job that came at {} missed its deadline, {}",
+                "{}: accepted, and the job that came at {:?} missed its deadline, {:?}",
                 name(),
                 job.release.saturating_since(Instant::EPOCH),
                 thread.deadline
@@ -75,7 +76,7 @@ pub(super) fn judge(
             .max(took.as_nanos() * 100 / bound.as_nanos().max(1));
         if took > bound {
             let line = format!(
-                "{}: the job that came at {} took {took}, its bound is {bound}, {:?}",
+                "{}: the job that came at {:?} took {took:?}, its bound is {bound:?}, {:?}",
                 name(),
                 job.release.saturating_since(Instant::EPOCH),
                 thread.bound
@@ -130,7 +131,7 @@ fn delivery(
             let (sandbox, name) = (&report.sandboxes[history.sandbox].name, &server.name);
             let due = Duration::from_nanos(due);
             format!(
-                "{sandbox}/{name}: budget {budget} not delivered by {due}, its bound is {bound}"
+                "{sandbox}/{name}: budget {budget} not delivered by {due:?}, its bound is {bound:?}"
             )
         })
     };

@@ -16,7 +16,7 @@ pub const CROWDS: [(usize, &str); 3] = [(4, "2 to 4"), (16, "5 to 16"), (usize::
 /// What a search met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Met {
-    /// Systems, and of these those that the analysis accepts.
+    /// Systems that were drawn.
     pub systems: u64,
     /// Systems that the analysis accepts as a whole.
     pub accepted: u64,
@@ -24,7 +24,7 @@ pub struct Met {
     pub tightened: u64,
     /// Runs of them.
     pub runs: u64,
-    /// Threads, and those that have a bound.
+    /// Threads of all systems.
     pub threads: u64,
     /// Threads that have a bound.
     pub bounded: u64,
@@ -267,12 +267,10 @@ impl fmt::Display for Met {
         let crowds = crowds.map(|((_, name), ratios)| (*name, ratios));
         for (threads, ratios) in crowds.chain([("2 to 40", &all)]) {
             let count: u64 = ratios.iter().sum();
-            let ratio = |share| below(ratios, share).unwrap_or(0) as f64 / 100.0;
+            let (median, most) = (ratio(ratios, 50), ratio(ratios, 90));
             writeln!(
                 out,
-                "{count:>12} in servers of {threads}: median {:.2}, nine of ten below {:.2}",
-                ratio(50),
-                ratio(90)
+                "{count:>12} in servers of {threads}: median {median}, nine of ten up to {most}"
             )?;
         }
         write!(
@@ -280,6 +278,17 @@ impl fmt::Display for Met {
             "the nearest response is at {} % of its bound",
             self.nearest
         )
+    }
+}
+
+/// Writes the ratio of [`below`]; the last one as a least one, as all beyond are counted there.
+fn ratio(ratios: &[u64; RATIOS], share: u64) -> String {
+    match below(ratios, share) {
+        None => "none".into(),
+        Some(ratio) if ratio >= 100 + RATIOS as u64 - 1 => {
+            format!("{:.2} or more", ratio as f64 / 100.0)
+        }
+        Some(ratio) => format!("{:.2}", ratio as f64 / 100.0),
     }
 }
 
@@ -359,5 +368,7 @@ mod tests {
             (Some(110), Some(150))
         );
         assert_eq!(below(several, 100), Some(100 + RATIOS as u64 - 1));
+        assert_eq!(ratio(several, 75), "1.50");
+        assert_eq!(ratio(several, 100), "5.00 or more");
     }
 }

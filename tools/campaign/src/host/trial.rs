@@ -10,7 +10,7 @@ use tern_config::description::Costs;
 use tern_config::{Description, System};
 use tern_sched::analysis::CostTable;
 use tern_sim::adversary::{Choice, Environment, endure};
-use tern_sim::{SimulationError, simulate};
+use tern_sim::{SimulationError, simulate, simulate_with_records};
 use tern_units::Instant;
 use trace_viewer::simulate::trace;
 use xtask::error::{Context, Error, Result};
@@ -20,8 +20,8 @@ use xtask::{record, workspace};
 const PERIODS: u64 = 12;
 /// Jobs of a run, about, at most.
 const JOBS: u64 = 4_000;
-/// Environments that are drawn for a system.
-const ENVIRONMENTS: usize = 3;
+/// Environments that a system runs in: two that are fixed, and others that are drawn.
+const ENVIRONMENTS: usize = 4;
 /// Runs in which the worst offsets of a system without costs are looked for.
 const CLIMB: usize = 800;
 /// Of how many systems without costs one is searched so.
@@ -76,7 +76,7 @@ pub(super) fn of(
         worst: Worst::new(),
         met: Met::default(),
         broken: Vec::new(),
-        environment: Environment::exact(seed),
+        environment: None,
     };
     trial.met.systems = 1;
     trial.met.keys = keys::count(&trial.system);
@@ -116,7 +116,8 @@ struct Trial {
     met: Met,
     /// What promises the last run broke.
     broken: Vec<String>,
-    environment: Environment,
+    /// The environment of the last run; `None` for the simulation of `tern simulate`.
+    environment: Option<Environment>,
 }
 
 impl Trial {
@@ -161,7 +162,7 @@ impl Trial {
         }
     }
 
-    /// Runs it in all environments, until one breaks a promise.
+    /// Runs the system in all environments, until one breaks a promise.
     fn run(&mut self, random: &mut Rng) -> Result<()> {
         let until = self.until();
         self.simulate(until)?;
@@ -169,12 +170,12 @@ impl Trial {
             return Ok(());
         }
         let drawn = self.offsets();
-        for number in 0..=ENVIRONMENTS {
-            self.environment = environment(number, random, self.costs);
+        for number in 0..ENVIRONMENTS {
+            let mut environment = environment(number, random, self.costs);
             if random.u8(..3) == 0 {
-                self.overrun(random);
+                environment.overrunning = self.overrunning(random);
             }
-            self.endure(until)?;
+            self.endure(environment, until)?;
             if !self.broken.is_empty() {
                 return Ok(());
             }
@@ -188,7 +189,8 @@ impl Trial {
         Ok(())
     }
 
-    /// As long as some periods of all that comes again, and some thousands of jobs.
+    /// Returns the end of a run: [`PERIODS`] of the slowest thread or server, or sooner where
+    /// [`JOBS`] have come by then.
     fn until(&self) -> Instant {
         let servers = || self.system.sandboxes.iter().flat_map(|it| &it.servers);
         let threads = servers().flat_map(|it| &it.threads).map(|it| it.period);
@@ -199,7 +201,7 @@ impl Trial {
         Instant::from_nanos((longest * PERIODS).min(enough))
     }
 
-    /// The simulation of `tern simulate`, in which nothing is late.
+    /// Judges the simulation of `tern simulate`, in which nothing is late.
     fn simulate(&mut self, until: Instant) -> Result<()> {
         let ran = simulate(&self.system, until).map_err(failed)?;
         // Here jobs come to a driver beside those that its period counts.
@@ -222,14 +224,15 @@ impl Trial {
         Ok(())
     }
 
-    /// A run in the present environment.
-    fn endure(&mut self, until: Instant) -> Result<()> {
-        let ran = endure(&self.system, &self.environment, until, false).map_err(failed)?;
+    /// Judges a run in `environment`.
+    fn endure(&mut self, environment: Environment, until: Instant) -> Result<()> {
+        let environment = self.environment.insert(environment);
+        let ran = endure(&self.system, environment, until, false).map_err(failed)?;
         let run = Run {
             jobs: &ran.jobs,
             servers: &ran.servers,
             until,
-            unpromised: &self.environment.overrunning,
+            unpromised: &environment.overrunning,
             keeps_periods: true,
             is_accepted: self.report.schedulable(),
         };
@@ -245,14 +248,14 @@ impl Trial {
         Ok(())
     }
 
-    /// Some servers' jobs take longer than they promise.
-    fn overrun(&mut self, random: &mut Rng) {
+    /// Draws the servers whose jobs take longer than they promise.
+    fn overrunning(&self, random: &mut Rng) -> Vec<(usize, usize)> {
+        let mut drawn = Vec::new();
         for (number, sandbox) in self.system.sandboxes.iter().enumerate() {
             let servers = (0..sandbox.servers.len()).filter(|_| random.u8(..3) == 0);
-            self.environment
-                .overrunning
-                .extend(servers.map(|server| (number, server)));
+            drawn.extend(servers.map(|server| (number, server)));
         }
+        drawn
     }
 
     /// Looks for the offsets at which responses are worst, in short runs: of one server in each
@@ -261,7 +264,7 @@ impl Trial {
         for _ in 0..CLIMB {
             let targets = self.shift(random);
             let until = self.until_done(&targets).min(until);
-            self.environment = Environment {
+            let environment = Environment {
                 sections: Choice::Most,
                 jitter: choice(random),
                 overrunning: match random.u8(..4) {
@@ -270,7 +273,7 @@ impl Trial {
                 },
                 ..Environment::exact(random.u64(..))
             };
-            self.endure(until)?;
+            self.endure(environment, until)?;
             if !self.broken.is_empty() {
                 return Ok(());
             }
@@ -279,7 +282,7 @@ impl Trial {
         Ok(())
     }
 
-    /// When jobs that come together some periods after the start are done.
+    /// Returns when jobs that come together some periods after the start are done.
     fn until_done(&self, targets: &[usize]) -> Instant {
         let sandboxes = self.report.sandboxes.iter().zip(targets);
         let servers = sandboxes.filter_map(|(sandbox, target)| sandbox.servers.get(*target));
@@ -291,7 +294,7 @@ impl Trial {
         Instant::EPOCH.saturating_add(times.max().unwrap_or_default())
     }
 
-    /// All servers but one of each sandbox.
+    /// Returns all servers but the target of each sandbox.
     fn others(&self, targets: &[usize]) -> Vec<(usize, usize)> {
         let sandboxes = self.system.sandboxes.iter().enumerate();
         let all = sandboxes
@@ -315,7 +318,7 @@ impl Trial {
         }
     }
 
-    /// The offsets of all threads, in their order.
+    /// Returns the offsets of all threads, in their order.
     fn offsets(&self) -> Vec<u64> {
         let servers = self.system.sandboxes.iter().flat_map(|it| &it.servers);
         servers
@@ -399,10 +402,20 @@ impl Trial {
         let description = folder.join(format!("host-{seed}.toml"));
         let written = std::fs::write(&description, model.description());
         written.context(|| format!("writing {}", description.display()))?;
-        let ran = endure(&self.system, &self.environment, self.until(), true).map_err(failed)?;
+        let until = self.until();
+        let (records, place) = match &self.environment {
+            None => {
+                let ran = simulate_with_records(&self.system, until).map_err(failed)?;
+                (ran.records, "as in `tern simulate`".into())
+            }
+            Some(environment) => {
+                let ran = endure(&self.system, environment, until, true).map_err(failed)?;
+                (ran.records, format!("in {environment:?}"))
+            }
+        };
         let trace_file = description.with_extension("trace");
-        record::save(&trace(&self.system, ran.records), &trace_file)?;
-        self.broken.push(format!("in {:?}", self.environment));
+        record::save(&trace(&self.system, records), &trace_file)?;
+        self.broken.push(place);
         Ok(Finding {
             seed,
             on: String::new(),
@@ -421,8 +434,8 @@ fn choice(random: &mut Rng) -> Choice {
     }
 }
 
-/// The first one is without costs, as everything comes as soon and takes as long as it may; the
-/// second the worst with costs; others are drawn.
+/// Returns the environment of this number: the first charges no costs, and all comes as soon and
+/// takes as long as it may; the second is the worst with costs; others are drawn.
 fn environment(number: usize, random: &mut Rng, costs: CostTable) -> Environment {
     let exact = Environment {
         costs,

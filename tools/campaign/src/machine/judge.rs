@@ -92,7 +92,7 @@ fn late(place: &str, thread: &ThreadSummary, bound: Duration) -> Vec<String> {
         let took = Duration::from_nanos(response.max_ns.unsigned_abs());
         let job = response.max_job;
         broken.push(format!(
-            "{place}: job {job} took {took}, its bound is {bound}"
+            "{place}: job {job} took {took:?}, its bound is {bound:?}"
         ));
     }
     if thread.misses > 0 {

@@ -40,7 +40,7 @@ fn a_response_up_to_its_bound_is_right_and_a_nanosecond_more_is_told_with_its_jo
     assert_eq!(late("s0/v0/t0", &thread(80_000), BOUND), [""; 0]);
     assert_eq!(
         late("s0/v0/t0", &thread(80_001), BOUND),
-        ["s0/v0/t0: job 1 took 80.001us, its bound is 80us"]
+        ["s0/v0/t0: job 1 took 80001ns, its bound is 80000ns"]
     );
 }
 
