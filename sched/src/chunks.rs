@@ -31,29 +31,42 @@ pub(crate) struct Chunks {
     /// A power of two of places, so that positions are places by a mask.
     ring: Box<[Chunk]>,
     /// The place of the earliest chunk, modulo the ring's length.
-    first: u32,
-    count: u32,
+    first: u16,
+    count: u16,
+    /// The most that may wait here; the ring may have more places.
+    most: u16,
+    /// Whether what comes before the earliest may reach it: a merge was cut short.
+    pub(crate) merging: bool,
 }
 
 impl Chunks {
-    /// An empty queue with places for `most` chunks at least.
-    pub(crate) fn new(most: u32) -> Self {
+    /// An empty queue for at most so many chunks.
+    pub(crate) fn new(most: u16) -> Self {
+        let places = usize::from(most).next_power_of_two();
         Self {
-            ring: vec![Chunk::default(); places(most)].into_boxed_slice(),
+            ring: vec![Chunk::default(); places].into_boxed_slice(),
             first: 0,
             count: 0,
+            most,
+            merging: false,
         }
     }
 
     /// The number of chunks.
     #[inline]
     pub(crate) const fn count(&self) -> u32 {
-        self.count
+        self.count as u32
+    }
+
+    /// Whether no other chunk may be added.
+    #[inline]
+    pub(crate) const fn is_full(&self) -> bool {
+        self.count >= self.most
     }
 
     #[inline]
     fn place(&self, position: u32) -> usize {
-        self.first.wrapping_add(position) as usize & (self.ring.len() - 1)
+        (self.first as u32).wrapping_add(position) as usize & self.ring.len().wrapping_sub(1)
     }
 
     /// The chunk at `position`, counted from the earliest; there must be one.
@@ -65,7 +78,7 @@ impl Chunks {
     /// The last chunk; there must be one.
     #[inline]
     pub(crate) fn last_mut(&mut self) -> &mut Chunk {
-        let place = self.place(self.count.wrapping_sub(1));
+        let place = self.place(self.count().wrapping_sub(1));
         &mut self.ring[place]
     }
 
@@ -78,10 +91,25 @@ impl Chunks {
         chunk
     }
 
+    /// Takes the earliest chunk out if its time is not after `end`.
+    #[inline]
+    pub(crate) fn take_first_by(&mut self, end: u64) -> Option<Chunk> {
+        if self.count == 0 {
+            return None;
+        }
+        let chunk = self.at(0);
+        if chunk.time > end {
+            return None;
+        }
+        self.first = self.first.wrapping_add(1);
+        self.count = self.count.wrapping_sub(1);
+        Some(chunk)
+    }
+
     /// Adds a chunk at the end; there must be a place for it.
     #[inline]
     pub(crate) fn push(&mut self, chunk: Chunk) {
-        let place = self.place(self.count);
+        let place = self.place(self.count());
         self.ring[place] = chunk;
         self.count = self.count.wrapping_add(1);
     }
@@ -89,14 +117,6 @@ impl Chunks {
     /// Takes all chunks out. Each stays at its position, for [`Chunks::at`], until so many
     /// have been added again. Returns their number.
     pub(crate) fn empty(&mut self) -> u32 {
-        core::mem::take(&mut self.count)
-    }
-}
-
-/// The places of a ring for `most` chunks: a power of two.
-const fn places(most: u32) -> usize {
-    match most.checked_next_power_of_two() {
-        Some(places) => places as usize,
-        None => 1 << 31,
+        core::mem::take(&mut self.count).into()
     }
 }

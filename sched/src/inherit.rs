@@ -70,13 +70,13 @@ impl<const SERVERS: usize, const THREADS: usize, const WORDS: usize>
     /// and its requesters'.
     fn inherit<O: Observer + ?Sized>(&mut self, server: u16, observer: &mut O) {
         let slot = &self.servers[usize::from(server)];
-        let (mut level, mut period) = (slot.own_level, slot.period);
+        let (mut level, mut period) = (slot.own_level, slot.period());
         let mut requester = slot.requesters;
         while requester != NONE {
             let thread = &self.threads[usize::from(requester)];
             let origin = &self.servers[usize::from(thread.server)];
             level = level.min(origin.own_level);
-            period = period.min(origin.period);
+            period = period.min(origin.period());
             requester = thread.next_requester;
         }
         self.set_level(server, level);

@@ -56,6 +56,12 @@ impl IoServer {
         })
     }
 
+    /// The period T that it was made with.
+    #[must_use]
+    pub(crate) const fn own_period(&self) -> Duration {
+        Duration::from_nanos(self.denominator)
+    }
+
     /// The period T it has adopted.
     #[must_use]
     pub const fn period(&self) -> Duration {

@@ -31,7 +31,7 @@ impl Algorithm {
     }
 }
 
-/// A server in its scheduler.
+/// A server in its scheduler, in a power of two of bytes: each decision finds several.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     /// Changed by the methods here alone, which keep the next fields.
@@ -45,8 +45,6 @@ pub(crate) struct Slot {
     pub(crate) used: Duration,
     /// The least that may be left of it when the server is preempted (rule 6), 1 ns for none.
     pub(crate) minimum: Duration,
-    /// T as the description has it, for requesters to pass on.
-    pub(crate) period: Duration,
     /// The priority it was given, and the one it has, which may be inherited.
     pub(crate) own_level: u16,
     pub(crate) level: u16,
@@ -69,6 +67,8 @@ pub(crate) struct Slot {
     pub(crate) due: Instant,
 }
 
+const _: () = assert!(size_of::<Slot>() == 128);
+
 impl Slot {
     pub(crate) const EMPTY: Self = Self {
         algorithm: Algorithm::Io(IoServer::EMPTY),
@@ -76,7 +76,6 @@ impl Slot {
         eligible: Instant::EPOCH,
         used: Duration::ZERO,
         minimum: Duration::ZERO,
-        period: Duration::ZERO,
         own_level: 0,
         level: 0,
         next_of_level: NONE,
@@ -101,11 +100,18 @@ impl Slot {
                 Algorithm::Io(_) => Duration::from_nanos(1),
             },
             algorithm,
-            period: parameters.period,
             own_level: level,
             level,
             ..Self::EMPTY
         })
+    }
+
+    /// T as the description has it, for requesters to pass on.
+    pub(crate) fn period(&self) -> Duration {
+        match &self.algorithm {
+            Algorithm::Sporadic(server) => server.period(),
+            Algorithm::Io(server) => server.own_period(),
+        }
     }
 
     /// What is left of its first replenishment.

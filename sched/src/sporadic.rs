@@ -69,10 +69,6 @@ pub struct SporadicServer {
     /// The first replenishment; the others wait, in order of time.
     head: Chunk,
     waiting: Chunks,
-    /// The most that may wait.
-    most_waiting: u32,
-    /// Whether the head may reach what waits: a merge was cut short.
-    merging: bool,
 }
 
 impl SporadicServer {
@@ -85,7 +81,8 @@ impl SporadicServer {
     pub fn new(parameters: ServerParameters, start: Instant) -> Result<Self, AddError> {
         parameters.check()?;
         let budget = parameters.budget.as_nanos();
-        let most_waiting = parameters.room.saturating_sub(1);
+        let others = u16::try_from(parameters.room.saturating_sub(1));
+        let others = others.map_err(|_| AddError::Room)?;
         Ok(Self {
             budget,
             period: parameters.period.as_nanos(),
@@ -94,9 +91,7 @@ impl SporadicServer {
                 time: start.as_nanos(),
                 amount: budget,
             },
-            waiting: Chunks::new(most_waiting),
-            most_waiting,
-            merging: false,
+            waiting: Chunks::new(others),
         })
     }
 
@@ -130,14 +125,14 @@ impl SporadicServer {
     /// Whether there is no room for another replenishment: the next one delays the last.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.waiting.count() >= self.most_waiting
+        self.waiting.is_full()
     }
 
     /// The replenishments beside the first that are due by `at`, together, or less: as many
     /// are looked at as are merged at once, and the last of a full list is left out, as
     /// what is charged next delays it.
     pub(crate) fn waiting_by(&self, at: Instant) -> Duration {
-        let certain = self.waiting.count() - u32::from(self.is_full() && self.most_waiting > 0);
+        let certain = self.waiting.count() - u32::from(self.is_full() && self.waiting.count() > 0);
         let due = (0..certain.min(MERGED_AT_ONCE))
             .map(|position| self.waiting.at(position))
             .take_while(|chunk| chunk.time <= at.as_nanos())
@@ -204,7 +199,7 @@ impl SporadicServer {
             return None;
         }
         let amount = self.head.amount;
-        if amount.saturating_sub(used.as_nanos()) < needed.as_nanos() {
+        if amount.checked_sub(used.as_nanos())? < needed.as_nanos() {
             return None;
         }
         self.head.time = self.head.time.saturating_add(self.period);
@@ -258,7 +253,7 @@ impl SporadicServer {
             amount: amount.wrapping_sub(used),
         };
         self.post(time.saturating_add(self.period), used, posted);
-        if self.merging {
+        if self.waiting.merging {
             // The list does not grow while there is something to merge.
             self.go_on_merging(self.head.time);
         }
@@ -274,7 +269,7 @@ impl SporadicServer {
             report(returns, amount, self.head, posted);
         } else {
             self.head = self.waiting.take_first();
-            if self.merging {
+            if self.waiting.merging {
                 self.go_on_merging(time.saturating_add(amount));
             }
             self.post(returns, amount, posted);
@@ -301,7 +296,7 @@ impl SporadicServer {
         report(self.head.time, self.head.amount, self.head, posted);
 
         // Each takes the place of one that was read before it.
-        self.merging = false;
+        self.waiting.merging = false;
         for position in 0..self.waiting.empty() {
             let Chunk { time, amount } = self.waiting.at(position);
             let time = time.max(end);
@@ -356,6 +351,7 @@ impl SporadicServer {
     #[cold]
     #[inline(never)]
     fn go_on_merging(&mut self, earliest: u64) {
+        self.waiting.merging = false;
         self.head.time = self.head.time.max(earliest);
         self.merge_touched_by_head();
     }
@@ -364,23 +360,34 @@ impl SporadicServer {
     /// end, and so part of it.
     #[inline]
     fn merge_touched_by_head(&mut self) {
-        let mut end = self.head.end();
-        let mut left = MERGED_AT_ONCE;
-        while self.waiting.count() > 0 {
-            let Chunk { time, amount } = self.waiting.at(0);
-            if time > end {
-                break;
-            }
+        if self.merge_first() && self.waiting.count() > 0 {
+            self.merge_more();
+        }
+    }
+
+    /// Merges what is left of the chunks that the head reaches, or as many as one operation
+    /// may.
+    #[cold]
+    #[inline(never)]
+    fn merge_more(&mut self) {
+        let mut left = MERGED_AT_ONCE - 1;
+        while self.merge_first() {
+            left -= 1;
             if left == 0 {
-                self.merging = true;
+                self.waiting.merging = self.waiting.count() > 0;
                 return;
             }
-            left -= 1;
-            self.waiting.take_first();
-            self.head.amount = self.head.amount.wrapping_add(amount);
-            end = end.saturating_add(amount);
         }
-        self.merging = false;
+    }
+
+    /// Merges the first waiting chunk into the head if that reaches it. Whether it did.
+    #[inline(always)]
+    fn merge_first(&mut self) -> bool {
+        let Some(chunk) = self.waiting.take_first_by(self.head.end()) else {
+            return false;
+        };
+        self.head.amount = self.head.amount.wrapping_add(chunk.amount);
+        true
     }
 }
 

@@ -94,7 +94,10 @@ fn an_emulator_that_ends_is_noticed_at_once_with_its_last_words() {
 /// runs without a pause: so that is the processor time that it takes, and other work of the
 /// host's does not change what is measured. What the host spends beside the emulator is
 /// less than a tenth of a second.
-fn the_first_job_comes_within_six_seconds(model: Model) {
+/// Some four seconds of a host core that does nothing else.
+const FIRST_JOB_TICKS: u64 = 100_000_000;
+
+fn the_first_job_comes_soon(model: Model) {
     let built = Built::new("systems/pendulum/system.toml");
     let mut machine = start(&built, model);
     let mut first_job = || {
@@ -114,17 +117,17 @@ fn the_first_job_comes_within_six_seconds(model: Model) {
         "{}: first job at tick {ticks}, after {time:.2?}",
         model.name()
     );
-    assert!(time < Duration::from_secs(6), "{time:?}");
+    assert!(ticks < FIRST_JOB_TICKS, "{ticks}");
 }
 
 #[test]
-fn the_first_job_comes_within_six_seconds_under_vt_x() {
-    the_first_job_comes_within_six_seconds(Model::Intel);
+fn the_first_job_comes_within_a_hundred_million_ticks_under_vt_x() {
+    the_first_job_comes_soon(Model::Intel);
 }
 
 #[test]
-fn the_first_job_comes_within_six_seconds_under_amd_v() {
-    the_first_job_comes_within_six_seconds(Model::Amd);
+fn the_first_job_comes_within_a_hundred_million_ticks_under_amd_v() {
+    the_first_job_comes_soon(Model::Amd);
 }
 
 /// Least, median and most ticks that the measuring guest prints of `what`.

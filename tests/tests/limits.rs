@@ -3,7 +3,7 @@
 use tern_tests::{Built, Platform, QEMU, Running, on_each_machine};
 use xtask::image;
 
-/// A sandbox with servers of so many threads each, which all run a load.
+/// A sandbox with servers of so many threads each, whose jobs are a hundred steps.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     servers: usize,
@@ -27,8 +27,8 @@ impl Case {
             .map(|number| {
                 format!(
                     "[[sandbox.server.thread]]\nname = \"t{number}\"\nwcet = \"1ms\"\n\
-                     period = \"{thread}\"\nprogram = \"load\"\nheap_pages = {}\n\
-                     stack_pages = {}\n",
+                     period = \"{thread}\"\nprogram = \"steps\"\nargument = 100\n\
+                     heap_pages = {}\nstack_pages = {}\n",
                     self.heap_pages, self.stack_pages
                 )
             })
