@@ -44,7 +44,8 @@ fn dropped(ran: &mut Ran, name: &str) -> u64 {
     counts.sum()
 }
 
-/// Whether `line` is one of a flooding sandbox's, from its beginning to its end. No other has two x in a row.
+/// Whether `line` is one of a flooding sandbox's, from its beginning to its end. No other has two x
+/// in a row.
 fn is_whole_babble(line: &str) -> bool {
     ["[first] ", "[second] "]
         .iter()
