@@ -39,6 +39,9 @@ const FAR: u64 = 64;
 /// Explicit jobs of a thread, at most.
 const JOBS: usize = 24;
 
+/// The platform that only holds interrupts off, at the worst.
+pub(super) const SECTIONS: &str = "sections";
+
 /// Draws the system of `seed`.
 pub(super) fn draw(random: &mut Rng, seed: u64) -> Model {
     let set = match random.u8(..8) {
@@ -51,13 +54,14 @@ pub(super) fn draw(random: &mut Rng, seed: u64) -> Model {
         Some(false) => random.usize(2..=SANDBOXES),
         None => random.usize(1..=SANDBOXES),
     };
-    let platform = match random.u8(..4) {
-        0 => "bochs-intel",
-        1 => "bochs-amd",
+    let platform = match random.u8(..8) {
+        0 | 1 => "bochs-intel",
+        2 | 3 => "bochs-amd",
+        4 | 5 => SECTIONS,
         _ => "none",
     };
     let mut drawing = Drawing {
-        costs: platform != "none",
+        costs: platform.starts_with("bochs"),
         far: random.u8(..4) > 0,
         gentle: random.u8(..5) > 1,
         random,
@@ -93,7 +97,7 @@ pub(super) fn draw(random: &mut Rng, seed: u64) -> Model {
 
 struct Drawing<'r> {
     random: &'r mut Rng,
-    /// Whether the kernel's own work costs something.
+    /// Whether activations cost something.
     costs: bool,
     /// Whether deadlines are far, so that what is accepted is what has bounds.
     far: bool,

@@ -11,7 +11,7 @@ use tern_config::{Description, System};
 use tern_sched::analysis::CostTable;
 use tern_sim::adversary::{Choice, Environment, endure};
 use tern_sim::{SimulationError, simulate, simulate_with_records};
-use tern_units::Instant;
+use tern_units::{Duration, Instant};
 use trace_viewer::simulate::trace;
 use xtask::error::{Context, Error, Result};
 use xtask::{record, workspace};
@@ -22,10 +22,13 @@ const PERIODS: u64 = 12;
 const JOBS: u64 = 4_000;
 /// Environments that a system runs in: two that are fixed, and others that are drawn.
 const ENVIRONMENTS: usize = 4;
-/// Runs in which the worst offsets of a system without costs are looked for.
+/// Runs in which the worst offsets of a system whose activations cost nothing are looked for.
 const CLIMB: usize = 800;
-/// Of how many systems without costs one is searched so.
+/// Of how many such systems one is searched so.
 const CLIMBING: u8 = 6;
+/// The longest section where nothing else costs anything: so long that each bound that forgets
+/// one is too short, which the costs of activations would hide.
+const SECTION: Duration = Duration::from_micros(20);
 
 /// The costs of the platforms that systems are drawn for.
 #[derive(Debug)]
@@ -37,6 +40,10 @@ impl Platforms {
     /// # Errors
     /// If one cannot be read.
     pub fn read() -> Result<Self> {
+        let sections = CostTable {
+            longest_non_preemptible: SECTION,
+            ..CostTable::NONE
+        };
         let names = ["bochs-intel", "bochs-amd"].into_iter();
         let read = names.map(|name| {
             let file = workspace::root().join(format!("platforms/{name}.toml"));
@@ -46,7 +53,9 @@ impl Platforms {
             let costs = costs.map_err(|problems| Error::input(problems.to_string()))?;
             Ok((name, cost_table(&costs)))
         });
-        Ok(Self(read.collect::<Result<_>>()?))
+        let mut all = read.collect::<Result<Vec<_>>>()?;
+        all.push((draw::SECTIONS, sections));
+        Ok(Self(all))
     }
 
     fn of(&self, name: &str) -> CostTable {
@@ -183,7 +192,7 @@ impl Trial {
             self.shift(random);
         }
         self.set_offsets(&drawn);
-        if self.costs == CostTable::NONE && random.u8(..CLIMBING) == 0 {
+        if self.costs.activation().is_zero() && random.u8(..CLIMBING) == 0 {
             self.climb(until, random)?;
         }
         Ok(())
@@ -265,6 +274,7 @@ impl Trial {
             let targets = self.shift(random);
             let until = self.until_done(&targets).min(until);
             let environment = Environment {
+                costs: self.costs,
                 sections: Choice::Most,
                 jitter: choice(random),
                 overrunning: match random.u8(..4) {
@@ -278,7 +288,9 @@ impl Trial {
                 return Ok(());
             }
         }
-        self.note_ratios();
+        if self.costs == CostTable::NONE {
+            self.note_ratios();
+        }
         Ok(())
     }
 
