@@ -15,7 +15,7 @@ const MOST_ADVICE: usize = 8;
 /// The steps that the searches for advice on a sandbox may take, all together: some tenths of a
 /// second. What they do not reach is not advised.
 const STEPS: u64 = 1 << 23;
-/// And each of them.
+/// The steps that one search for advice may take.
 const STEPS_OF_ONE: u64 = 1 << 14;
 
 /// Searches for changes to a core.

@@ -1,6 +1,6 @@
 //! How long the repair of a replica may take, before it is ever needed.
 use tern_config::layout::{REPAIR_LOOKS, REPAIR_SLOTS};
-use tern_config::{LeafAlgorithm, ReplicaSet, System, Voting};
+use tern_config::{LeafAlgorithm, ReplicaSet, System};
 use tern_sched::analysis::{
     CostTable, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
 };
@@ -27,7 +27,7 @@ pub struct RecoveryReport {
 /// The bounds of every voted set that repairs its replicas.
 pub(crate) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> {
     let sets = system.replica_sets.iter();
-    sets.filter(|set| set.voting == Voting::Arbitrator && set.repairs())
+    sets.filter(|set| set.voting.has_verdicts() && set.repairs())
         .map(|set| {
             let all = set.assumed_pages();
             let pages = u64::from(set.repair_pages).min(all);

@@ -17,9 +17,9 @@ pub const MOST_SEGMENTS: usize = 16;
 /// What the kernel allocates for a thread at most, whatever it runs, but for the pages of a
 /// program. The kernel asserts it.
 pub const THREAD_BYTES: u64 = 8 << 10;
-/// The same for a driver's device.
+/// What the kernel allocates for a driver's device at most. The kernel asserts it.
 pub const DEVICE_BYTES: u64 = 24 << 10;
-/// For a page of a program: its place in the list, and the leaf of a replica.
+/// What the kernel allocates for a page of a program: its place in the list, and the leaf of a replica.
 pub const PAGE_BYTES: u64 = 24 + 8;
 
 /// What does not depend on the description: rounding, and the lists that grow by doubling.

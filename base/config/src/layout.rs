@@ -122,9 +122,9 @@ impl System {
             })
     }
 
-    /// The same, with what the hypervisor takes for them: for each sandbox nested tables, which
-    /// on some processors map its memory page by page, permission bitmaps, its core's stack and
-    /// page tables, its records. The hypervisor's and the image's own memory is not free.
+    /// Bytes of the machine that the system takes with what the hypervisor keeps for it: for each
+    /// sandbox nested tables, which on some processors map its memory page by page, permission
+    /// bitmaps, its core's stack and page tables, its records. The hypervisor's and the image's own memory is not free.
     #[must_use]
     pub fn machine_bytes(&self) -> u64 {
         const EACH: u64 = 512 << 10;

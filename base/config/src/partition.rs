@@ -38,7 +38,7 @@ pub struct Window {
     pub guest: GuestPhysical,
     /// Its size, in whole pages.
     pub bytes: u64,
-    /// What it is.
+    /// What the sandbox sees there, and may do with it.
     pub view: View,
 }
 
@@ -191,7 +191,7 @@ pub fn memory_needed(system: &System, index: usize, files: &impl Files) -> Resul
         let pages = private_pages(system, &thread.runs, |file| files.shape(file).pages);
         match pages {
             0 => 0,
-            // And its input page.
+            // Its input page is one more.
             pages => pages + 1 + program_tables(system, &thread.runs, files),
         }
     });

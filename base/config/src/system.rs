@@ -213,6 +213,17 @@ pub enum Voting {
     Unprotected,
 }
 
+impl Voting {
+    /// Whether outputs wait for a verdict.
+    #[must_use]
+    pub const fn has_verdicts(self) -> bool {
+        match self {
+            Self::Arbitrator => true,
+            Self::Unprotected => false,
+        }
+    }
+}
+
 /// The hash of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LeafAlgorithm {

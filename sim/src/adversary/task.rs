@@ -2,7 +2,7 @@
 //! next one does.
 use std::collections::VecDeque;
 
-use tern_config::{Job, Runs, Sandbox, Server, System, Thread, Voting};
+use tern_config::{Job, Runs, Sandbox, Server, System, Thread};
 
 /// A thread with its jobs, or what stands for the threads of a server without any. Tasks are
 /// numbered as the scheduler's threads. Times are nanoseconds.
@@ -146,7 +146,7 @@ fn releases<'a>(system: &System, sandbox: usize, thread: &'a Thread) -> Releases
         Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => clock(None),
         Runs::Replica(set) => {
             let set = system.replica_sets.get(set as usize);
-            let voted = set.filter(|set| set.voting == Voting::Arbitrator);
+            let voted = set.filter(|set| set.voting.has_verdicts());
             clock(voted.map(|set| set.verdict_deadline))
         }
         Runs::Driver(device) => Releases::Driver(Driver {
