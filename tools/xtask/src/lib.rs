@@ -11,6 +11,7 @@ pub mod emulator;
 pub mod error;
 pub mod fault;
 pub mod image;
+mod install_lock;
 pub mod interrupt;
 pub mod iso;
 pub mod plant;

@@ -2,6 +2,7 @@
 //! unpacked from the packages of bookworm-backports without touching the system.
 use crate::build::run;
 use crate::error::{Context, Error, Result};
+use crate::install_lock::find_or_install;
 use crate::workspace::{self, find_program};
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -20,9 +21,12 @@ const ARCHIVE: &str = "http://deb.debian.org/debian";
 pub fn ensure() -> Result<PathBuf> {
     let folder = workspace::target().join("qemu10");
     let program = folder.join("qemu-system-x86_64");
-    if program.is_file() {
-        return Ok(program);
-    }
+    let find = || Some(program.clone()).filter(|program| program.is_file());
+    find_or_install("QEMU 10", find, || fetch(&folder, &program))
+}
+
+/// Unpacks it into `folder` and writes the script that starts it, `program`.
+fn fetch(folder: &Path, program: &Path) -> Result<()> {
     for needed in ["apt-get", "dpkg-deb"] {
         if find_program(needed).is_none() {
             return Err(Error::input(format!(
@@ -56,8 +60,7 @@ pub fn ensure() -> Result<PathBuf> {
         "qemu-system-x86",
     ])?;
     unpack(&apt.join("cache/archives"), &folder.join("root"))?;
-    write_wrapper(&program)?;
-    Ok(program)
+    write_wrapper(program)
 }
 
 /// An apt of its own: sources, lists and downloads below `apt`. Only the list of

@@ -2,6 +2,7 @@
 use crate::build::run;
 use crate::emulator::bochs;
 use crate::error::{Error, Result};
+use crate::install_lock::find_or_install;
 use crate::qemu10;
 use crate::workspace::{find_program, is_program};
 use std::path::{Path, PathBuf};
@@ -138,20 +139,12 @@ pub fn ensure_uefi() -> Result<PathBuf> {
         "/usr/share/edk2/x64/OVMF.4m.fd",
     ];
     let find = || {
-        places
-            .into_iter()
-            .map(PathBuf::from)
-            .find(|file| file.is_file())
+        let places = places.into_iter().map(PathBuf::from);
+        places.into_iter().find(|file| file.is_file())
     };
-    if let Some(found) = find() {
-        return Ok(found);
-    }
-    install_packages("the emulator's UEFI firmware", |manager| manager.uefi)?;
-    find().ok_or_else(|| {
-        Error::failure(format!(
-            "UEFI firmware is installed, but none of {} exists",
-            places.join(", ")
-        ))
+    let what = "the emulator's UEFI firmware";
+    find_or_install(what, find, || {
+        install_packages(what, |manager| manager.uefi)
     })
 }
 
@@ -162,38 +155,24 @@ pub fn ensure_uefi() -> Result<PathBuf> {
 /// As [`ensure_emulator`].
 pub fn ensure_disc_tools() -> Result<PathBuf> {
     let modules = ["/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi"];
-    let complete = modules.iter().all(|folder| Path::new(folder).is_dir())
-        && ["xorriso", "mformat"]
-            .iter()
-            .all(|name| find_program(name).is_some());
     let program = "grub-mkrescue";
-    match find_program(program) {
-        Some(found) if complete => Ok(found),
-        _ => install_for(program, |manager| manager.disc),
-    }
+    let find = || {
+        let modules = modules.iter().all(|folder| Path::new(folder).is_dir());
+        let helpers = ["xorriso", "mformat"];
+        let helpers = helpers.iter().all(|name| find_program(name).is_some());
+        find_program(program).filter(|_| modules && helpers)
+    };
+    find_or_install(program, find, || {
+        install_packages(program, |manager| manager.disc)
+    })
 }
 
 fn ensure(
     program: &str,
     packages: impl Fn(&Manager) -> &'static [&'static str],
 ) -> Result<PathBuf> {
-    match find_program(program) {
-        Some(found) => Ok(found),
-        None => install_for(program, packages),
-    }
-}
-
-/// Installs the packages that `program` comes with, and returns where it is.
-fn install_for(
-    program: &str,
-    packages: impl Fn(&Manager) -> &'static [&'static str],
-) -> Result<PathBuf> {
-    install_packages(program, packages)?;
-    find_program(program).ok_or_else(|| {
-        Error::failure(format!(
-            "its packages are installed, but {program} is not on the path"
-        ))
-    })
+    let find = || find_program(program);
+    find_or_install(program, find, || install_packages(program, packages))
 }
 
 /// Installs packages by the first package manager there is that has them; messages call

@@ -42,7 +42,7 @@ impl fmt::Display for Response {
             }
             _ => write!(out, "    no bound")?,
         }
-        match self.holds() {
+        match self.bound.is_none() || self.holds() {
             true => Ok(()),
             false => write!(out, "  EXCEEDED"),
         }

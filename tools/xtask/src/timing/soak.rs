@@ -110,7 +110,10 @@ impl Soak {
             .responses
             .iter()
             .filter(|response| !response.holds())
-            .map(|response| format!("{} is above its bound", response.name))
+            .map(|response| match response.bound {
+                Some(_) => format!("{} is above its bound", response.name),
+                None => format!("{} has no bound that covers it", response.name),
+            })
             .collect();
         if self.violations > 0 {
             failures.push(format!("{} server rules were not kept", self.violations));
