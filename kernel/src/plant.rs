@@ -6,8 +6,8 @@
 use crate::description;
 use crate::line::{End, Line, MOST_BYTES};
 use crate::process::{Outcome, Process};
-use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_abi::system_call::{MESSAGE_WORDS, input, output};
+use tern_plant::frames::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_replication::set_of;
 use tern_units::Instant;
 use tern_vote::{Set, sound_output};

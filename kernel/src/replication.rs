@@ -8,9 +8,9 @@ use crate::{channel, clock, description, say, thread, trace};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use tern_abi::plant::{Decoder, Frame};
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_config::ThreadRef;
+use tern_plant::frames::{Decoder, Frame};
 use tern_recovery::PageMemory;
 use tern_replication::{
     Env, Job, JobEnd, Next, ReplicaChannels, ReplicaEnv, ReplicaStart, ReplicaTask, VoterChannels,

@@ -20,10 +20,10 @@ use crate::uart::{TRANSMIT_FIFO, Uart};
 use crate::{clock, description, say, trace};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use tern_abi::plant::{Decoder, Frame};
 use tern_config::Device;
 use tern_config::heap::DEVICE_BYTES;
 use tern_config::layout::MAX_THREADS;
+use tern_plant::frames::{Decoder, Frame};
 use tern_trace::{Event, LineErrors};
 use tern_units::Duration;
 

@@ -3,8 +3,8 @@
 //!
 //! No sample is kept beside the frozen one, which stands in the voter's channel twice with a
 //! checksum: a flip cannot change what was measured, nor pass for a sample to come.
-use tern_abi::plant::{Decoder, Frame, Sample};
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::frames::{Decoder, Frame, Sample};
 use tern_vote::{Reader, Release, Set, VoterLayout};
 
 use crate::epoch::Times;

@@ -1,6 +1,6 @@
 //! Between a task and who runs it: what the task is given, and what it asks for.
-use tern_abi::plant::{Decoder, Frame};
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::frames::{Decoder, Frame};
 use tern_recovery::PageMemory;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};

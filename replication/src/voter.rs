@@ -3,8 +3,8 @@
 //!
 //! It votes on an epoch while that lasts. A voter that comes later passes the epoch over: the
 //! replicas hold what they have, and the next vote finds them agreed.
-use tern_abi::plant::{self, Command, Decoder, Frame, MAX_FRAME, Status};
 use tern_config::{ReplicaSet, Thread, Voting};
+use tern_plant::frames::{self, Command, Decoder, Frame, MAX_FRAME, Status};
 use tern_recovery::Progress;
 use tern_trace::{Event, VoteOutcome, VoteParties};
 use tern_units::{Instant, StateWords};
@@ -265,7 +265,7 @@ impl VoterTask {
         let mut command = Command {
             epoch: self.epoch,
             status: Status {
-                outcome: plant::Outcome::Lost,
+                outcome: frames::Outcome::Lost,
                 replicas: facts.set.replicas,
                 stale,
                 ..Status::default()
@@ -294,14 +294,16 @@ impl VoterTask {
         channels: &VoterChannels<'_>,
     ) -> Status {
         let outcome = match (verdict.outcome, facts.description.voting()) {
-            (Outcome::Stopped, Voting::Arbitrator | Voting::Unprotected) => plant::Outcome::Stopped,
-            (Outcome::Lost, Voting::Arbitrator | Voting::Unprotected) => plant::Outcome::Lost,
-            (Outcome::Held, Voting::Arbitrator | Voting::Unprotected) => plant::Outcome::Held,
-            (Outcome::Unanimous | Outcome::Majority, Voting::Unprotected) => {
-                plant::Outcome::Unprotected
+            (Outcome::Stopped, Voting::Arbitrator | Voting::Unprotected) => {
+                frames::Outcome::Stopped
             }
-            (Outcome::Unanimous, Voting::Arbitrator) => plant::Outcome::Unanimous,
-            (Outcome::Majority, Voting::Arbitrator) => plant::Outcome::Majority,
+            (Outcome::Lost, Voting::Arbitrator | Voting::Unprotected) => frames::Outcome::Lost,
+            (Outcome::Held, Voting::Arbitrator | Voting::Unprotected) => frames::Outcome::Held,
+            (Outcome::Unanimous | Outcome::Majority, Voting::Unprotected) => {
+                frames::Outcome::Unprotected
+            }
+            (Outcome::Unanimous, Voting::Arbitrator) => frames::Outcome::Unanimous,
+            (Outcome::Majority, Voting::Arbitrator) => frames::Outcome::Majority,
         };
         let late = verdict.members(Standing::Timeout).0 | verdict.members(Standing::Late).0;
         let behind = verdict

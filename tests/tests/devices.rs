@@ -233,7 +233,7 @@ fn noise_is_counted(platform: Platform) {
         noise.sum::<u64>()
     };
     // The last bytes may still become a frame.
-    let enough = (BYTES - tern_abi::plant::MAX_FRAME) as u64;
+    let enough = (BYTES - tern_plant::frames::MAX_FRAME) as u64;
     for _ in 0..100 {
         machine.run_for(Duration::from_millis(500));
         if counted(&machine.trace(0)) >= enough {

@@ -2,8 +2,8 @@
 //! device's other end, so that nothing between can change an output unnoticed.
 use crate::Set;
 use crate::layout::purpose;
-use tern_abi::plant::Command;
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::frames::Command;
 
 /// Returns the digest of an output of at most [`MESSAGE_WORDS`] words in its set and epoch:
 /// that of another epoch does not pass for it.

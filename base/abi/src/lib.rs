@@ -8,5 +8,4 @@ pub mod directory;
 pub mod hypercall;
 pub mod layout;
 pub mod line;
-pub mod plant;
 pub mod system_call;

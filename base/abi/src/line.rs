@@ -3,7 +3,7 @@
 //!
 //! Word 0 counts the bytes written so far; the other words hold the last of them, eight a
 //! word, byte n at place n modulo the capacity. As on a wire nothing goes back: a reader
-//! that is too slow loses bytes, and finds the next frame as [`crate::plant::Decoder`] does.
+//! that is too slow loses bytes, and finds the next frame as the decoder of its frames does.
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const WRITTEN: usize = 0;

@@ -1,6 +1,6 @@
 //! What the tasks of a simulated set are given.
-use tern_abi::plant::{Decoder, Frame};
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::frames::{Decoder, Frame};
 use tern_replication::{Env, Job, ReplicaEnv, VoterEnv};
 use tern_trace::Event;
 use tern_units::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! What is at the far end of a set's device, and who judges what comes out: it takes the
 //! outputs whose digest fits, answers each command with the next sample, and compares every
 //! output with that of a copy that no fault reaches.
-use tern_abi::plant::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::frames::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_vote::{Release, Set, sound_output};
 
 use super::program::{Memory, next, run_job};

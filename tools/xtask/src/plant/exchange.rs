@@ -1,6 +1,6 @@
 //! One command and what it led to.
-use tern_abi::plant::Command;
 use tern_pendulum::{Pendulum, command};
+use tern_plant::frames::Command;
 use tern_vote::{Set, sound_output};
 
 /// One command and what it led to.

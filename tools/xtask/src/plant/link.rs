@@ -4,9 +4,9 @@ use super::{Exchange, Motion};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use tern_abi::plant::{Decoder, Frame, MAX_FRAME, Sample};
 use tern_pendulum::plant::words;
 use tern_pendulum::{Pendulum, sample};
+use tern_plant::frames::{Decoder, Frame, MAX_FRAME, Sample};
 use tern_vote::{Set, sound_output};
 
 /// Drives the pendulum of `seed` by the outputs of `set` over `line` until the line closes;
@@ -68,9 +68,9 @@ fn frame(number: u64, measured: (f64, f64)) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tern_abi::plant::Command;
     use tern_abi::system_call::MESSAGE_WORDS;
     use tern_pendulum::command;
+    use tern_plant::frames::Command;
     use tern_vote::{Key, output_digest};
 
     const SET: Set = Set {

@@ -8,9 +8,9 @@ use crate::emulator::{Directory, Memory};
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
 use tern_abi::line::LinePosition;
-use tern_abi::plant::{Command, Decoder, Frame, Sample};
 use tern_config::{DeviceChannels, System};
 use tern_pendulum::{Pendulum, plant};
+use tern_plant::frames::{Command, Decoder, Frame, Sample};
 use tern_units::HostPhysical;
 use tern_vote::{Set, sound_output};
 
@@ -137,8 +137,8 @@ mod tests {
     use std::io::{Seek, Write};
     use std::sync::atomic::{AtomicU64, Ordering};
     use tern_abi::line::LineWriter;
-    use tern_abi::plant::MAX_FRAME;
     use tern_abi::system_call::MESSAGE_WORDS;
+    use tern_plant::frames::MAX_FRAME;
     use tern_vote::{Key, output_digest};
 
     const WORDS: usize = 512;

@@ -2,7 +2,7 @@
 use crate::plant::{Exchange, Motion};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-use tern_abi::plant::{Outcome, Status};
+use tern_plant::frames::{Outcome, Status};
 
 /// Time between two pictures in a terminal.
 const REDRAW: Duration = Duration::from_millis(100);

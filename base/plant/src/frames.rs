@@ -14,7 +14,7 @@
 //! The CRC says that a frame came as it was sent. That its output is what the replicas cast
 //! is said by the output's digest, which they made and the arbitrator only hands on: the
 //! other end makes it anew and drops an output that does not fit.
-use crate::system_call::MESSAGE_WORDS;
+use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::StateWords;
 
 /// The bytes every frame starts with.

@@ -1,0 +1,5 @@
+//! The far end of a device: the frames that a set and its plant exchange.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod frames;
