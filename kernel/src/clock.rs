@@ -1,5 +1,5 @@
 //! The sandbox's clock: nanoseconds since the time epoch, from the timestamp counter.
-use crate::masked::BootValue;
+use crate::sync::boot_cell::BootValue;
 use core::arch::asm;
 use tern_machine::cpu::timestamp;
 use tern_units::{Instant, TscFrequency};

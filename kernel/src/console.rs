@@ -1,8 +1,8 @@
 //! Text for people: lines on the machine's console, each by one hypercall that does not wait for
 //! the serial line. What the line has not taken is asked for again while the core is idle.
 use crate::hypercall;
-use crate::masked::Masked;
 use crate::memory::layout::KERNEL_OFFSET;
+use crate::sync::interrupt_cell::InterruptCell;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use tern_units::GuestPhysical;
@@ -70,7 +70,7 @@ impl Write for Text {
     }
 }
 
-static TEXT: Masked<Text> = Masked::new(Text::new());
+static TEXT: InterruptCell<Text> = InterruptCell::new(Text::new());
 
 /// Returns whether the hypervisor has text of this sandbox's left to print.
 #[inline(always)]

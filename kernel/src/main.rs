@@ -5,45 +5,37 @@
 
 extern crate alloc;
 
-mod bodies;
-mod boot;
-mod byte_queue;
-mod channel;
 mod clock;
 mod console;
 mod cpu;
-mod description;
+mod drivers;
+mod fault;
 mod hypercall;
-mod interrupts;
-mod job;
-mod line;
-mod masked;
+mod image;
 mod memory;
-mod panic;
-mod plant;
-mod process;
-mod program_file;
-mod replication;
-mod serial;
-mod system_call;
-mod task_jobs;
+mod program;
+mod sync;
+mod tasks;
 mod thread;
 mod trace;
-mod uart;
-mod user_slice;
+mod traps;
 
 use core::arch::asm;
 use cpu::descriptors::{self, HandlerStacks};
 use cpu::{apic, task_priority};
 use hypercall::{StopReason, stop};
-use masked::BootOnce;
+use image::{description, start_information};
 use memory::frames;
 use memory::layout::{DIRECT_BASE, direct};
 use memory::paging::{Access, AddressSpace, Stack};
+use sync::boot_cell::BootOnce;
+use tasks::thread_entry;
 use tern_config::partition::HANDLER_STACKS;
 use tern_config::{Image, channel_address};
 use tern_machine::bump::ProvidedBump;
 use tern_units::{GuestPhysical, TscFrequency};
+use traps::entry::entries;
+use traps::last_words;
 
 tern_machine::freestanding!();
 
@@ -55,7 +47,7 @@ static HEAP: ProvidedBump = ProvidedBump::new();
 /// What the first part of boot leaves for the second, which runs on another stack.
 #[derive(Debug)]
 struct Foundation {
-    boot: boot::BootFacts,
+    boot: start_information::BootFacts,
     space: AddressSpace,
 }
 
@@ -64,10 +56,11 @@ static FOUNDATION: BootOnce<Foundation> = BootOnce::new();
 /// The first Rust: called by the PVH entry on the boot stack, interrupts off.
 extern "C" fn start(information: u64) -> ! {
     // SAFETY: the PVH entry passes what it found in EBX.
-    let facts = unsafe { boot::read_start_information(GuestPhysical::new(information)) };
+    let facts =
+        unsafe { start_information::read_start_information(GuestPhysical::new(information)) };
     let facts = or_stop(facts);
     hypercall::initialize(facts.sandbox.vendor);
-    or_stop(boot::check_processor());
+    or_stop(start_information::check_processor());
     descriptors::enable_protections();
     frames::initialize(facts.sandbox.memory_bytes);
     let space = AddressSpace::kernel(
@@ -108,13 +101,13 @@ extern "C" fn start_on_stack() -> ! {
     // sandbox that nobody else has, in the direct map, and nothing has been allocated before.
     unsafe {
         HEAP.provide(heap, heap_bytes as usize);
-        descriptors::initialize(&stacks);
+        descriptors::initialize(&stacks, entries());
         or_stop(start_services(boot, *space));
         if or_stop(description::reads_timestamps()) {
             descriptors::allow_timestamps();
         }
-        let starts = bodies::prepare(*space, HANDLER_STACKS);
-        if let Err(error) = thread::initialize(&bodies::servers(), &starts, 0) {
+        let starts = thread_entry::prepare(*space, HANDLER_STACKS);
+        if let Err(error) = thread::initialize(&thread_entry::servers(), &starts, 0) {
             panic!("the system description's servers: {error}");
         }
         task_priority::initialize(&description::interrupt_plan());
@@ -138,7 +131,10 @@ extern "C" fn start_on_stack() -> ! {
 ///
 /// # Safety
 /// Only during boot, once, with interrupts off.
-unsafe fn start_services(boot: &boot::BootFacts, space: AddressSpace) -> Result<(), &'static str> {
+unsafe fn start_services(
+    boot: &start_information::BootFacts,
+    space: AddressSpace,
+) -> Result<(), &'static str> {
     let frequency = TscFrequency::from_hertz(boot.sandbox.tsc_hertz)
         .ok_or("the boot words say that the timestamp counter stands still")?;
     let length = usize::try_from(boot.image_bytes).map_err(|_| "the image is too long")?;
@@ -173,7 +169,7 @@ fn or_stop<T>(result: Result<T, &'static str>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => {
-            panic::say_last_words(format_args!("kernel cannot start: {error}"));
+            last_words::say_last_words(format_args!("kernel cannot start: {error}"));
             stop(StopReason::Boot)
         }
     }

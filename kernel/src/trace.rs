@@ -1,6 +1,7 @@
 //! The sandbox's trace ring: this kernel is its one writer.
-use crate::masked::{Masked, without_interrupts};
 use crate::memory::paging::window;
+use crate::sync::interrupt_cell::InterruptCell;
+use crate::sync::interrupts_off::without_interrupts;
 use core::sync::atomic::AtomicU64;
 use tern_abi::directory::ExitReason;
 use tern_abi::layout::{EXIT_COUNTS_BASE, TRACE_BASE};
@@ -8,8 +9,9 @@ use tern_config::TraceMode;
 use tern_machine::cpu::timestamp;
 use tern_trace::{Event, Mode, Ring};
 
-static RING: Masked<Option<Ring<'static>>> = Masked::new(None);
-static EXITS: Masked<[u64; ExitReason::ALL.len()]> = Masked::new([0; ExitReason::ALL.len()]);
+static RING: InterruptCell<Option<Ring<'static>>> = InterruptCell::new(None);
+static EXITS: InterruptCell<[u64; ExitReason::ALL.len()]> =
+    InterruptCell::new([0; ExitReason::ALL.len()]);
 
 /// Formats the ring.
 ///

@@ -7,14 +7,14 @@
 
 extern crate alloc;
 
-#[path = "../../kernel/src/byte_queue.rs"]
+#[path = "../../kernel/src/drivers/byte_queue.rs"]
 mod byte_queue;
 #[path = "../../kernel/src/clock.rs"]
 mod clock;
-#[path = "../../kernel/src/masked.rs"]
-mod masked;
-#[path = "../../kernel/src/program_file.rs"]
+#[path = "../../kernel/src/program/file.rs"]
 mod program_file;
+#[path = "../../kernel/src/sync/mod.rs"]
+mod sync;
 
 /// In place of the kernel's page tables: what a segment may be used for.
 mod memory {

@@ -4,7 +4,7 @@
 //! Sources: Intel SDM vol. 3 §§10.5.4 (timer), 10.12 (x2APIC); AMD APM vol. 2 §16.4.
 use crate::clock::{clock, multiply_divide};
 use crate::hypercall;
-use crate::masked::BootValue;
+use crate::sync::boot_cell::BootValue;
 use core::sync::atomic::{AtomicU64, Ordering};
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::layout::{SPURIOUS_VECTOR, TIMER_VECTOR};

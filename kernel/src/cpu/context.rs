@@ -1,14 +1,11 @@
 //! The full state of interrupted code, and the way into and out of ring 3.
-use crate::system_call::{serve_give_way, serve_null};
-use crate::thread;
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::AtomicPtr;
-use tern_abi::system_call::SystemCall;
 use tern_machine::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use tern_machine::fpu::FpState;
 use tern_machine::interrupts::Frame;
-use tern_machine::{pop_registers, push_registers};
+use tern_machine::pop_registers;
 
 /// Everything that a program or a kernel thread has in the processor.
 ///
@@ -31,6 +28,8 @@ const _: () = assert!(offset_of!(Context, frame) == 512);
 const USER_FLAGS: u64 = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x400 | 0x800 | 0x20_0000;
 const FLAG_ALWAYS_ONE: u64 = 1 << 1;
 const FLAG_INTERRUPTS: u64 = 1 << 9;
+/// What an entry that returns to a program by itself leaves of its flags: no trap flag.
+pub const RETURN_FLAGS: u64 = USER_FLAGS | FLAG_ALWAYS_ONE | FLAG_INTERRUPTS;
 /// Bits of MXCSR that a program may set; others make FXRSTOR fault.
 const MXCSR_MASK: u32 = 0xffff;
 /// First address past the lower canonical half.
@@ -190,18 +189,6 @@ unsafe extern "C" {
     /// Interrupts are off; `context` is a program's, sanitized; its address space is
     /// loaded; the running thread's control block refers to both arguments.
     pub fn enter_user(context: *const Context, kernel_rsp: *mut u64) -> u64;
-
-    /// Gives up the core; when the running thread gets it back, it goes on with the
-    /// context in its control block. Saves the kernel's stack pointer at `kernel_rsp`, and
-    /// returns when the program leaves ring 3, as [`enter_user`] does.
-    ///
-    /// # Safety
-    /// Interrupts are off; that context is the program's, sanitized; the running
-    /// thread's control block refers to `kernel_rsp`.
-    pub fn dispatch_then_user(kernel_rsp: *mut u64) -> u64;
-
-    /// Where SYSCALL arrives.
-    pub fn system_call_entry();
 }
 
 /// Goes on with the state in `context`.
@@ -237,49 +224,34 @@ pub struct EntryBlock {
 #[unsafe(no_mangle)]
 pub static CURRENT: AtomicPtr<EntryBlock> = AtomicPtr::new(core::ptr::null_mut());
 
-// SYSCALL (Intel SDM vol. 2, AMD APM vol. 2 §6.1.1) leaves the stack alone, RIP in RCX
-// and RFLAGS in R11; interrupts are off by the flag mask. The program's state goes to
-// its stored context, then the thread returns from `enter_user`.
-//
-// Two calls do not leave ring 3 in that sense, and are served on the handlers' stack,
-// which nobody uses in thread context. FP registers are saved before Rust code runs:
-//
-// * the null call keeps what Rust may change, and returns by IRET: SYSRET would need
-//   care for addresses that are not canonical and for stack segments on AMD processors;
-// * a program that gives way leaves its state where an interrupt would: in its thread's
-//   context.
+/// Assembly that pushes what a function keeps for its caller, as `leave_user` pops it.
+#[macro_export]
+macro_rules! push_preserved {
+    () => {
+        "push rbx
+        push rbp
+        push r12
+        push r13
+        push r14
+        push r15"
+    };
+}
+
+// `leave_user` returns from `enter_user`, or from whatever else has pushed the same.
 global_asm!(
     r#"
-    .macro push_preserved                // what a function keeps for its caller
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    .endm
-
     .pushsection .text.context, "ax", @progbits
     .p2align 4
     .globl enter_user
     .type enter_user, @function
 enter_user:
-    push_preserved
+"#,
+    push_preserved!(),
+    r#"
     mov [rsi], rsp
     mov rax, rdi
     jmp resume
     .size enter_user, . - enter_user
-
-    .p2align 4
-    .globl dispatch_then_user
-    .type dispatch_then_user, @function
-dispatch_then_user:
-    push_preserved
-    mov [rdi], rsp
-    mov rsp, [rip + INTERRUPT_STACK]     // the handlers', which no thread uses
-    call {dispatch}
-    jmp resume
-    .size dispatch_then_user, . - dispatch_then_user
 
     .p2align 4
     .globl resume
@@ -291,81 +263,6 @@ resume:                                  // RAX = the context to restore
     .size resume, . - resume
 
     .p2align 4
-    .globl system_call_entry
-    .type system_call_entry, @function
-system_call_entry:
-    mov [rip + system_call_rsp], rsp
-    cmp rax, {null}
-    je 2f
-    cmp rax, {give_way}
-    je 3f
-    mov rsp, [rip + CURRENT]
-    mov rsp, [rsp + {user_end}]
-    push {user_data}
-    push qword ptr [rip + system_call_rsp]
-    push r11
-    push {user_code}
-    push rcx
-    push 0
-    push 0
-"#,
-    push_registers!(),
-    r#"
-    fxsave64 [rsp - {frame}]
-    mov rbx, [rip + CURRENT]
-    mov rsp, [rbx + {kernel_rsp}]
-    xor eax, eax
-    jmp leave_user
-
-2:  mov rsp, [rip + INTERRUPT_STACK]     // the null call
-    and r11d, {user_flags}               // no trap flag, as after every call
-    push {user_data}
-    push qword ptr [rip + system_call_rsp]
-    push r11
-    push {user_code}
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    sub rsp, {float_room}                // 11 words are pushed: this aligns to 16
-    fxsave64 [rsp]
-    call {serve_null}
-    fxrstor64 [rsp]
-    add rsp, {float_room}
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rdx
-    xor ecx, ecx                         // what Rust left in them is the kernel's
-    xor r11d, r11d
-    xor eax, eax
-    iretq
-
-3:  mov rsp, [rip + CURRENT]             // giving way
-    add rsp, {context_size}
-    and r11d, {user_flags}
-    push {user_data}
-    push qword ptr [rip + system_call_rsp]
-    push r11
-    push {user_code}
-    push rcx
-    push 0
-    push 0
-    xor eax, eax
-"#,
-    push_registers!(),
-    r#"
-    fxsave64 [rsp - {frame}]
-    mov rsp, [rip + INTERRUPT_STACK]
-    call {serve_give_way}
-    jmp resume
-    .size system_call_entry, . - system_call_entry
-
     .globl leave_user
     .type leave_user, @function
 leave_user:                              // RAX = how
@@ -378,24 +275,6 @@ leave_user:                              // RAX = how
     ret
     .size leave_user, . - leave_user
     .popsection
-
-    .pushsection .bss.context, "aw", @nobits
-    .p2align 3
-system_call_rsp:
-    .skip 8
-    .popsection
     "#,
     frame = const offset_of!(Context, frame),
-    user_end = const offset_of!(EntryBlock, user_context_end),
-    kernel_rsp = const offset_of!(EntryBlock, kernel_rsp),
-    user_data = const USER_DATA,
-    user_code = const USER_CODE,
-    null = const SystemCall::Null as u64,
-    give_way = const SystemCall::GiveWay as u64,
-    dispatch = sym thread::dispatch,
-    serve_null = sym serve_null,
-    serve_give_way = sym serve_give_way,
-    float_room = const size_of::<FpState>() + 8,
-    context_size = const size_of::<Context>(),
-    user_flags = const USER_FLAGS | FLAG_ALWAYS_ONE | FLAG_INTERRUPTS,
 );

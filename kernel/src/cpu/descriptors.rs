@@ -1,11 +1,9 @@
 //! The sandbox's descriptor tables and control registers.
 //!
 //! Sources: Intel SDM vol. 3 §§2.5, 5.8.8, 6.14; AMD APM vol. 2 §§3.1, 6.1.
-use super::context::{CURRENT, Context, EntryBlock, system_call_entry};
-use super::entry::{
-    INTERRUPT_STACK, STUB_BYTES, counted_timer_entry, deadline_timer_entry, vector_stubs,
-};
+use super::context::{CURRENT, Context, EntryBlock};
 use crate::memory::paging::Stack;
+use crate::sync::boot_cell::BootOnce;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
 use tern_abi::layout::{DOORBELL_VECTOR, TIMER_VECTOR};
@@ -34,6 +32,28 @@ static mut TASK: TaskState = TaskState::new();
 static mut SEGMENTS: SegmentTable = SegmentTable::new();
 static mut INTERRUPTS: InterruptTable = InterruptTable::new();
 
+/// End of the stack that handlers run on.
+#[unsafe(no_mangle)]
+static mut INTERRUPT_STACK: u64 = 0;
+
+/// Bytes between the stubs of two vectors.
+const STUB_BYTES: u64 = 16;
+
+/// Addresses of the code that the processor enters.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries {
+    /// The first of 256 stubs, [`STUB_BYTES`] apart.
+    pub first_stub: u64,
+    /// The timer's entry at any time.
+    pub counted_timer: u64,
+    /// The timer's entry where it takes a deadline, since the time epoch.
+    pub deadline_timer: u64,
+    /// Where SYSCALL arrives.
+    pub system_call: u64,
+}
+
+static ENTRIES: BootOnce<Entries> = BootOnce::new();
+
 /// The stacks that handlers run on.
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerStacks {
@@ -50,12 +70,13 @@ pub struct HandlerStacks {
 /// Loads the tables, and prepares SYSCALL.
 ///
 /// # Safety
-/// Only during boot, once, with interrupts off. The first interrupt may come only after
-/// [`set_context`].
-pub unsafe fn initialize(stacks: &HandlerStacks) {
+/// Only during boot, once, with interrupts off; `entries` lead to handlers. The first
+/// interrupt may come only after [`set_context`].
+pub unsafe fn initialize(stacks: &HandlerStacks, entries: Entries) {
     // SAFETY: boot runs alone, so the statics are not otherwise borrowed; they live for
-    // good; the stubs lead to handlers.
+    // good; the entries lead to handlers.
     unsafe {
+        ENTRIES.set(entries);
         INTERRUPT_STACK = stacks.interrupt.top();
         let task = &raw mut TASK;
         (*task).interrupt_stacks[usize::from(STACK_DOUBLE_FAULT) - 1] = stacks.double_fault.top();
@@ -69,7 +90,7 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
                 18 => STACK_MACHINE_CHECK,
                 _ => STACK_CONTEXT,
             };
-            let stub = &raw const vector_stubs as u64 + vector * STUB_BYTES;
+            let stub = entries.first_stub + vector * STUB_BYTES;
             *gate = Gate::interrupt(stub, stack, 0);
         }
         use_timer_handler(false);
@@ -79,7 +100,7 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
         // STAR: kernel code and data for SYSCALL; programs are entered by IRET.
         const _: () = assert!(KERNEL_DATA == KERNEL_CODE + 8);
         write_msr(MSR_STAR, u64::from(KERNEL_CODE) << 32);
-        write_msr(MSR_LSTAR, system_call_entry as *const () as u64);
+        write_msr(MSR_LSTAR, entries.system_call);
         // All flags that a program controls: trap, interrupts, direction, nested task,
         // alignment check.
         write_msr(MSR_FMASK, 0x4_4700);
@@ -93,8 +114,8 @@ pub unsafe fn initialize(stacks: &HandlerStacks) {
 /// Interrupts are off, and the first handler is used only where it fits.
 pub unsafe fn use_timer_handler(deadlines: bool) {
     let entry = match deadlines {
-        true => &raw const deadline_timer_entry as u64,
-        false => &raw const counted_timer_entry as u64,
+        true => ENTRIES.get().deadline_timer,
+        false => ENTRIES.get().counted_timer,
     };
     // SAFETY: interrupts are off, and the table is not borrowed.
     unsafe {

@@ -1,6 +1,5 @@
-//! The processor: contexts, descriptor tables, interrupt entries, local APIC.
+//! The processor: contexts, descriptor tables, local APIC.
 pub mod apic;
 pub mod context;
 pub mod descriptors;
-pub mod entry;
 pub mod task_priority;

@@ -3,7 +3,7 @@
 //!
 //! Sources: Intel SDM vol. 3 §11.8.6 (CR8), §11.8.3.1 (task priority); AMD APM vol. 2 §16.6.4,
 //! §15.21.1 (guests without virtual interrupt masking write the physical register).
-use crate::masked::BootValue;
+use crate::sync::boot_cell::BootValue;
 use core::arch::asm;
 use tern_abi::layout::HIGHEST_DEVICE_CLASS;
 use tern_config::InterruptPlan;

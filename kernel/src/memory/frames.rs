@@ -1,6 +1,6 @@
 //! The sandbox's free memory: page frames handed out once, during boot, each zeroed.
 use super::layout::{KernelImage, direct};
-use crate::masked::Masked;
+use crate::sync::interrupt_cell::InterruptCell;
 use core::ptr::NonNull;
 use tern_units::{GuestPhysical, PAGE_SIZE};
 
@@ -35,7 +35,7 @@ struct Free {
     end: u64,
 }
 
-static FREE: Masked<Free> = Masked::new(Free { next: 0, end: 0 });
+static FREE: InterruptCell<Free> = InterruptCell::new(Free { next: 0, end: 0 });
 
 /// Makes the memory from the kernel's end to `memory_bytes` available.
 pub fn initialize(memory_bytes: u64) {

@@ -1,7 +1,8 @@
 //! The control block of each thread, and which of them is the running one's.
 use crate::cpu::context::{CURRENT, Context, EntryBlock};
-use crate::interrupts::ProgramFault;
-use crate::masked::{BootOnce, without_interrupts};
+use crate::fault::ProgramFault;
+use crate::sync::boot_cell::BootOnce;
+use crate::sync::interrupts_off::without_interrupts;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;

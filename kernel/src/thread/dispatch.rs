@@ -4,8 +4,8 @@ use crate::cpu::apic::{self, TimerAccess};
 use crate::cpu::context::{Context, Left};
 use crate::cpu::descriptors::{YIELD_VECTOR, set_context, use_timer_handler};
 use crate::cpu::task_priority;
-use crate::interrupts::ProgramFault;
-use crate::masked::Masked;
+use crate::fault::ProgramFault;
+use crate::sync::interrupt_cell::InterruptCell;
 use crate::{clock, trace};
 use core::arch::asm;
 use core::ptr::NonNull;
@@ -17,12 +17,12 @@ use tern_units::{Duration, Instant};
 
 type CoreScheduler = Scheduler<MAX_SERVERS, MAX_THREADS>;
 
-pub(super) static SCHEDULER: Masked<CoreScheduler> = Masked::new(Scheduler::new());
+pub(super) static SCHEDULER: InterruptCell<CoreScheduler> = InterruptCell::new(Scheduler::new());
 
 /// Whether the time epoch has passed.
-static BEGUN: Masked<bool> = Masked::new(false);
+static BEGUN: InterruptCell<bool> = InterruptCell::new(false);
 /// Guest-physical address of the loaded page tables.
-static LOADED_ROOT: Masked<u64> = Masked::new(0);
+static LOADED_ROOT: InterruptCell<u64> = InterruptCell::new(0);
 
 /// Records the scheduler's decisions and carries them out: releases jobs of threads that
 /// wake, and makes the thread that is to run the running one. All that one decision brings

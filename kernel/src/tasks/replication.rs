@@ -1,10 +1,11 @@
 //! The tasks of replicas and voters in their threads: what the tasks ask for is carried out
 //! here, and what they are given is taken from here. What they do is in `tern_replication`.
-use crate::job;
-use crate::process::{Outcome, Process};
-use crate::serial::{self, SerialPort};
-use crate::task_jobs::TaskJobs;
-use crate::{channel, clock, description, say, thread, trace};
+use super::job;
+use super::task_jobs::TaskJobs;
+use crate::drivers::serial::{self, SerialPort};
+use crate::image::{channels, description};
+use crate::program::process::{Outcome, Process};
+use crate::{clock, say, thread, trace};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -60,9 +61,9 @@ impl ReplicaThread {
             panic!("replica set \"{name}\" does not list its replica");
         };
         let own = set.replica_channels.get(number).copied();
-        let voter = set.voter_channel.and_then(channel::reader);
+        let voter = set.voter_channel.and_then(channels::reader);
         let (Some(own), Some(voter), Some(replicas)) = (
-            own.and_then(channel::writer),
+            own.and_then(channels::writer),
             voter,
             readers(&set.replica_channels),
         ) else {
@@ -146,7 +147,7 @@ impl ReplicaThread {
 fn readers(channels: &[u32]) -> Option<Vec<Reader<'static>>> {
     channels
         .iter()
-        .map(|index| channel::reader(*index))
+        .map(|index| channels::reader(*index))
         .collect()
 }
 
@@ -249,7 +250,7 @@ impl VoterThread {
     pub fn prepare(number: u32, thread: &'static tern_config::Thread) -> Self {
         let set = &description::system().replica_sets[number as usize];
         let name = &set.name;
-        let own = set.voter_channel.and_then(channel::writer);
+        let own = set.voter_channel.and_then(channels::writer);
         let (Some(own), Some(replicas)) = (own, readers(&set.replica_channels)) else {
             panic!("the voter of replica set \"{name}\" cannot see the set's channels");
         };

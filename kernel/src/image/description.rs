@@ -1,6 +1,6 @@
 //! The system description that this sandbox booted with, and its own place in it.
-use crate::masked::BootOnce;
 use crate::memory::layout::DIRECT_BASE;
+use crate::sync::boot_cell::BootOnce;
 use core::ptr::NonNull;
 use tern_config::{Image, InterruptPlan, Runs, Sandbox, System, channel_address};
 

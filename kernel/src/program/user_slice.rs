@@ -1,6 +1,6 @@
 //! Memory that a program alleges to have: an address and a length that mean nothing
 //! until they are checked against its pages.
-use crate::process::Process;
+use super::process::Process;
 use tern_abi::system_call::SystemCallError;
 use tern_units::{PAGE_SIZE, UserVirtual};
 

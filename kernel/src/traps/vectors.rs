@@ -1,11 +1,15 @@
 //! What each vector means: the timer, a device, a thread giving up the core, or an
 //! exception of a program or of the kernel.
+use super::last_words;
+use super::system_call_entry::system_call_entry;
 use crate::cpu::apic::{self, TimerAccess};
-use crate::cpu::context::{Context, Left, resume, system_call_entry};
+use crate::cpu::context::{Context, Left, resume};
 use crate::cpu::descriptors::YIELD_VECTOR;
+use crate::drivers::serial;
+use crate::fault::{PAGE_FAULT, ProgramFault, exception_name};
 use crate::hypercall::{StopReason, stop};
 use crate::memory::paging::Stack;
-use crate::{panic, serial, thread, trace};
+use crate::{thread, trace};
 use tern_abi::layout::{
     HIGHEST_DEVICE_CLASS, LINES, LOWEST_DEVICE_CLASS, SPURIOUS_VECTOR, TIMER_VECTOR, line_vector,
 };
@@ -14,68 +18,7 @@ use tern_machine::interrupts::Frame;
 use tern_trace::Event;
 
 const DEBUG: u64 = 1;
-/// The page fault's vector.
-pub const PAGE_FAULT: u64 = 14;
 const LAST_EXCEPTION: u64 = 31;
-
-/// An exception that a program raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProgramFault {
-    /// The exception's vector; [`ProgramFault::BAD_CONTEXT`] where the stored context
-    /// could not be entered.
-    pub vector: u64,
-    /// The processor's error code.
-    pub error: u64,
-    /// The address of a page fault, else the instruction's.
-    pub address: u64,
-    /// The instruction pointer.
-    pub instruction: u64,
-}
-
-impl ProgramFault {
-    /// In place of a vector: the stored context is no program's.
-    pub const BAD_CONTEXT: u64 = 0x100;
-
-    /// The exception's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        exception_name(self.vector)
-    }
-}
-
-/// The name of an exception (Intel SDM vol. 3 table 6-1).
-#[must_use]
-pub fn exception_name(vector: u64) -> &'static str {
-    const NAMES: [&str; 22] = [
-        "divide error",
-        "debug",
-        "non-maskable interrupt",
-        "breakpoint",
-        "overflow",
-        "bound range exceeded",
-        "invalid opcode",
-        "device not available",
-        "double fault",
-        "coprocessor segment overrun",
-        "invalid task segment",
-        "segment not present",
-        "stack fault",
-        "general protection",
-        "page fault",
-        "reserved exception",
-        "x87 floating point",
-        "alignment check",
-        "machine check",
-        "SIMD floating point",
-        "virtualization",
-        "control protection",
-    ];
-    match NAMES.get(vector as usize) {
-        Some(name) => name,
-        None if vector == ProgramFault::BAD_CONTEXT => "bad saved context",
-        None => "reserved exception",
-    }
-}
 
 /// Handles an interrupt or exception of the running thread, whose state is in
 /// `context`, and returns the context to go on with. Interrupts are off.
@@ -160,7 +103,7 @@ fn kernel_exception(frame: &Frame) -> ! {
     let paging = frame.vector == PAGE_FAULT || frame.vector == 8;
     match Stack::guard_slot(address) {
         Some(slot) if paging => {
-            panic::say_last_words(format_args!(
+            last_words::say_last_words(format_args!(
                 "stack overflow: {} at instruction {:#x}",
                 thread::StackName(slot),
                 frame.rip
@@ -168,7 +111,7 @@ fn kernel_exception(frame: &Frame) -> ! {
             stop(StopReason::StackOverflow)
         }
         _ => {
-            panic::say_last_words(format_args!(
+            last_words::say_last_words(format_args!(
                 "{} in the kernel, error {:#x}, address {address:#x}, instruction {:#x}, \
                  stack {:#x}, in {}",
                 exception_name(frame.vector),

@@ -7,16 +7,16 @@
 mod control;
 mod dispatch;
 mod idle;
-mod stay;
+mod user_mode;
 
 pub use control::{StackName, ThreadNumber, current, current_masked, running_name};
 pub use dispatch::{dispatch, dispatch_fired, give_way, leave_program};
-pub use stay::Stay;
-pub(crate) use stay::{run_program, run_program_from};
+pub use user_mode::UserExit;
+pub(crate) use user_mode::{run_program, run_program_from};
 
 use crate::cpu::context::Context;
-use crate::masked::without_interrupts;
 use crate::memory::paging::Stack;
+use crate::sync::interrupts_off::without_interrupts;
 use crate::{clock, trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,12 +1,14 @@
 //! What each thread of the sandbox runs, from the system description.
-use crate::job::{Job, Releases};
+use super::job::{Job, Releases};
+use super::plant::{self, Plant};
+use super::replication::{ReplicaThread, VoterThread};
+use crate::drivers::serial;
+use crate::image::description;
 use crate::memory::paging::{AddressSpace, Stack};
-use crate::plant::{self, Plant};
-use crate::process::{Outcome, Parameters, Process};
-use crate::program_file::Segment;
-use crate::replication::{ReplicaThread, VoterThread};
+use crate::program::file::Segment;
+use crate::program::process::{Outcome, Parameters, Process};
 use crate::thread::{self, First, Start, ThreadNumber};
-use crate::{description, serial, trace};
+use crate::trace;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use tern_abi::system_call::input;

@@ -1,7 +1,6 @@
 //! The system calls: see `tern_abi::system_call`.
-use crate::cpu::context::Context;
-use crate::process::{Outcome, Process};
-use crate::user_slice::UserSlice;
+use super::process::{Outcome, Process};
+use super::user_slice::UserSlice;
 use crate::{say, thread, trace};
 use tern_abi::system_call::{LOG_MAX, SystemCall, SystemCallError};
 use tern_trace::Event;
@@ -18,7 +17,7 @@ pub fn serve(process: &mut Process) -> Option<Outcome> {
     let result = match SystemCall::try_from(number) {
         Ok(SystemCall::JobDone) => return Some(Outcome::JobDone),
         Ok(SystemCall::Exit) => return Some(Outcome::Exit(first)),
-        // The entry serves these two itself: `serve_null`, `serve_give_way`.
+        // Where system calls arrive these two are served already.
         Ok(SystemCall::Null | SystemCall::GiveWay) => Ok(()),
         Ok(SystemCall::Log) => log(process, UserSlice::alleged(first, second)),
         Err(error) => Err(error),
@@ -29,21 +28,6 @@ pub fn serve(process: &mut Process) -> Option<Outcome> {
     };
     process.context_mut().set_result(value);
     None
-}
-
-/// The null call, from its entry: it leaves a record. Interrupts are off.
-pub extern "C" fn serve_null() {
-    trace::record_masked(Event::SystemCall {
-        thread: thread::current_masked().0,
-        number: SystemCall::Null as u32,
-    });
-}
-
-/// Lets the server's other threads run first, from its entry, and returns the context to
-/// go on with. Interrupts are off, and the program's state is in its thread's context.
-/// What it leaves in the trace is the switch.
-pub extern "C" fn serve_give_way() -> *const Context {
-    thread::give_way()
 }
 
 fn log(process: &Process, text: UserSlice) -> Result<(), SystemCallError> {

@@ -5,28 +5,34 @@
 //! frame where it has to be. The handler then runs on the interrupt stack proper and
 //! returns the context to go on with. Double fault, non-maskable interrupt and machine
 //! check arrive on stacks of their own and never return.
-use super::apic::{Counted, Deadline};
-use super::context::Context;
-use crate::interrupts::{fatal, interrupt, timer_interrupt};
+use super::system_call_entry::system_call_entry;
+use super::vectors::{fatal, interrupt, timer_interrupt};
+use crate::cpu::apic::{Counted, Deadline};
+use crate::cpu::context::Context;
+use crate::cpu::descriptors::Entries;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use tern_machine::push_registers;
 
-/// Bytes between the stubs of two vectors.
-pub const STUB_BYTES: u64 = 16;
-
 unsafe extern "C" {
     /// The first of 256 stubs.
-    pub static vector_stubs: u8;
+    static vector_stubs: u8;
     /// The timer's own entry, in place of its stub.
-    pub static counted_timer_entry: u8;
+    static counted_timer_entry: u8;
     /// The same where the timer takes a deadline, since the time epoch.
-    pub static deadline_timer_entry: u8;
+    static deadline_timer_entry: u8;
 }
 
-/// End of the stack that handlers run on.
-#[unsafe(no_mangle)]
-pub static mut INTERRUPT_STACK: u64 = 0;
+/// Returns where interrupts, exceptions and system calls arrive.
+#[must_use]
+pub fn entries() -> Entries {
+    Entries {
+        first_stub: &raw const vector_stubs as u64,
+        counted_timer: &raw const counted_timer_entry as u64,
+        deadline_timer: &raw const deadline_timer_entry as u64,
+        system_call: system_call_entry as *const () as u64,
+    }
+}
 
 // AT&T syntax for the stubs: in Intel syntax the assembler takes `push vector` for a
 // memory operand. Intel SDM vol. 3 table 6-1: vectors 8, 10 to 14, 17, 21, 29 and 30

@@ -1,7 +1,7 @@
 //! The two directions of the line between a simulated device's driver and its plant, as
 //! channels: see `tern_abi::line`.
-use crate::channel;
-use crate::masked::Masked;
+use crate::image::channels;
+use crate::sync::interrupt_cell::InterruptCell;
 use core::sync::atomic::AtomicU64;
 use tern_abi::line::{LinePosition, LineWriter};
 use tern_config::DeviceChannels;
@@ -15,7 +15,7 @@ pub const MOST_BYTES: usize = 2048;
 pub struct Line {
     to: LineWriter<'static>,
     from: Reader<'static>,
-    position: Masked<LinePosition>,
+    position: InterruptCell<LinePosition>,
 }
 
 /// Which end.
@@ -36,11 +36,11 @@ impl Line {
             End::Driver => (output, input),
             End::Plant => (input, output),
         };
-        let to: &'static [AtomicU64] = channel::own_words(to)?;
+        let to: &'static [AtomicU64] = channels::own_words(to)?;
         Some(Self {
             to: LineWriter::new(to)?,
-            from: channel::reader(from)?,
-            position: Masked::new(LinePosition::default()),
+            from: channels::reader(from)?,
+            position: InterruptCell::new(LinePosition::default()),
         })
     }
 

@@ -12,12 +12,14 @@
 //! Its server should be an I/O server. A thread that sends is its requester until the
 //! queue is empty, that is, all bytes are with the port: so long the server has at least
 //! that thread's priority.
-use crate::byte_queue::ByteQueue;
-use crate::line::{End, Line};
-use crate::masked::{BootOnce, Masked};
+use super::byte_line::{End, Line};
+use super::byte_queue::ByteQueue;
+use super::uart::{TRANSMIT_FIFO, Uart};
+use crate::image::description;
+use crate::sync::boot_cell::BootOnce;
+use crate::sync::interrupt_cell::InterruptCell;
 use crate::thread::{self, ThreadNumber};
-use crate::uart::{TRANSMIT_FIFO, Uart};
-use crate::{clock, description, say, trace};
+use crate::{clock, say, trace};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tern_config::Device;
@@ -84,7 +86,7 @@ pub struct SerialPort {
     device: u32,
     wire: Wire,
     driver: ThreadNumber,
-    queues: Masked<Queues>,
+    queues: InterruptCell<Queues>,
     /// Whether the driver found that nothing answers, and has stopped.
     absent: AtomicBool,
 }
@@ -115,7 +117,7 @@ pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
             device,
             wire: wire(description),
             driver,
-            queues: Masked::new(Queues {
+            queues: InterruptCell::new(Queues {
                 received: [None; QUEUE_FRAMES],
                 counts: (0, 0),
                 to_send: ByteQueue::new(),

@@ -1,5 +1,5 @@
 //! Channels as the words that replicas and voter write and read.
-use crate::description::{self, Role};
+use crate::image::description::{self, Role};
 use core::sync::atomic::AtomicU64;
 use tern_vote::{Reader, Writer};
 

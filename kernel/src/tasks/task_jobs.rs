@@ -1,6 +1,6 @@
 //! The jobs of a thread that runs a task, as they are recorded: each is released and then ends,
 //! whatever the task makes of its epochs.
-use crate::job::Job;
+use super::job::Job;
 use crate::{clock, thread, trace};
 use tern_trace::Event;
 use tern_units::{Duration, Instant};

@@ -1,16 +1,15 @@
 //! A program in memory: its pages in the order in which replicas are compared, and the
 //! running of it until it stops.
+use super::file::{LoadError, ProgramFile};
 use crate::cpu::context::Context;
-use crate::interrupts::ProgramFault;
+use crate::fault::ProgramFault;
 use crate::memory::frames::{self, Frame};
 use crate::memory::paging::{self, Access, AddressSpace, Entry};
-use crate::program_file::{LoadError, ProgramFile};
-use crate::thread::{self, Stay};
-use crate::{clock, say, system_call};
+use crate::say;
 use alloc::vec::Vec;
 use tern_abi::layout::{HEAP_BASE, INPUT_PAGE, OUTPUT_PAGE, STACK_TOP};
 use tern_config::heap::PAGE_BYTES;
-use tern_units::{GuestPhysical, Instant, PAGE_SIZE, PageNumber, UserVirtual};
+use tern_units::{GuestPhysical, PAGE_SIZE, PageNumber, UserVirtual};
 
 /// The bytes of a page.
 pub type PageBytes = [u8; PAGE_SIZE];
@@ -269,67 +268,6 @@ impl Process {
     /// Sets what the program's last `JobDone` returns: the epoch.
     pub fn begin_job(&mut self, epoch: u64) {
         self.context_mut().set_result(epoch);
-    }
-
-    /// Runs the program until its job is done, it faults, it ends, or `deadline` passes.
-    /// System calls other than those are served meanwhile.
-    ///
-    /// # Panics
-    /// In a thread that this program is not bound to.
-    pub fn run_until(&mut self, deadline: Instant) -> Outcome {
-        loop {
-            if deadline != Instant::NEVER && deadline <= clock::now() {
-                return Outcome::DeadlineReached;
-            }
-            // SAFETY: `stay` hands over what is asked for.
-            let enter = |root, context| unsafe { thread::run_program(root, context, deadline) };
-            if let Some(outcome) = self.stay(enter) {
-                return outcome;
-            }
-        }
-    }
-
-    /// Sleeps until `release`, at which job number `job` of the running thread is
-    /// released, then runs the program until its job is done, it faults, or it ends.
-    ///
-    /// # Panics
-    /// In a thread that this program is not bound to.
-    pub fn run_from(&mut self, release: Instant, job: u32) -> Outcome {
-        // SAFETY: `stay` hands over what is asked for.
-        let enter =
-            |root, context| unsafe { thread::run_program_from(root, context, release, job) };
-        match self.stay(enter) {
-            Some(outcome) => outcome,
-            None => self.run_until(Instant::NEVER),
-        }
-    }
-
-    /// One stay in ring 3, by `enter`, which is given the page tables and the sanitized
-    /// context. `None` where the program is to go on after it.
-    fn stay(
-        &mut self,
-        enter: impl FnOnce(GuestPhysical, *const Context) -> Stay,
-    ) -> Option<Outcome> {
-        if !self.context_mut().sanitize_user() {
-            let instruction = self.context().frame.rip;
-            return Some(Outcome::Fault(ProgramFault {
-                vector: ProgramFault::BAD_CONTEXT,
-                error: 0,
-                address: instruction,
-                instruction,
-            }));
-        }
-        // `self` is borrowed exclusively, so nothing borrows the program's memory.
-        match enter(self.root(), self.context()) {
-            Stay::Cancelled => return Some(Outcome::DeadlineReached),
-            Stay::Fault(fault) => return Some(Outcome::Fault(fault)),
-            Stay::SystemCall => {}
-        }
-        let outcome = system_call::serve(self)?;
-        if outcome == Outcome::JobDone {
-            self.context_mut().forget_last_float_instruction();
-        }
-        Some(outcome)
     }
 
     /// Says on the console why the program does not go on.

@@ -1,18 +1,51 @@
 //! A thread's stay in ring 3 with its program: how it begins, and how it ended.
 use super::control::{Control, running};
-use super::dispatch::scheduling;
+use super::dispatch::{dispatch, scheduling};
 use crate::cpu::apic;
-use crate::cpu::context::{Context, dispatch_then_user, enter_user};
-use crate::interrupts::ProgramFault;
-use crate::masked::without_interrupts;
+use crate::cpu::context::{Context, enter_user};
+use crate::fault::ProgramFault;
+use crate::push_preserved;
+use crate::sync::interrupts_off::without_interrupts;
 use crate::{clock, trace};
+use core::arch::global_asm;
 use tern_sched::ThreadId;
 use tern_trace::{Event, SleepEnd};
 use tern_units::{GuestPhysical, Instant};
 
+unsafe extern "C" {
+    /// Gives up the core; when the running thread gets it back, it goes on with the
+    /// context in its control block. Saves the kernel's stack pointer at `kernel_rsp`, and
+    /// returns when the program leaves ring 3, as [`enter_user`] does.
+    ///
+    /// # Safety
+    /// Interrupts are off; that context is the program's, sanitized; the running
+    /// thread's control block refers to `kernel_rsp`.
+    fn dispatch_then_user(kernel_rsp: *mut u64) -> u64;
+}
+
+global_asm!(
+    r#"
+    .pushsection .text.context, "ax", @progbits
+    .p2align 4
+    .globl dispatch_then_user
+    .type dispatch_then_user, @function
+dispatch_then_user:
+"#,
+    push_preserved!(),
+    r#"
+    mov [rdi], rsp
+    mov rsp, [rip + INTERRUPT_STACK]     // the handlers', which no thread uses
+    call {dispatch}
+    jmp resume
+    .size dispatch_then_user, . - dispatch_then_user
+    .popsection
+    "#,
+    dispatch = sym dispatch,
+);
+
 /// How a stay in ring 3 ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stay {
+pub enum UserExit {
     /// The program made a system call.
     SystemCall,
     /// It raised an exception.
@@ -34,7 +67,7 @@ pub(crate) unsafe fn run_program(
     root: GuestPhysical,
     context: *const Context,
     deadline: Instant,
-) -> Stay {
+) -> UserExit {
     stay(root, |current| {
         // SAFETY: interrupts are off and blocks live for good.
         unsafe {
@@ -62,7 +95,7 @@ pub(crate) unsafe fn run_program_from(
     context: *const Context,
     release: Instant,
     job: u32,
-) -> Stay {
+) -> UserExit {
     stay(root, |current| {
         // SAFETY: interrupts are off and blocks live for good; `context` is another.
         let (thread, kernel_rsp) = unsafe {
@@ -91,7 +124,7 @@ pub(crate) unsafe fn run_program_from(
 }
 
 /// A stay in ring 3 that begins with `enter`, which returns what [`enter_user`] does.
-fn stay(root: GuestPhysical, enter: impl FnOnce(*mut Control) -> u64) -> Stay {
+fn stay(root: GuestPhysical, enter: impl FnOnce(*mut Control) -> u64) -> UserExit {
     without_interrupts(|| {
         let current = running();
         // SAFETY: interrupts are off and blocks live for good. In ring 3 interrupts are
@@ -104,11 +137,11 @@ fn stay(root: GuestPhysical, enter: impl FnOnce(*mut Control) -> u64) -> Stay {
             let left = enter(current);
             (*current).cancel_at = Instant::NEVER;
             if left == 0 {
-                return Stay::SystemCall;
+                return UserExit::SystemCall;
             }
             match (*current).fault.take() {
-                Some(fault) => Stay::Fault(fault),
-                None => Stay::Cancelled,
+                Some(fault) => UserExit::Fault(fault),
+                None => UserExit::Cancelled,
             }
         }
     })

@@ -3,9 +3,9 @@
 //!
 //! A command is the input of one of its jobs, whose output is the sample that answers. An
 //! output that is not what its set's replicas cast is taken for none.
-use crate::description;
-use crate::line::{End, Line, MOST_BYTES};
-use crate::process::{Outcome, Process};
+use crate::drivers::byte_line::{End, Line, MOST_BYTES};
+use crate::image::description;
+use crate::program::process::{Outcome, Process};
 use tern_abi::system_call::{MESSAGE_WORDS, input, output};
 use tern_plant::frames::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_replication::set_of;

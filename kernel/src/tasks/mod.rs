@@ -1,0 +1,6 @@
+//! What threads do, job by job: programs, plants, drivers, replicas and voters.
+pub mod job;
+pub mod plant;
+pub mod replication;
+pub mod task_jobs;
+pub mod thread_entry;
