@@ -33,6 +33,7 @@ pub(crate) fn next_input<E: VoterEnv>(
         number: frozen.sample,
         count: MESSAGE_WORDS as u8,
         words: frozen.payload,
+        ..Sample::default()
     };
     for _ in 0..MOST_FRAMES {
         if let Some(Frame::Sample(sample)) = env.receive(decoder)

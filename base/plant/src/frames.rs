@@ -7,24 +7,34 @@
 //! epoch E + 1: it is fresh if it is sample E, and stale otherwise. A command without
 //! words says that no output was agreed: the device advances with what it has.
 //!
-//! A frame is two synchronizing bytes, a kind, a count of words, the body and the
-//! CRC-32 of all between. Numbers are little-endian. The decoder holds one frame at
+//! A frame is two synchronizing bytes, a kind, a count of words, one of tags, the body and
+//! the CRC-32 of all between. Numbers are little-endian. The decoder holds one frame at
 //! most and finds the next one after any garbage.
 //!
 //! The CRC says that a frame came as it was sent. That its output is what the replicas cast
-//! is said by the output's digest, which they made and the arbitrator only hands on: the
-//! other end makes it anew and drops an output that does not fit.
+//! is said by their tags, which the arbitrator only hands on, and the output's digest: the
+//! other end makes them anew and drops an output that does not fit.
+use crate::tag::{Challenge, MAX_PLACES, PlaceTag, Places, Tags};
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::StateWords;
 
 /// The bytes every frame starts with.
 pub const SYNC: [u8; 2] = [0x7e, 0xa5];
 /// The longest frame, in bytes.
-pub const MAX_FRAME: usize = HEAD + 8 + STATUS + DIGEST + 8 * MESSAGE_WORDS + CRC;
+pub const MAX_FRAME: usize = HEAD + IN_COMMAND + TAG * MAX_PLACES + 8 * MESSAGE_WORDS + CRC;
 
-const HEAD: usize = 4;
+const HEAD: usize = 5;
 const STATUS: usize = 24;
 const DIGEST: usize = 8;
+const CHALLENGE: usize = 8;
+/// A mask of places.
+const PLACES: usize = 1;
+/// A tag with its key's number.
+const TAG: usize = 4 + 8;
+/// The body of a command before its tags.
+const IN_COMMAND: usize = 8 + STATUS + DIGEST + CHALLENGE + PLACES;
+/// The body of a sample before its words.
+const IN_SAMPLE: usize = 8 + CHALLENGE + PLACES + 8;
 const CRC: usize = 4;
 const COMMAND: u8 = 0xc1;
 const SAMPLE: u8 = 0x51;
@@ -91,6 +101,10 @@ pub struct Command {
     pub status: Status,
     /// The digest of epoch and output, as the replicas cast it.
     pub digest: u64,
+    /// The challenge of the sample that the output answers.
+    pub challenge: Challenge,
+    /// The replicas' tags of the output.
+    pub tags: Tags,
     /// Words of [`Command::words`] in use; zero if no output was agreed.
     pub count: u8,
     /// The output, meaningless beyond [`Command::count`].
@@ -102,6 +116,12 @@ pub struct Command {
 pub struct Sample {
     /// One more than the epoch of the command it answers.
     pub number: u64,
+    /// What the device asks: the output that is computed from this sample answers it.
+    pub challenge: Challenge,
+    /// Places whose tags of the last output were bad.
+    pub bad: Places,
+    /// The sensor's tag; zero of a device that does not tag.
+    pub tag: u64,
     /// Words of [`Sample::words`] in use.
     pub count: u8,
     /// The measurement, meaningless beyond [`Sample::count`].
@@ -135,16 +155,26 @@ impl Frame {
         let (count, words) = match self {
             Self::Command(command) => {
                 let count = command.count.min(MESSAGE_WORDS as u8);
-                to.put(&[COMMAND, count]);
+                let present = command.tags.places();
+                to.put(&[COMMAND, count, present.count() as u8]);
                 to.put(&command.epoch.to_le_bytes());
                 to.put(&command.status.to_bytes());
                 to.put(&command.digest.to_le_bytes());
+                to.put(&command.challenge.to_word().to_le_bytes());
+                to.put(&[present.0]);
+                for tag in (0..MAX_PLACES as u8).filter_map(|place| command.tags.get(place)) {
+                    to.put(&tag.number.to_le_bytes());
+                    to.put(&tag.tag.to_le_bytes());
+                }
                 (count, &command.words)
             }
             Self::Sample(sample) => {
                 let count = sample.count.min(MESSAGE_WORDS as u8);
-                to.put(&[SAMPLE, count]);
+                to.put(&[SAMPLE, count, 0]);
                 to.put(&sample.number.to_le_bytes());
+                to.put(&sample.challenge.to_word().to_le_bytes());
+                to.put(&[sample.bad.0]);
+                to.put(&sample.tag.to_le_bytes());
                 (count, &sample.words)
             }
         };
@@ -167,21 +197,46 @@ impl Frame {
             *word = u64_at(frame, start + 8 * index);
         }
         if frame[2] == SAMPLE {
+            let challenge = HEAD + 8;
             return Some(Self::Sample(Sample {
                 number,
+                challenge: Challenge::from_word(u64_at(frame, challenge)),
+                bad: Places(frame[challenge + CHALLENGE]),
+                tag: u64_at(frame, challenge + CHALLENGE + PLACES),
                 count,
                 words,
             }));
         }
         let status = Status::from_bytes(&frame[HEAD + 8..HEAD + 8 + STATUS])?;
+        let challenge = HEAD + 8 + STATUS + DIGEST;
+        let present = Places(frame[challenge + CHALLENGE]);
+        let tags = &frame[HEAD + IN_COMMAND..start];
         Some(Self::Command(Command {
             epoch: number,
             status,
             digest: u64_at(frame, HEAD + 8 + STATUS),
+            challenge: Challenge::from_word(u64_at(frame, challenge)),
+            tags: decode_tags(present, tags)?,
             count,
             words,
         }))
     }
+}
+
+/// Decodes the tags of the places that are `present`; `None` if they are not as many.
+fn decode_tags(present: Places, bytes: &[u8]) -> Option<Tags> {
+    let mut tags = Tags::NONE;
+    let mut pieces = bytes.chunks_exact(TAG);
+    for place in (0..u8::BITS as u8).filter(|place| present.0 >> place & 1 == 1) {
+        let (number, tag) = pieces.next()?.split_first_chunk::<4>()?;
+        if usize::from(place) >= MAX_PLACES {
+            return None;
+        }
+        let number = u32::from_le_bytes(*number);
+        let tag = u64_at(tag, 0);
+        tags.put(place, PlaceTag { number, tag });
+    }
+    pieces.next().is_none().then_some(tags)
 }
 
 impl Status {
@@ -302,18 +357,18 @@ impl Decoder {
         if held.iter().zip(&SYNC).any(|(byte, sync)| byte != sync) {
             return Candidate::Garbage;
         }
-        let [_, _, kind, count, ..] = *held else {
+        let [_, _, kind, count, tags, ..] = *held else {
             return Candidate::Incomplete;
         };
-        let more = match kind {
-            COMMAND => STATUS + DIGEST,
-            SAMPLE => 0,
+        let (body, most_tags) = match kind {
+            COMMAND => (IN_COMMAND, MAX_PLACES),
+            SAMPLE => (IN_SAMPLE, 0),
             _ => return Candidate::Garbage,
         };
-        if usize::from(count) > MESSAGE_WORDS {
+        if usize::from(count) > MESSAGE_WORDS || usize::from(tags) > most_tags {
             return Candidate::Garbage;
         }
-        let length = HEAD + 8 + more + 8 * usize::from(count) + CRC;
+        let length = HEAD + body + TAG * usize::from(tags) + 8 * usize::from(count) + CRC;
         if held.len() < length {
             Candidate::Incomplete
         } else {
@@ -417,6 +472,18 @@ mod tests {
         }
     }
 
+    fn tags(places: &[u8]) -> Tags {
+        let mut tags = Tags::NONE;
+        for place in places {
+            let tag = PlaceTag {
+                number: 0x8000_0001 + u32::from(*place),
+                tag: 0x7ea5_7ea5_7ea5_7ea5,
+            };
+            tags.put(*place, tag);
+        }
+        tags
+    }
+
     fn command() -> Frame {
         let mut words = [0; MESSAGE_WORDS];
         words[..3].copy_from_slice(&[1, u64::MAX, 0x7ea5_7ea5_7ea5_7ea5]);
@@ -438,6 +505,8 @@ mod tests {
                 stale: 9,
             },
             digest: 0xfedc_ba98_7654_3210,
+            challenge: Challenge::from_word(0x0a0b_0c0d_0e0f_1011),
+            tags: tags(&[1, 6]),
             count: 3,
             words,
         })
@@ -450,6 +519,9 @@ mod tests {
         }
         Frame::Sample(Sample {
             number,
+            challenge: Challenge::from_word(number ^ 0x55),
+            bad: Places(0b101),
+            tag: !number,
             count,
             words,
         })
@@ -476,8 +548,32 @@ mod tests {
 
     #[test]
     fn every_frame_comes_back_as_it_was() {
-        for frame in [command(), sample(0, 0), sample(u64::MAX, 16), sample(7, 4)] {
+        let longest = Frame::Command(Command {
+            tags: tags(&[0, 1, 2, 3, 4, 5, 6]),
+            count: MESSAGE_WORDS as u8,
+            words: [5; MESSAGE_WORDS],
+            ..Command::default()
+        });
+        assert_eq!(bytes_of(longest).len(), MAX_FRAME);
+        let samples = [sample(0, 0), sample(u64::MAX, 16), sample(7, 4)];
+        let empty = Frame::Command(Command::default());
+        for frame in [command(), longest, empty].into_iter().chain(samples) {
             assert_eq!(decode_all(&bytes_of(frame)), [frame]);
+        }
+    }
+
+    #[test]
+    fn a_frame_whose_tags_are_not_those_of_its_places_is_none() {
+        for (places, mask) in [(2, 0b1), (0, 0b1), (1, 0), (1, 0x80), (1, 0b11)] {
+            let mut bytes = bytes_of(Frame::Command(Command {
+                tags: tags(&[0, 1, 2, 3, 4, 5, 6][..places]),
+                ..Command::default()
+            }));
+            bytes[HEAD + IN_COMMAND - PLACES] = mask;
+            let end = bytes.len() - CRC;
+            let crc = crc32(&bytes[SYNC.len()..end]);
+            bytes[end..].copy_from_slice(&crc.to_le_bytes());
+            assert!(decode_all(&bytes).is_empty(), "{places} tags, {mask:#b}");
         }
     }
 

@@ -1,5 +1,8 @@
-//! The far end of a device: the frames that a set and its plant exchange.
+//! The far end of a device: the frames that a set and its plant exchange, the tags in them,
+//! and what an actuator accepts.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod actuator;
 pub mod frames;
+pub mod tag;

@@ -83,6 +83,7 @@ impl Plant {
             number,
             count: MESSAGE_WORDS as u8,
             words,
+            ..Sample::default()
         };
         let mut bytes = [0; MAX_FRAME];
         let length = Frame::Sample(sample).encode(&mut bytes);

@@ -78,6 +78,7 @@ impl Plant {
             number,
             count: MESSAGE_WORDS as u8,
             words: measured(number),
+            ..Sample::default()
         };
         let mut bytes = [0; MAX_FRAME];
         let length = Frame::Sample(sample).encode(&mut bytes);

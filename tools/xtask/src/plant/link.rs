@@ -59,6 +59,7 @@ fn frame(number: u64, measured: (f64, f64)) -> Vec<u8> {
         number,
         count: sample::WORDS as u8,
         words: words(measured),
+        ..Sample::default()
     })
     .encode(&mut bytes);
     bytes[..length].to_vec()

@@ -227,6 +227,7 @@ mod tests {
             number,
             count,
             words,
+            ..Sample::default()
         })
     }
 
