@@ -3,12 +3,11 @@
 //!
 //! No sample is kept beside the frozen one, which stands in the voter's channel twice with a
 //! checksum: a flip cannot change what was measured, nor pass for a sample to come.
-use tern_abi::system_call::MESSAGE_WORDS;
-use tern_plant::frames::{Decoder, Frame, Sample};
+use tern_plant::frames::{Decoder, Frame};
 use tern_vote::{Reader, Release, Set, VoterLayout};
 
 use crate::epoch::Times;
-use crate::next::VoterEnv;
+use crate::next::{ReplicaEnv, VoterEnv};
 
 /// How often a frame is looked for in an epoch: in lock-step one comes. A device that never stops
 /// talking does not hold up the vote.
@@ -29,12 +28,7 @@ pub(crate) fn next_input<E: VoterEnv>(
         .and_then(|layout| Release::read(set, &layout, own).ok())
         .filter(|frozen| frozen.epoch <= next && frozen.sample <= epoch)
         .unwrap_or_default();
-    let mut newest = Sample {
-        number: frozen.sample,
-        count: MESSAGE_WORDS as u8,
-        words: frozen.payload,
-        ..Sample::default()
-    };
+    let mut newest = frozen.sample();
     for _ in 0..MOST_FRAMES {
         if let Some(Frame::Sample(sample)) = env.receive(decoder)
             && sample.replaces(&newest, epoch)
@@ -51,7 +45,41 @@ pub(crate) fn next_input<E: VoterEnv>(
         time: times.release(next),
         fresh,
         sample: newest.number,
+        challenge: newest.challenge,
+        bad: newest.bad,
+        tag: newest.tag,
+        count: newest.count,
         stale: frozen.stale.saturating_add(u64::from(asked && !fresh)),
         payload: newest.words,
     }
+}
+
+/// Whether a frozen input is what a sound voter can have frozen: its sample is the sensor's, and
+/// the rest follows from the epoch. What a replica runs with is then nobody's invention; a voter
+/// that lies can keep it from a newer sample, and says so with that.
+pub(crate) fn is_sound<E: ReplicaEnv>(
+    set: &Set,
+    times: &Times,
+    input: &Release,
+    env: &mut E,
+) -> bool {
+    let newest = input.epoch.saturating_sub(1);
+    let follows = input.time == times.release(input.epoch)
+        && input.sample <= newest
+        && input.fresh == (input.sample > 0 && input.sample == newest);
+    let nothing = Release {
+        epoch: input.epoch,
+        time: input.time,
+        stale: input.stale,
+        count: input.count,
+        ..Release::default()
+    };
+    let is_the_sensors = match input.measured(set) {
+        Some(measured) => {
+            let rest = &input.payload[measured.words.len()..];
+            rest.iter().all(|word| *word == 0) && env.is_measured(&measured, input.tag)
+        }
+        None => *input == nothing,
+    };
+    follows && is_the_sensors
 }

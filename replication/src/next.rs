@@ -1,6 +1,7 @@
 //! Between a task and who runs it: what the task is given, and what it asks for.
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_plant::frames::{Decoder, Frame};
+use tern_plant::tag::{Measured, PlaceTag, Statement};
 use tern_recovery::PageMemory;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
@@ -78,6 +79,12 @@ pub trait ReplicaEnv: Env {
 
     /// Returns the output of the last job.
     fn output(&self) -> [u64; MESSAGE_WORDS];
+
+    /// Returns this place's tag of a statement; none of a set that does not tag.
+    fn tag(&mut self, statement: &Statement<'_>) -> Option<PlaceTag>;
+
+    /// Whether the sensor has said so. Of a device that does not tag, all that came is taken.
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool;
 }
 
 /// What a voter's task needs beside that: the line to the device.

@@ -5,11 +5,13 @@
 //! replicas hold what they have, and the next vote finds them agreed.
 use tern_config::{ReplicaSet, Thread, Voting};
 use tern_plant::frames::{self, Command, Decoder, Frame, MAX_FRAME, Status};
+use tern_plant::tag::{Challenge, Tags};
 use tern_recovery::Progress;
 use tern_trace::{Event, VoteOutcome, VoteParties};
 use tern_units::{Instant, StateWords};
 use tern_vote::{
-    Outcome, Plan, Release, ReplicaLayout, Set, Standing, Verdict, Vote, VoteStep, VoterLayout,
+    MAX_REPLICAS, Members, Outcome, Plan, Reader, Release, ReplicaLayout, Set, Standing, Tagged,
+    Verdict, Vote, VoteStep, VoterLayout,
 };
 
 use crate::copies::Copies;
@@ -211,7 +213,7 @@ impl VoterTask {
                 .step(&facts.set, self.epoch, replicas, &facts.layout, own);
             match step {
                 VoteStep::More(_) => continue,
-                VoteStep::Done(verdict) => self.record(facts, &verdict, env),
+                VoteStep::Done(verdict) => self.record(facts, &verdict, own.reader(), env),
                 VoteStep::Void => env.missed(&Self::job(facts, self.epoch)),
             }
             self.phase = Phase::Send as u64;
@@ -220,10 +222,20 @@ impl VoterTask {
         Next::Again
     }
 
-    fn record<E: VoterEnv>(&self, facts: &Facts, verdict: &Verdict, env: &mut E) {
+    /// Returns the replicas whose tags were bad, as the actuator says in the input that was
+    /// frozen in this epoch: a member of the majority that cannot say so is faulty too.
+    fn bad_tags(&self, facts: &Facts, own: Reader<'_>) -> Members {
+        let input = Release::read(&facts.set, &facts.layout, own).ok();
+        let input = input.filter(|input| input.fresh && input.epoch > self.epoch);
+        Members(input.map_or(0, |input| input.bad.0))
+    }
+
+    fn record<E: VoterEnv>(&self, facts: &Facts, verdict: &Verdict, own: Reader<'_>, env: &mut E) {
+        let bad = self.bad_tags(facts, own);
         let late = |standing: &Standing| matches!(standing, Standing::Timeout | Standing::Late);
         let outcome = match verdict.outcome {
-            Outcome::Unanimous => VoteOutcome::Unanimous,
+            Outcome::Unanimous if bad == Members::NONE => VoteOutcome::Unanimous,
+            Outcome::Unanimous => VoteOutcome::Minority,
             Outcome::Majority if verdict.standings.iter().any(late) => VoteOutcome::Timeout,
             Outcome::Majority => VoteOutcome::Minority,
             Outcome::Held => VoteOutcome::Held,
@@ -237,7 +249,7 @@ impl VoterTask {
             epoch,
             outcome,
             parties: VoteParties {
-                faulty: u32::from(verdict.faulty().0),
+                faulty: u32::from(verdict.faulty().0 | bad.0),
                 donor: party(|plan| plan.donor),
                 witness: party(|plan| plan.witness),
             },
@@ -279,11 +291,43 @@ impl VoterTask {
                 command.count = output.words().len() as u8;
                 command.words[..output.words().len()].copy_from_slice(output.words());
                 command.digest = output.digest();
+                (command.challenge, command.tags) = self.tags(facts, &verdict, channels);
             }
         }
         let mut bytes = [0; MAX_FRAME];
         let length = Frame::Command(command).encode(&mut bytes);
         env.send(&bytes[..length]);
+    }
+
+    /// Returns what the members of the majority answer, with their tags of it. A member that
+    /// names another challenge than most is one whose tag is bad, and no more.
+    fn tags(
+        &self,
+        facts: &Facts,
+        verdict: &Verdict,
+        channels: &VoterChannels<'_>,
+    ) -> (Challenge, Tags) {
+        let mut said = [None; MAX_REPLICAS];
+        for replica in verdict.members(Standing::Agreed).iter() {
+            let channel = channels.replicas.get(usize::from(replica));
+            let tagged =
+                channel.and_then(|channel| Tagged::read(&facts.set, replica, self.epoch, *channel));
+            said[usize::from(replica)] = tagged;
+        }
+        let said = || said.iter().flatten();
+        let supporters = |one: &Tagged| {
+            let same = said().filter(|other| other.challenge == one.challenge);
+            same.count()
+        };
+        let most = said().max_by_key(|tagged| supporters(tagged));
+        let mut tags = Tags::NONE;
+        for tagged in said() {
+            tags.put(tagged.replica, tagged.tag);
+        }
+        (
+            most.map(|tagged| tagged.challenge).unwrap_or_default(),
+            tags,
+        )
     }
 
     fn status(
@@ -293,6 +337,7 @@ impl VoterTask {
         stale: u32,
         channels: &VoterChannels<'_>,
     ) -> Status {
+        let bad = self.bad_tags(facts, channels.own.reader());
         let outcome = match (verdict.outcome, facts.description.voting()) {
             (Outcome::Stopped, Voting::Arbitrator | Voting::Unprotected) => {
                 frames::Outcome::Stopped
@@ -302,7 +347,10 @@ impl VoterTask {
             (Outcome::Unanimous | Outcome::Majority, Voting::Unprotected) => {
                 frames::Outcome::Unprotected
             }
-            (Outcome::Unanimous, Voting::Arbitrator) => frames::Outcome::Unanimous,
+            (Outcome::Unanimous, Voting::Arbitrator) if bad == Members::NONE => {
+                frames::Outcome::Unanimous
+            }
+            (Outcome::Unanimous, Voting::Arbitrator) => frames::Outcome::Majority,
             (Outcome::Majority, Voting::Arbitrator) => frames::Outcome::Majority,
         };
         let late = verdict.members(Standing::Timeout).0 | verdict.members(Standing::Late).0;
@@ -313,7 +361,7 @@ impl VoterTask {
         Status {
             outcome,
             replicas: facts.set.replicas,
-            faulty: verdict.faulty().0,
+            faulty: verdict.faulty().0 | bad.0,
             timeout: late,
             recovering: verdict.members(Standing::Recovering).0,
             target: verdict.plan.map(|plan| plan.target),

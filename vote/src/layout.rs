@@ -1,7 +1,7 @@
 //! Where things are in the channels of a replica set, in words of 64 bits.
 //!
 //! The voter's channel holds the release, the verdict and the list of differing
-//! pages. Each replica's channel holds its ballot, its progress as a target, its leaves,
+//! pages. Each replica's channel holds its ballot, its tag, its progress as a target, its leaves,
 //! the SHA-256 of pages it confirms as a witness, and slots for pages it gives as a
 //! donor. Both sides derive the layout from the channel's size alone.
 use crate::sealed_record::{SealedRecord, Twice};
@@ -10,7 +10,8 @@ use tern_units::PAGE_SIZE;
 
 /// Words of the payloads of records.
 pub(crate) const BALLOT_WORDS: usize = 12 + MESSAGE_WORDS;
-pub(crate) const RELEASE_WORDS: usize = 6 + MESSAGE_WORDS;
+pub(crate) const RELEASE_WORDS: usize = 10 + MESSAGE_WORDS;
+pub(crate) const TAGGED_WORDS: usize = 6;
 pub(crate) const VERDICT_WORDS: usize = 11;
 
 /// Pages that a donor can give ahead of the target.
@@ -27,10 +28,13 @@ const PROGRESS_WORDS: usize = 6;
 const DIFFERENCE_WORDS: usize = 3;
 /// Words before the first array, in both kinds of channel.
 const HEAD_WORDS: usize = 128;
+/// Word offset of a replica's tag.
+const TAGGED: usize = 48;
 /// Word offset of the second record, in both kinds of channel.
 const SECOND: usize = 64;
 
-const _: () = assert!(SealedRecord::<BALLOT_WORDS>::WORDS <= SECOND);
+const _: () = assert!(SealedRecord::<BALLOT_WORDS>::WORDS <= TAGGED);
+const _: () = assert!(TAGGED + SealedRecord::<TAGGED_WORDS>::WORDS <= SECOND);
 const _: () = assert!(Twice::<RELEASE_WORDS>::WORDS <= SECOND);
 const _: () = assert!(SECOND + Twice::<PROGRESS_WORDS>::WORDS <= HEAD_WORDS);
 const _: () = assert!(SECOND + Twice::<VERDICT_WORDS>::WORDS <= HEAD_WORDS);
@@ -47,6 +51,7 @@ pub(crate) mod purpose {
     pub const HASH: u64 = 7;
     pub const SLOT: u64 = 8;
     pub const ORIGIN: u64 = 9;
+    pub const TAGGED: u64 = 10;
 }
 
 /// Bytes of a replica's channel for programs of at most `pages` pages.
@@ -91,6 +96,12 @@ impl ReplicaLayout {
     #[must_use]
     pub const fn ballot(&self) -> SealedRecord<BALLOT_WORDS> {
         SealedRecord::new(0, purpose::BALLOT)
+    }
+
+    /// The tag of its output.
+    #[must_use]
+    pub const fn tagged(&self) -> SealedRecord<TAGGED_WORDS> {
+        SealedRecord::new(TAGGED, purpose::TAGGED)
     }
 
     /// How far the replica is as a target, twice.

@@ -4,6 +4,8 @@ use crate::layout::{RELEASE_WORDS, VoterLayout};
 use crate::sealed_record::SealError;
 use crate::words::{Reader, Writer};
 use tern_abi::system_call::{MESSAGE_WORDS, input};
+use tern_plant::frames::Sample;
+use tern_plant::tag::{Challenge, Measured, Places};
 use tern_units::{Instant, PAGE_SIZE};
 
 /// The input of one epoch.
@@ -17,9 +19,17 @@ pub struct Release {
     pub fresh: bool,
     /// Number of the sample; zero before the first.
     pub sample: u64,
+    /// What the device asks with it.
+    pub challenge: Challenge,
+    /// Replicas whose tags of the output before the sample were bad.
+    pub bad: Places,
+    /// The sensor's tag.
+    pub tag: u64,
     /// Epochs so far, this one included, whose sample was not the one asked for.
     pub stale: u64,
-    /// The sample.
+    /// Words of the sample.
+    pub count: u8,
+    /// The sample, zero beyond [`Release::count`].
     pub payload: [u64; MESSAGE_WORDS],
 }
 
@@ -37,6 +47,10 @@ impl Release {
             u64::from(self.fresh),
             self.sample,
             self.stale,
+            self.challenge.to_word(),
+            u64::from(self.bad.0),
+            self.tag,
+            u64::from(self.count),
         ]);
         words[HEAD..].copy_from_slice(&self.payload);
         layout.release().write(own, &set.key, self.epoch, &words);
@@ -59,8 +73,37 @@ impl Release {
             fresh: words[3] != 0,
             sample: words[4],
             stale: words[5],
+            challenge: Challenge::from_word(words[6]),
+            bad: Places(words[7] as u8),
+            tag: words[8],
+            count: words[9].min(MESSAGE_WORDS as u64) as u8,
             payload,
         })
+    }
+
+    /// Returns what the sensor has said in it, if there is a sample.
+    #[must_use]
+    pub fn measured(&self, set: &Set) -> Option<Measured<'_>> {
+        (self.sample > 0).then_some(Measured {
+            set: set.number,
+            number: self.sample,
+            challenge: self.challenge,
+            bad: self.bad,
+            words: self.payload.get(..usize::from(self.count))?,
+        })
+    }
+
+    /// Returns the sample that it holds, as it came.
+    #[must_use]
+    pub const fn sample(&self) -> Sample {
+        Sample {
+            number: self.sample,
+            challenge: self.challenge,
+            bad: self.bad,
+            tag: self.tag,
+            count: self.count,
+            words: self.payload,
+        }
     }
 
     /// Makes the input page of it: see [`tern_abi::system_call::input`].
@@ -70,6 +113,8 @@ impl Release {
         page[input::RELEASE_TIME] = self.time.as_nanos();
         page[input::FRESH] = u64::from(self.fresh);
         page[input::SAMPLE] = self.sample;
+        page[input::BAD_TAGS] = u64::from(self.bad.0);
+        page[input::CHALLENGE] = self.challenge.to_word();
         page[input::PAYLOAD..input::PAYLOAD + MESSAGE_WORDS].copy_from_slice(&self.payload);
     }
 }
@@ -97,6 +142,10 @@ mod tests {
             time: Instant::from_nanos(320_000_000),
             fresh: true,
             sample: 7,
+            challenge: Challenge::from_word(0x0bad_cafe),
+            bad: Places(0b101),
+            tag: 0x7a67_7a67,
+            count: 16,
             stale: 3,
             payload: [0; MESSAGE_WORDS],
         };
@@ -111,7 +160,7 @@ mod tests {
 
         let mut page = [u64::MAX; PAGE_SIZE / 8];
         release.fill(&mut page);
-        assert_eq!(page[..4], [8, 320_000_000, 1, 7]);
+        assert_eq!(page[..6], [8, 320_000_000, 1, 7, 0b101, 0x0bad_cafe]);
         assert_eq!(page[23], 0x0123_4567_89ab_cdef);
         assert!(page[24..].iter().all(|word| *word == 0));
     }

@@ -52,6 +52,10 @@ pub mod input {
     pub const FRESH: usize = 2;
     /// Number of the sample that the payload holds; zero before the first.
     pub const SAMPLE: usize = 3;
+    /// A bit for each replica whose tag of the output before the sample was bad.
+    pub const BAD_TAGS: usize = 4;
+    /// What the device asks with the sample; zero of one that asks nothing.
+    pub const CHALLENGE: usize = 5;
     /// First of [`super::MESSAGE_WORDS`] words of payload from the device.
     pub const PAYLOAD: usize = 8;
 }

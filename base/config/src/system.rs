@@ -275,6 +275,8 @@ pub struct ReplicaSet {
     pub leaf: LeafAlgorithm,
     /// Key of hashes and summaries, the same for all replicas.
     pub key: [u64; 4],
+    /// Whether replicas tag their outputs, and the device its samples.
+    pub tags: bool,
     /// What is done about faults, in the order in which it is tried; the last is to stop.
     pub recovery: Vec<Policy>,
     /// Pages that a fault may damage: so many are to be repaired within an epoch.

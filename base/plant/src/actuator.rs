@@ -32,6 +32,26 @@ pub struct Settings {
     pub safe: Output,
 }
 
+impl Settings {
+    /// Returns the settings of the actuator of a set, where `secret` is the system's.
+    #[must_use]
+    pub fn new(secret: &Key, set: u32, places: u8, answers: u8, patience: Duration) -> Self {
+        let mut keys = [Key([0; 2]); MAX_PLACES];
+        for (place, key) in (0..places).zip(&mut keys) {
+            *key = secret.of_place(set, place);
+        }
+        Self {
+            set,
+            places,
+            keys,
+            sensor: secret.of_sensor(set),
+            answers,
+            patience,
+            safe: Output::default(),
+        }
+    }
+}
+
 /// What has to outlive a power cycle of the actuator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {

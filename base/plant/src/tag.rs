@@ -8,13 +8,15 @@ use core::fmt;
 use siphasher::{sip, sip128};
 use tern_abi::system_call::MESSAGE_WORDS;
 
-/// The most places of a set.
-pub const MAX_PLACES: usize = 7;
+/// The most places of a set: they fit the bits of a byte.
+pub const MAX_PLACES: usize = 8;
 
 /// What is tagged begins with what it is, so that no tag passes for one of another kind.
 const OUTPUT: u64 = u64::from_le_bytes(*b"TernOut1");
 const SAMPLE: u64 = u64::from_le_bytes(*b"TernSam1");
 const CHALLENGE: u64 = u64::from_le_bytes(*b"TernAsk1");
+const PLACE: u64 = u64::from_le_bytes(*b"TernPla1");
+const SENSOR: u64 = u64::from_le_bytes(*b"TernSen1");
 const NUMBER: u64 = u64::from_le_bytes(*b"TernKey1");
 
 /// Words before the output in a statement, and before the measurement in a sample.
@@ -41,18 +43,35 @@ impl Key {
         hasher.hash(&bytes[..8 * words.len()])
     }
 
-    /// Returns key number `number` of the place whose first key this is the source of. From
-    /// one of them follows neither another nor the source.
-    #[must_use]
-    pub fn numbered(&self, number: u32) -> PlaceKey {
+    /// Returns a key for one purpose. From it follows neither another nor this one.
+    fn derive(&self, purpose: u64, number: u64) -> Self {
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&NUMBER.to_le_bytes());
-        bytes[8..].copy_from_slice(&u64::from(number).to_le_bytes());
+        bytes[..8].copy_from_slice(&purpose.to_le_bytes());
+        bytes[8..].copy_from_slice(&number.to_le_bytes());
         let hasher = sip128::SipHasher24::new_with_keys(self.0[0], self.0[1]);
         let hash = hasher.hash(&bytes);
+        Self([hash.h1, hash.h2])
+    }
+
+    /// Returns what the keys of a place are made of, where this is the system's secret.
+    #[must_use]
+    pub fn of_place(&self, set: u32, place: u8) -> Self {
+        self.derive(PLACE, u64::from(set) << 8 | u64::from(place))
+    }
+
+    /// Returns the key of the sensor that a set gets its inputs from, where this is the
+    /// system's secret.
+    #[must_use]
+    pub fn of_sensor(&self, set: u32) -> Self {
+        self.derive(SENSOR, u64::from(set))
+    }
+
+    /// Returns key number `number` of the place whose keys are made of this.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> PlaceKey {
         PlaceKey {
             number,
-            key: Self([hash.h1, hash.h2]),
+            key: self.derive(NUMBER, u64::from(number)),
         }
     }
 
@@ -410,6 +429,23 @@ mod tests {
         asked.dedup();
         assert_eq!(asked.len(), 8000);
         assert_ne!(asked[0], Challenge::default().to_word());
+    }
+
+    #[test]
+    fn no_two_keys_of_a_system_are_equal() {
+        let mut keys = std::vec![KEY.0];
+        for set in [0, 1, 2, 255, 256, u32::MAX] {
+            keys.push(KEY.of_sensor(set).0);
+            for place in 0..MAX_PLACES as u8 {
+                let source = KEY.of_place(set, place);
+                keys.push(source.0);
+                keys.extend([0, 1, 2, u32::MAX].map(|number| source.numbered(number).key().0));
+            }
+        }
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_config::ThreadRef;
 use tern_plant::frames::{Decoder, Frame};
+use tern_plant::tag::{Measured, PlaceTag, Statement};
 use tern_recovery::PageMemory;
 use tern_replication::{
     Env, Job, JobEnd, Next, ReplicaChannels, ReplicaEnv, ReplicaStart, ReplicaTask, VoterChannels,
@@ -226,6 +227,15 @@ impl ReplicaEnv for ReplicaSide<'_> {
         let mut words = [0; MESSAGE_WORDS];
         words.copy_from_slice(&self.process.output()[..MESSAGE_WORDS]);
         words
+    }
+
+    // The sets of the simulator tag. On a machine a sandbox has no keys.
+    fn tag(&mut self, _: &Statement<'_>) -> Option<PlaceTag> {
+        None
+    }
+
+    fn is_measured(&mut self, _: &Measured<'_>, _: u64) -> bool {
+        true
     }
 }
 

@@ -1,12 +1,15 @@
 //! A replica from a release to its ballot: whether it runs, its commit, and what it says.
+use tern_abi::system_call::input;
 use tern_config::Voting;
 use tern_config::layout::REPAIR_LOOKS;
+use tern_plant::tag::{Challenge, Statement};
 use tern_recovery::CommitStep;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::PageHasher;
+use tern_vote::{Page, PageHasher, ReplicaLayout, Tagged};
 
 use super::{Facts, Phase, ReplicaTask};
+use crate::input::is_sound;
 use crate::member::Opening;
 use crate::next::{JobEnd, Next, ReplicaChannels, ReplicaEnv};
 
@@ -15,6 +18,14 @@ const LEAST_SLACK: u64 = 16;
 
 /// Pages hashed between two looks at the time.
 const STEPS: u32 = 8;
+
+/// Returns what the sample in an input page asks. The page is part of what replicas agree on,
+/// so that all of a majority answer the same.
+fn challenge_of(page: &Page) -> Challenge {
+    let mut word = [0; 8];
+    word.copy_from_slice(&page[8 * input::CHALLENGE..8 * input::CHALLENGE + 8]);
+    Challenge::from_word(u64::from_le_bytes(word))
+}
 
 impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
     /// The last instant at which the job can still be done in time. A description may leave
@@ -50,7 +61,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             .member
             .open(&facts.hashing, number, self.epoch, channels.voter);
         match opening {
-            Opening::Run(input) => {
+            Opening::Run(input) if is_sound(&facts.hashing.set, &facts.times, &input, env) => {
                 if self.is_outside != 0 {
                     self.is_outside = 0;
                     let (set, epoch) = (self.number(), self.epoch as u32);
@@ -61,13 +72,15 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
                 let until = facts.times.ballots_due(self.epoch);
                 Next::RunJob { input, until }
             }
-            Opening::NotYet if again <= last_start => Next::SleepUntil(again),
+            Opening::Run(_) | Opening::NotYet if again <= last_start => Next::SleepUntil(again),
             Opening::Doubt if self.is_sure == 0 => {
                 self.is_sure = 1;
                 self.member.doubt();
                 self.go_on(Phase::Hold)
             }
-            Opening::NotYet | Opening::Doubt | Opening::Hold => self.go_on(Phase::Hold),
+            Opening::Run(_) | Opening::NotYet | Opening::Doubt | Opening::Hold => {
+                self.go_on(Phase::Hold)
+            }
         }
     }
 
@@ -126,9 +139,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             return self.go_on(Phase::Open);
         }
 
-        let input = facts.hashing.hasher.leaf(env.input());
+        let input = env.input();
+        let challenge = challenge_of(input);
+        let input = facts.hashing.hasher.leaf(input);
         let output = env.output();
         let number = facts.description.replica();
+        self.tag(facts, challenge, &output, channels, env);
         let ran = Some((input, &output[..]));
         let cast = self
             .member
@@ -138,6 +154,36 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         }
         self.complete(facts, env);
         self.go_on(Phase::Voted)
+    }
+
+    /// Says in its channel that the output is this place's, as the answer to `challenge`.
+    fn tag<E: ReplicaEnv>(
+        &self,
+        facts: &Facts,
+        challenge: Challenge,
+        output: &[u64],
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) {
+        let set = &facts.hashing.set;
+        let replica = facts.description.replica();
+        let tag = env.tag(&Statement {
+            set: set.number,
+            place: replica,
+            epoch: self.epoch,
+            challenge,
+            output,
+        });
+        let layout = ReplicaLayout::new(channels.own.reader().len());
+        if let (Some(tag), Some(layout)) = (tag, layout) {
+            let tagged = Tagged {
+                replica,
+                epoch: self.epoch,
+                challenge,
+                tag,
+            };
+            tagged.cast(set, &layout, channels.own);
+        }
     }
 
     fn commit_step<E: ReplicaEnv>(

@@ -1,6 +1,7 @@
 //! What the tasks of a simulated set are given.
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_plant::frames::{Decoder, Frame};
+use tern_plant::tag::{Key, Measured, PlaceKey, PlaceTag, Statement};
 use tern_replication::{Env, Job, ReplicaEnv, VoterEnv};
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
@@ -28,6 +29,16 @@ pub(super) struct ReplicaOwn<'a> {
     pub(super) scratch: &'a mut Page,
     pub(super) input: &'a Release,
     pub(super) output: [u64; 2],
+    pub(super) keys: Option<&'a Keys>,
+}
+
+/// The keys of a replica's sandbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    /// Its place's.
+    pub(super) own: PlaceKey,
+    /// The sensor's.
+    pub(super) sensor: Key,
 }
 
 /// What a voter's task is given.
@@ -75,6 +86,15 @@ impl ReplicaEnv for Side<'_, ReplicaOwn<'_>> {
         words[..2].copy_from_slice(&self.own.output);
         words
     }
+
+    fn tag(&mut self, statement: &Statement<'_>) -> Option<PlaceTag> {
+        self.own.keys.map(|keys| keys.own.tag(statement))
+    }
+
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
+        let keys = self.own.keys;
+        keys.is_none_or(|keys| keys.sensor.tag_sample(measured) == tag)
+    }
 }
 
 impl VoterEnv for Side<'_, VoterOwn<'_>> {
@@ -83,6 +103,7 @@ impl VoterEnv for Side<'_, VoterOwn<'_>> {
     }
 
     fn send(&mut self, bytes: &[u8]) {
-        self.own.plant.take(bytes, self.own.inputs);
+        let now = Instant::from_nanos(self.now);
+        self.own.plant.take(bytes, now, self.own.inputs);
     }
 }

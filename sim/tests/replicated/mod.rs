@@ -57,7 +57,9 @@ scrub_period = "50ms"
 "#
     );
     let read = Description::parse("set.toml", &text);
-    read.unwrap_or_else(|problems| panic!("{problems}")).system
+    let mut system = read.unwrap_or_else(|problems| panic!("{problems}")).system;
+    system.replica_sets[0].tags = true;
+    system
 }
 
 /// A seeded generator (SplitMix64), so that every failure can be replayed.

@@ -103,6 +103,7 @@ pub(super) fn replica_set(
         voting,
         leaf,
         key,
+        tags: false,
         recovery,
         repair_pages: repair_pages as u32,
         period,

@@ -5,7 +5,7 @@ use tern_replication::{ReplicaStart, VoterTask};
 use tern_units::{Instant, StateWords};
 use tern_vote::{Verdict, VoterLayout, Writer};
 
-use super::{Place, World, erase, task};
+use super::{Place, World, erase, keys, task};
 use crate::sets::core::Role;
 use crate::sets::program::Memory;
 
@@ -92,6 +92,8 @@ impl World {
         );
         node.memory = Memory::new(self.pages);
         node.is_endless = false;
+        let restarts = node.keys.map_or(0, |keys| keys.own.number() + 1);
+        node.keys = keys(description, number, replica, restarts);
         let core = node.core;
         if erases {
             erase(&self.channels[replica]);

@@ -1,5 +1,6 @@
 //! A whole set at work: its cores, channels, tasks and device, from poll to poll.
 mod faults;
+mod line;
 mod places;
 mod seen;
 
@@ -8,17 +9,19 @@ pub use seen::Seen;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_config::{ReplicaSet, System, Thread};
+use tern_plant::actuator::{Actuator, Kept, Settings};
+use tern_plant::tag::Key;
 use tern_replication::{
     JobEnd, Next, ReplicaChannels, ReplicaStart, ReplicaTask, VoterChannels, VoterTask, set_of,
 };
 use tern_sched::analysis::CostTable;
 use tern_trace::Event;
-use tern_units::{Instant, PAGE_SIZE};
+use tern_units::{Duration, Instant, PAGE_SIZE};
 use tern_vote::{Page, Reader, Release, Set, Writer, replica_channel_bytes, voter_channel_bytes};
 
 use super::core::{Activity, Piece, Role, SetCore};
 use super::costs::Costs;
-use super::environment::{ReplicaOwn, Side, VoterOwn};
+use super::environment::{Keys, ReplicaOwn, Side, VoterOwn};
 use super::plant::Plant;
 use super::program::Memory;
 
@@ -38,6 +41,7 @@ struct Node {
     scratch: Box<Page>,
     input: Release,
     output: [u64; 2],
+    keys: Option<Keys>,
     is_endless: bool,
     core: usize,
     thread: Thread,
@@ -161,6 +165,7 @@ impl World {
                 scratch: Box::new([0; PAGE_SIZE]),
                 input: Release::default(),
                 output: [0; 2],
+                keys: keys(&description, number as u32, replica, 0),
                 is_endless: false,
                 core: place.sandbox as usize,
                 thread,
@@ -178,7 +183,7 @@ impl World {
             voter_thread,
             channels,
             voter_channel,
-            plant: Plant::new(set, pages),
+            plant: Plant::new(set, actuator(&description, &set), pages),
             inputs: Vec::new(),
             events: Vec::new(),
             missed: 0,
@@ -367,6 +372,7 @@ impl World {
                 scratch: &mut node.scratch,
                 input: &node.input,
                 output: node.output,
+                keys: node.keys.as_ref(),
             },
         };
         act(&mut node.task, &channels, &mut side)
@@ -399,6 +405,29 @@ impl World {
             Place::Voter => &self.voter_channel,
         }
     }
+}
+
+/// The secret that the system's keys are made of.
+const SECRET: Key = Key([0x5ec7_e700, 0x5ec7_e701]);
+/// Samples to which the actuator takes answers: an output answers the last but one, and one
+/// sample may be late.
+const ANSWERS: u8 = 3;
+/// Periods from a sample to its answer: as many, and one for what comes late in its epoch.
+const PATIENCE: u64 = 4;
+
+/// The keys of a replica's sandbox that has been started anew so often.
+fn keys(set: &ReplicaSet, number: u32, replica: usize, restarts: u32) -> Option<Keys> {
+    set.tags.then(|| Keys {
+        own: SECRET.of_place(number, replica as u8).numbered(restarts),
+        sensor: SECRET.of_sensor(number),
+    })
+}
+
+fn actuator(description: &ReplicaSet, set: &Set) -> Option<Actuator> {
+    let patience = Duration::from_nanos(PATIENCE * description.period);
+    let settings = Settings::new(&SECRET, set.number, set.replicas, ANSWERS, patience);
+    let started = Actuator::start(settings, Kept::default(), Instant::EPOCH);
+    started.filter(|_| description.tags)
 }
 
 fn erase(words: &[AtomicU64]) {

@@ -2,7 +2,9 @@
 use std::ops::Range;
 
 use tern_units::PAGE_SIZE;
-use tern_vote::{Ballot, Release, ReplicaLayout, SLOTS, SealedRecord, Twice, Verdict, VoterLayout};
+use tern_vote::{
+    Ballot, Release, ReplicaLayout, SLOTS, SealedRecord, Tagged, Twice, Verdict, VoterLayout,
+};
 
 use super::{Place, World};
 
@@ -18,6 +20,14 @@ impl World {
     pub fn words_before_slots(&self) -> usize {
         let layout = ReplicaLayout::new(self.channels[0].len());
         layout.map_or(0, |layout| layout.slot(0).at)
+    }
+
+    /// The words of a replica's channel that its tag is in.
+    #[must_use]
+    pub fn tagged_words(&self) -> Range<usize> {
+        let layout = ReplicaLayout::new(self.channels[0].len());
+        let at = layout.map_or(0, |layout| layout.tagged().at);
+        at..at + SealedRecord::<{ Tagged::WORDS }>::WORDS
     }
 
     /// The words of a channel that are read in every epoch: records, and leaves.

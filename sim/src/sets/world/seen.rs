@@ -17,6 +17,8 @@ pub struct Seen {
     pub accepted: Vec<u64>,
     /// Those whose output is not what a copy computes that no fault reaches.
     pub wrong: Vec<u64>,
+    /// Epochs at whose command the device took its safe action.
+    pub safe: Vec<u64>,
     /// Epochs whose frozen input is not what the device measured.
     pub wrong_inputs: Vec<u64>,
     /// Votes that accused replicas: the epoch, and a bit for each of them.
@@ -38,6 +40,7 @@ impl World {
         let mut seen = Seen {
             accepted: self.plant.accepted.clone(),
             wrong: self.plant.wrong.clone(),
+            safe: self.plant.safe.clone(),
             wrong_inputs: self.wrong_inputs(),
             missed: self.missed,
             ..Seen::default()
@@ -136,5 +139,6 @@ impl World {
         self.events.clear();
         self.inputs.retain(|input| input.epoch + 1 >= epoch);
         self.plant.accepted.clear();
+        self.plant.forget();
     }
 }

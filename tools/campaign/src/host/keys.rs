@@ -349,6 +349,7 @@ impl Found {
             voting,
             leaf: LeafAlgorithm::Ahash | LeafAlgorithm::Sha256,
             key: _,
+            tags: _,
             recovery,
             repair_pages: _,
             period: _,
