@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod grammar;
+pub mod outcome;
 pub mod place;
 pub mod region;
 pub mod target;

@@ -20,6 +20,8 @@ pub(crate) enum Role {
     Load {
         /// Its period.
         period: u64,
+        /// The relative deadline of its jobs.
+        deadline: u64,
         /// The most that a job takes.
         wcet: u64,
         /// The release of its next job.
@@ -77,6 +79,8 @@ pub(crate) struct SetCore {
     lateness: u64,
     luck: u64,
     random: u64,
+    /// Jobs of loads that were not done in time.
+    pub(crate) late_loads: u64,
 }
 
 impl SetCore {
@@ -91,6 +95,7 @@ impl SetCore {
             lateness: 0,
             luck: 0,
             random: seed,
+            late_loads: 0,
         };
         for server in &sandbox.servers {
             let added = core.scheduler.add_server(parameters(server));
@@ -105,6 +110,7 @@ impl SetCore {
                     Runs::Replica(_) | Runs::Voter(_) | Runs::Driver(_) | Runs::Nothing => None,
                     Runs::Program { .. } => Some(Role::Load {
                         period: thread.period,
+                        deadline: thread.deadline,
                         wcet: thread.wcet,
                         release: thread.offset,
                     }),
@@ -121,6 +127,16 @@ impl SetCore {
             }
         }
         core
+    }
+
+    /// Whether the core is held, or was.
+    pub(crate) fn was_held(&self) -> bool {
+        !self.holds.is_empty()
+    }
+
+    /// Whether the core is held after `now`.
+    pub(crate) fn is_held_after(&self, now: u64) -> bool {
+        self.holds.iter().any(|(_, until)| *until > now)
     }
 
     /// Holds the core from `from` on for `time`.
@@ -221,12 +237,16 @@ impl SetCore {
         self.scheduler.sleep_until(thread, at, &mut Silent);
     }
 
-    /// The job of a load is done.
-    pub(crate) fn end_load(&mut self, thread: usize) {
+    /// The job of a load is done at `now`.
+    pub(crate) fn end_load(&mut self, thread: usize, now: u64) {
         if let Role::Load {
-            period, release, ..
+            period,
+            deadline,
+            release,
+            ..
         } = &mut self.threads[thread].role
         {
+            self.late_loads += u64::from(now > release.saturating_add(*deadline));
             *release += *period;
             let at = Instant::from_nanos(*release);
             self.sleep_until(thread, at);

@@ -11,5 +11,5 @@ mod program;
 mod world;
 
 pub use costs::Costs;
-pub use program::{Memory, PAGE_WORDS};
+pub use program::{Memory, PAGE_WORDS, RegisterFlip};
 pub use world::{Place, Seen, World};

@@ -50,6 +50,13 @@ impl Memory {
         self.pages[page as usize][bit as usize / 8] ^= 1 << (bit % 8);
     }
 
+    /// Makes a bit what it is stuck at.
+    pub fn set(&mut self, page: u32, bit: u32, is_one: bool) {
+        let byte = &mut self.pages[page as usize][bit as usize / 8];
+        let mask = 1 << (bit % 8);
+        *byte = if is_one { *byte | mask } else { *byte & !mask };
+    }
+
     /// Changes a word that jobs hardly ever read, as a fault of the program itself does: the
     /// page tables see it.
     pub fn damage(&mut self, page: u32) {
@@ -82,6 +89,17 @@ impl PageMemory for Memory {
     fn take_dirty(&mut self, page: PageNumber) -> bool {
         std::mem::take(&mut self.dirty[page.0 as usize])
     }
+}
+
+/// A flip of a bit in the middle of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterFlip {
+    /// Before which of the job's writes, from 0; modulo their number.
+    pub before: u32,
+    /// In the generator's state, the sum, or the count of writes left; modulo three.
+    pub word: u32,
+    /// Which bit; of the count only the lowest four.
+    pub bit: u32,
 }
 
 /// The program's job, one write at a time: the pages but the first two change, one of
@@ -122,6 +140,20 @@ impl ToyJob {
         self.sum = self.sum.rotate_left(9) ^ read;
         let value = next(&mut self.state).wrapping_add(self.sum);
         memory.write(page, word, value);
+        true
+    }
+
+    /// Flips a bit of what the job keeps in registers, if this is when; whether it was.
+    pub(crate) fn flip(&mut self, flip: RegisterFlip) -> bool {
+        let RegisterFlip { before, word, bit } = flip;
+        if self.left != WRITES - before % WRITES {
+            return false;
+        }
+        match word % 3 {
+            0 => self.state ^= 1 << (bit % 64),
+            1 => self.sum ^= 1 << (bit % 64),
+            _ => self.left ^= 1 << (bit % 4),
+        }
         true
     }
 

@@ -1,5 +1,6 @@
 //! The commands of the series.
-use crate::{Finding, Options, host, machine};
+use crate::{Finding, Options, faults, host, machine};
+use faults::Task;
 use std::fmt;
 use std::process::ExitCode;
 use xtask::error::{Error, Result};
@@ -12,7 +13,11 @@ use xtask::search::HELP;
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
     match arguments.split_first() {
         Some((command, rest)) if command == "search" => search(&Options::parse(rest)?),
-        _ => Err(Error::usage(format!("there is one series:\n  {HELP}"))),
+        Some((command, rest)) if command == "campaign" => campaign(&Task::parse(rest)?),
+        _ => Err(Error::usage(format!(
+            "there are two series:\n  {HELP}  {}",
+            xtask::campaign::HELP
+        ))),
     }
 }
 
@@ -29,6 +34,34 @@ fn search(options: &Options) -> Result<ExitCode> {
             let host::Outcome { met, findings } = host::search(options, show)?;
             Ok(verdict(&met, met.broken, &met.lacks(), &findings))
         }
+    }
+}
+
+fn campaign(task: &Task) -> Result<ExitCode> {
+    let show = |line: &str| println!("{line}");
+    let report = match task {
+        Task::Run(options) => faults::campaign(options, show)?,
+        Task::Merge(ledgers) => faults::merge(ledgers)?,
+        Task::Replay { row, seed, number } => {
+            let lines = faults::replay(*row, *seed, *number)?;
+            lines.iter().for_each(|line| show(line));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let (broken, lacks) = (report.broken(), report.lacks());
+    println!("\n{report}");
+    for line in &broken {
+        println!("BROKEN {line}");
+    }
+    for line in &lacks {
+        println!("proves nothing: {line}");
+    }
+    match broken.is_empty() && lacks.is_empty() {
+        true => {
+            println!("no promise was broken");
+            Ok(ExitCode::SUCCESS)
+        }
+        false => Ok(ExitCode::FAILURE),
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod command;
 mod draw;
+pub mod faults;
 mod finding;
 pub mod host;
 pub mod machine;

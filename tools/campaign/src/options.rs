@@ -95,7 +95,7 @@ fn number(option: &str, text: &str) -> Result<u64> {
 }
 
 /// Reads `K/N`, K from 1 to N.
-fn shard(text: &str) -> Result<(u64, u64)> {
+pub(crate) fn shard(text: &str) -> Result<(u64, u64)> {
     let parts = text.split_once('/');
     let parts = parts.and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
     match parts {

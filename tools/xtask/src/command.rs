@@ -1,13 +1,15 @@
 //! The commands of `cargo xtask`.
 use crate::error::{Error, Result};
-use crate::{boot, build, calibrate, check, image, iso, record, run, search, setup, test, timing};
+use crate::{
+    boot, build, calibrate, campaign, check, image, iso, record, run, search, setup, test, timing,
+};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use tern_config::System;
 
 /// The commands, with what the help says of each.
-const COMMANDS: [(&str, &str); 11] = [
+const COMMANDS: [(&str, &str); 12] = [
     (
         "setup",
         "setup                         install what is missing of what tests need: QEMU, QEMU 10,
@@ -45,6 +47,7 @@ const COMMANDS: [(&str, &str); 11] = [
     ("run", run::HELP),
     ("boot", boot::HELP),
     ("search", search::HELP),
+    ("campaign", campaign::HELP),
     ("timing", timing::HELP),
     ("calibrate", calibrate::HELP),
 ];
@@ -73,6 +76,7 @@ pub fn execute(arguments: &[String]) -> Result<ExitCode> {
         "run" => return run_system(rest),
         "boot" => return boot::execute(rest),
         "search" => return search::execute(rest),
+        "campaign" => return campaign::execute(rest),
         "timing" => return timing::execute(rest),
         "calibrate" => return calibrate::execute(rest),
         _ => Err(unknown(command)),

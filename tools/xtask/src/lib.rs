@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod build;
 pub mod calibrate;
+pub mod campaign;
 pub mod check;
 pub mod command;
 pub mod emulator;
@@ -19,6 +20,7 @@ pub mod qemu10;
 pub mod record;
 pub mod run;
 pub mod search;
+mod series;
 pub mod setup;
 pub mod symbols;
 pub mod test;

@@ -1,6 +1,6 @@
 //! `cargo xtask search`: the program that searches stands above this one, which starts it.
-use crate::error::{Context, Result};
-use crate::workspace;
+use crate::error::Result;
+use crate::series;
 use std::process::ExitCode;
 
 /// The options, for the help text.
@@ -24,16 +24,10 @@ search                        simulate random systems on the host, by the schedu
       its table, a line a system
 ";
 
-/// Builds the program and executes `search` with these arguments by it.
+/// Executes `search` with these arguments by its program.
 ///
 /// # Errors
 /// If it cannot be started.
 pub fn execute(arguments: &[String]) -> Result<ExitCode> {
-    let mut command = workspace::cargo();
-    command.args(["run", "--release", "--quiet", "--package", "tern-campaign"]);
-    command.args(["--bin", "campaign", "--", "search"]);
-    let status = command.args(arguments).status();
-    let status = status.context(|| "starting the search".into())?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(1)))
+    series::execute("search", arguments)
 }

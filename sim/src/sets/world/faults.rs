@@ -3,11 +3,11 @@ use std::sync::atomic::Ordering;
 
 use tern_replication::{ReplicaStart, VoterTask};
 use tern_units::{Instant, StateWords};
-use tern_vote::{Verdict, VoterLayout, Writer};
+use tern_vote::{Ballot, Reader, ReplicaLayout, Verdict, VoterLayout, Writer};
 
 use super::{Place, World, erase, keys, task};
 use crate::sets::core::Role;
-use crate::sets::program::Memory;
+use crate::sets::program::{Memory, RegisterFlip};
 
 impl World {
     /// Puts a verdict into the voter's channel, as a faulty voter may.
@@ -27,6 +27,17 @@ impl World {
     /// Changes a word of a page, which the next commit finds.
     pub fn damage(&mut self, replica: usize, page: u32) {
         self.nodes[replica].memory.damage(page);
+    }
+
+    /// Makes a bit of a replica's memory what it is stuck at.
+    pub fn set_memory_bit(&mut self, replica: usize, page: u32, bit: u32, is_one: bool) {
+        self.nodes[replica].memory.set(page, bit, is_one);
+    }
+
+    /// Flips a bit of what the job that a replica is at, or its next one, keeps in registers
+    /// (see [`RegisterFlip`]).
+    pub fn flip_register(&mut self, replica: usize, flip: RegisterFlip) {
+        self.nodes[replica].register = Some(flip);
     }
 
     /// Flips a bit of a channel.
@@ -56,12 +67,16 @@ impl World {
         }
     }
 
-    /// Holds a core from now on: it executes nothing for `time`.
-    pub fn hold(&mut self, of: Place, time: u64) {
-        let core = match of {
+    pub(super) fn core_of(&self, of: Place) -> usize {
+        match of {
             Place::Replica(replica) => self.nodes[replica].core,
             Place::Voter => self.voter_core,
-        };
+        }
+    }
+
+    /// Holds a core from now on: it executes nothing for `time`.
+    pub fn hold(&mut self, of: Place, time: u64) {
+        let core = self.core_of(of);
         self.cores[core].hold(self.now, time);
     }
 
@@ -75,6 +90,24 @@ impl World {
     /// Lets the job that a replica is at, or its next one, never end.
     pub fn make_endless(&mut self, replica: usize) {
         self.nodes[replica].is_endless = true;
+    }
+
+    /// Lets the job that a replica is at, or its next one, raise an exception.
+    pub fn make_silent(&mut self, replica: usize) {
+        self.nodes[replica].is_silent = true;
+    }
+
+    /// Lets a replica cast its newest ballot again, as `change` makes it; whether it has one.
+    pub fn cast_again(&mut self, replica: usize, change: impl FnOnce(&mut Ballot)) -> bool {
+        let words = &self.channels[replica];
+        let layout = ReplicaLayout::new(words.len()).expect("it has room");
+        let read = Ballot::read(&self.set, replica, &layout, Reader::new(words));
+        let is_read = read.is_ok();
+        if let Ok(mut ballot) = read {
+            change(&mut ballot);
+            ballot.cast(&self.set, &layout, Writer::new(words));
+        }
+        is_read
     }
 
     /// Starts the sandbox of a replica anew, with its channel erased or as it stands.
@@ -91,9 +124,9 @@ impl World {
             ReplicaStart::Anew,
         );
         node.memory = Memory::new(self.pages);
-        node.is_endless = false;
         let restarts = node.keys.map_or(0, |keys| keys.own.number() + 1);
         node.keys = keys(description, number, replica, restarts);
+        (node.is_endless, node.is_silent, node.register) = (false, false, None);
         let core = node.core;
         if erases {
             erase(&self.channels[replica]);

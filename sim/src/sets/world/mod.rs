@@ -23,7 +23,7 @@ use super::core::{Activity, Piece, Role, SetCore};
 use super::costs::Costs;
 use super::environment::{Keys, ReplicaOwn, Side, VoterOwn};
 use super::plant::Plant;
-use super::program::Memory;
+use super::program::{Memory, RegisterFlip};
 
 /// Where something is: a replica's, or the voter's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ struct Node {
     output: [u64; 2],
     keys: Option<Keys>,
     is_endless: bool,
+    is_silent: bool,
+    register: Option<RegisterFlip>,
     core: usize,
     thread: Thread,
 }
@@ -65,7 +67,8 @@ pub struct World {
     plant: Plant,
     inputs: Vec<Release>,
     events: Vec<(u64, Event)>,
-    missed: u64,
+    /// Jobs of each core's task that were not done in time.
+    missed: Vec<u64>,
     pending: Option<Pending>,
 }
 
@@ -96,7 +99,7 @@ impl Clone for World {
             plant: self.plant.clone(),
             inputs: self.inputs.clone(),
             events: self.events.clone(),
-            missed: self.missed,
+            missed: self.missed.clone(),
             pending: self.pending,
         }
     }
@@ -167,6 +170,8 @@ impl World {
                 output: [0; 2],
                 keys: keys(&description, number as u32, replica, 0),
                 is_endless: false,
+                is_silent: false,
+                register: None,
                 core: place.sandbox as usize,
                 thread,
             });
@@ -186,7 +191,7 @@ impl World {
             plant: Plant::new(set, actuator(&description, &set), pages),
             inputs: Vec::new(),
             events: Vec::new(),
-            missed: 0,
+            missed: vec![0; system.sandboxes.len()],
             pending: None,
             description,
         };
@@ -285,7 +290,7 @@ impl World {
             Role::Replica(replica) => Place::Replica(replica),
             Role::Voter => Place::Voter,
             Role::Load { .. } | Role::Idle => {
-                self.cores[core].end_load(thread);
+                self.cores[core].end_load(thread, now);
                 self.cores[core].dispatch(now, &self.costs);
                 return;
             }
@@ -307,8 +312,11 @@ impl World {
             return;
         };
         let node = &mut self.nodes[replica];
-        let ended = if now >= until.as_nanos() {
-            node.is_endless = false;
+        if node.register.is_some_and(|flip| job.flip(flip)) {
+            node.register = None;
+        }
+        let ended = if now >= until.as_nanos() || node.is_silent {
+            (node.is_endless, node.is_silent) = (false, false);
             Some(JobEnd::CutOff)
         } else if node.is_endless || job.step(&mut node.memory) {
             None
@@ -366,7 +374,7 @@ impl World {
             thread,
             now: self.now,
             events: &mut self.events,
-            missed: &mut self.missed,
+            missed: &mut self.missed[node.core],
             own: ReplicaOwn {
                 memory: &mut node.memory,
                 scratch: &mut node.scratch,
@@ -389,7 +397,7 @@ impl World {
             thread,
             now: self.now,
             events: &mut self.events,
-            missed: &mut self.missed,
+            missed: &mut self.missed[self.voter_core],
             own: VoterOwn {
                 plant: &mut self.plant,
                 inputs: &self.inputs,

@@ -1,12 +1,14 @@
 //! What has been seen of a set, and whether it is as it should be.
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ahash::RandomState;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_trace::{Event, RepairResult};
 use tern_units::StateWords;
 use tern_vote::{Reader, Release, Verdict, VoterLayout};
 
-use super::World;
+use super::{Place, World};
 use crate::sets::plant::measured;
 use crate::sets::program::Memory;
 
@@ -42,7 +44,7 @@ impl World {
             wrong: self.plant.wrong.clone(),
             safe: self.plant.safe.clone(),
             wrong_inputs: self.wrong_inputs(),
-            missed: self.missed,
+            missed: self.missed.iter().sum(),
             ..Seen::default()
         };
         let mut differing = 0;
@@ -64,6 +66,17 @@ impl World {
             }
         }
         seen
+    }
+
+    /// Jobs that were not done in time and that no fault at one of `hit` explains: all of the
+    /// other cores, and those of other threads on cores that were not held.
+    #[must_use]
+    pub fn missed_by_others(&self, hit: &[Place]) -> u64 {
+        let cores: Vec<usize> = hit.iter().map(|place| self.core_of(*place)).collect();
+        let tasks = self.missed.iter().enumerate();
+        let tasks = tasks.filter(|(core, _)| !cores.contains(core));
+        let loads = self.cores.iter().filter(|core| !core.was_held());
+        tasks.map(|(_, missed)| missed).sum::<u64>() + loads.map(|it| it.late_loads).sum::<u64>()
     }
 
     /// Everything recorded so far, with when.
@@ -99,11 +112,23 @@ impl World {
     /// Whether all replicas have the memory that a copy has that no fault reaches.
     #[must_use]
     pub fn memories_are_sound(&self) -> bool {
-        let pages = |memory: &Memory| memory.pages().to_vec();
-        let sound: Vec<_> = self.plant.sound().iter().map(pages).collect();
+        let first = self.nodes[0].memory.pages();
         let mut nodes = self.nodes.iter();
-        let first = pages(&self.nodes[0].memory);
-        nodes.all(|node| node.memory.pages() == first) && sound.contains(&first)
+        nodes.all(|node| node.memory.pages() == first) && self.is_sound(0)
+    }
+
+    /// The memory of a replica.
+    #[must_use]
+    pub fn memory(&self, replica: usize) -> &Memory {
+        &self.nodes[replica].memory
+    }
+
+    /// Whether a replica has the memory of a copy that no fault reaches.
+    #[must_use]
+    pub fn is_sound(&self, replica: usize) -> bool {
+        let pages = self.nodes[replica].memory.pages();
+        let mut sound = self.plant.sound().iter();
+        sound.any(|memory| memory.pages() == pages)
     }
 
     /// Whether everything that outlives a step is as in `other`: tasks, memories and channels.
@@ -121,6 +146,34 @@ impl World {
             && same(&self.voter_channel, &other.voter_channel)
             && channels.all(|(one, other)| same(&one[..slots], &other[..slots]))
             && self.words() == other.words()
+    }
+
+    /// A digest of everything that outlives a step but for the replicas' memories: tasks,
+    /// channels, and faults that have still to strike. Two worlds whose digests and memories are
+    /// equal go on alike.
+    #[must_use]
+    pub fn digest(&mut self) -> u64 {
+        let [a, b, c, d] = [1, 2, 3, 4];
+        let mut hasher = RandomState::with_seeds(a, b, c, d).build_hasher();
+        for node in &self.nodes {
+            node.memory
+                .pages()
+                .iter()
+                .for_each(|page| hasher.write(page));
+            let has_register = u8::from(node.register.is_some());
+            let waits = u8::from(node.is_endless) | u8::from(node.is_silent) << 1;
+            hasher.write_u8(waits | has_register << 2);
+        }
+        let slots = self.words_before_slots();
+        let channels = self.channels.iter().map(|words| &words[..slots]);
+        for words in channels.chain([&self.voter_channel[..]]) {
+            let words = words.iter().map(|word| word.load(Ordering::Relaxed));
+            words.for_each(|word| hasher.write_u64(word));
+        }
+        self.words().iter().for_each(|word| hasher.write_u64(*word));
+        let held = self.cores.iter().map(|core| core.is_held_after(self.now));
+        held.for_each(|is_held| hasher.write_u8(u8::from(is_held)));
+        hasher.finish()
     }
 
     fn words(&mut self) -> Vec<u64> {
