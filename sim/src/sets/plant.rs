@@ -101,8 +101,9 @@ impl Plant {
 
     /// Follows what the set releases, whether the device takes it or not.
     fn follow(&mut self, command: &Command, inputs: &[Release]) {
-        // Who counts tags does not read the digest.
+        // Who counts tags does not read the digest; a command without words has no output.
         let words = command.words.get(..usize::from(command.count));
+        let words = words.filter(|words| !words.is_empty());
         let output = match self.actuator {
             None => sound_output(&self.set, command),
             Some(_) => words,
@@ -177,21 +178,19 @@ impl Plant {
                 }
             }
         }
-        self.next = epoch + 1;
+        self.next = epoch;
 
-        let input = inputs.iter().find(|input| input.epoch == epoch);
-        let explained = input.map(|input| {
-            let mut explained = Vec::new();
-            for mut memory in std::mem::take(&mut self.sound) {
-                if output.starts_with(&run_job(&mut memory, input)) {
-                    explained.push(memory);
-                }
-            }
-            explained
-        });
-        let explained = explained.filter(|explained| !explained.is_empty());
-        let is_explained = explained.is_some();
-        self.sound = explained.unwrap_or_default();
+        // What no copy computes tells nothing of them.
+        let Some(input) = inputs.iter().find(|input| input.epoch == epoch) else {
+            return false;
+        };
+        let mut explained = self.sound.clone();
+        explained.retain_mut(|memory| output.starts_with(&run_job(memory, input)));
+        let is_explained = !explained.is_empty();
+        if is_explained {
+            self.sound = explained;
+            self.next = epoch + 1;
+        }
         is_explained
     }
 
