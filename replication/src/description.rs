@@ -2,7 +2,7 @@
 use tern_config::{LeafAlgorithm, ReplicaSet, Voting};
 use tern_recovery::Hashing;
 use tern_units::Duration;
-use tern_vote::{Key, LeafKind, MAX_REPLICAS, Rules, Set};
+use tern_vote::{Code, Key, LeafKind, MAX_REPLICAS, Rules, Set};
 
 use crate::epoch::Times;
 
@@ -13,6 +13,7 @@ pub fn set_of(number: u32, set: &ReplicaSet) -> Set {
         number,
         replicas: set.replicas.len() as u8,
         key: Key(set.key),
+        code: Code::of(set.coded),
     }
 }
 
@@ -21,7 +22,7 @@ pub fn set_of(number: u32, set: &ReplicaSet) -> Set {
 pub(crate) struct Description(pub(crate) [u64; Description::WORDS]);
 
 impl Description {
-    pub(crate) const WORDS: usize = 17;
+    pub(crate) const WORDS: usize = 18;
 
     /// Takes the words from the description of set `number`. `replica` is the replica's
     /// number, and `scrub` what it scrubs in an epoch; of a voter neither matters.
@@ -59,6 +60,7 @@ impl Description {
             thread.deadline,
             u64::from(replica),
             u64::from(scrub),
+            u64::from(set.coded),
         ])
     }
 
@@ -68,6 +70,7 @@ impl Description {
             number: number as u32,
             replicas: replicas.min(MAX_REPLICAS as u64) as u8,
             key: Key([a, b, c, d]),
+            code: Code::of(self.0[17] != 0),
         }
     }
 

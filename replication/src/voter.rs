@@ -287,11 +287,17 @@ impl VoterTask {
         if let Some(verdict) = verdict {
             command.status = self.status(facts, &verdict, stale, channels);
             let output = self.vote.output();
-            if verdict.releases() && !is_late {
-                command.count = output.words().len() as u8;
-                command.words[..output.words().len()].copy_from_slice(output.words());
-                command.digest = output.digest();
-                (command.challenge, command.tags) = self.tags(facts, &verdict, channels);
+            let digest = output.digest(&facts.set, self.epoch);
+            match digest {
+                _ if !verdict.releases() || is_late => {}
+                Some(digest) => {
+                    command.count = output.words().len() as u8;
+                    command.words[..output.words().len()].copy_from_slice(output.words());
+                    command.digest = digest;
+                    (command.challenge, command.tags) = self.tags(facts, &verdict, channels);
+                }
+                // No majority cast what is here: the epoch ends without its output.
+                None => env.missed(&Self::job(facts, self.epoch)),
             }
         }
         let mut bytes = [0; MAX_FRAME];

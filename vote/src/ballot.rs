@@ -1,12 +1,13 @@
 //! A ballot: what one replica says its state and output are at the end of an epoch.
 use crate::layout::{BALLOT_WORDS, ReplicaLayout};
 use crate::leaf::Leaf;
-use crate::output::output_digest;
+use crate::output::output_words;
 use crate::sealed_record::SealError;
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
 use crate::{MAX_REPLICAS, Set};
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::code::CodeWords;
 
 /// The agreed verdict that a replica's state comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,8 @@ pub struct Ballot {
     pub count: u8,
     /// The output, zero beyond [`Ballot::count`].
     pub output: [u64; MESSAGE_WORDS],
-    /// The output's digest, made once, by the replica: see [`output_digest`].
-    pub digest: u64,
+    /// The output's digest, made and written once, by the replica: see [`output_words`].
+    pub words: CodeWords,
 }
 
 /// Why a ballot does not count.
@@ -80,7 +81,8 @@ impl Ballot {
 
     const NO_ORIGIN: u64 = u64::MAX;
 
-    /// Whether two replicas say the same about the same epoch.
+    /// Whether two replicas say the same about the same epoch. Their digests are in words of
+    /// their own, which the vote on digests compares.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
         let Self {
@@ -94,11 +96,10 @@ impl Ballot {
             input,
             count,
             output,
-            digest,
+            words: _,
         } = self;
         // The words that differ most often come first.
         *summary == other.summary
-            && *digest == other.digest
             && *output == other.output
             && *input == other.input
             && *origin == other.origin
@@ -143,7 +144,8 @@ impl Ballot {
             u64::from(self.pages),
             self.summary.0,
             self.input.0,
-            self.digest,
+            pair(self.words[0], self.words[1]),
+            pair(self.words[2], self.words[3]),
             u64::from(self.count),
         ]);
         words[HEAD..].copy_from_slice(&self.output);
@@ -190,7 +192,8 @@ impl Ballot {
             pages,
             summary,
             input,
-            digest,
+            low,
+            high,
             count,
             ref output @ ..,
         ] = *words;
@@ -201,12 +204,14 @@ impl Ballot {
         };
         let of_this = number == u64::from(set.number) && from == replica as u64;
         let used = usize::try_from(count).ok()?;
+        let halves = [low, low >> 32, high, high >> 32];
+        let cast = halves.map(|half| half as u32);
         let well_formed = of_this
             && replica < MAX_REPLICAS
             && (1..=u64::from(layout.capacity())).contains(&pages)
             && used <= MESSAGE_WORDS
             && output[used..].iter().all(|word| *word == 0)
-            && digest == output_digest(set, epoch, &output[..used]);
+            && cast == output_words(set, replica, epoch, &output[..used]);
         let origin = Origin {
             after,
             digest: origin_digest,
@@ -222,10 +227,14 @@ impl Ballot {
             input: Leaf(input),
             count: used as u8,
             output: *output,
-            digest,
+            words: cast,
         };
         (well_formed && ballot.is_possible()).then_some(ballot)
     }
+}
+
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Words of the payload before the output.
@@ -234,7 +243,7 @@ const HEAD: usize = BALLOT_WORDS - MESSAGE_WORDS;
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::Key;
+    use crate::{Code, Key};
     use core::sync::atomic::AtomicU64;
     use std::vec::Vec;
 
@@ -242,6 +251,7 @@ pub(crate) mod tests {
         number: 4,
         replicas: 3,
         key: Key([1, 2, 3, 4]),
+        code: Code::Arithmetic,
     };
 
     pub fn channel(pages: u32) -> Vec<AtomicU64> {
@@ -266,7 +276,7 @@ pub(crate) mod tests {
             input: Leaf(epoch + 2000),
             count: 2,
             output,
-            digest: output_digest(&SET, epoch, &output[..2]),
+            words: output_words(&SET, usize::from(replica), epoch, &output[..2]),
         }
     }
 
@@ -282,7 +292,7 @@ pub(crate) mod tests {
             input: Leaf(0),
             count: 0,
             output: [0; MESSAGE_WORDS],
-            digest: output_digest(&SET, epoch, &[]),
+            words: output_words(&SET, usize::from(replica), epoch, &[]),
             ..ballot(replica, epoch)
         }
     }
@@ -323,6 +333,14 @@ pub(crate) mod tests {
         let cases = [
             (ballot(1, 9), SET, "of another replica"),
             (ballot(2, 9), Set { number: 5, ..SET }, "of another set"),
+            (
+                Ballot {
+                    words: ballot(1, 9).words,
+                    ..ballot(2, 9)
+                },
+                SET,
+                "with another's digest",
+            ),
             (
                 Ballot {
                     pages: 0,
@@ -428,10 +446,6 @@ pub(crate) mod tests {
             },
             Ballot { count: 3, ..one },
             Ballot { output, ..one },
-            Ballot {
-                digest: one.digest ^ 1,
-                ..one
-            },
         ] {
             assert!(!one.agrees_with(&other), "{other:?}");
         }

@@ -10,6 +10,7 @@
 extern crate std;
 
 mod ballot;
+mod coded;
 mod decision;
 mod descent;
 mod key;
@@ -26,17 +27,19 @@ mod vote;
 mod words;
 
 pub use ballot::{Ballot, BallotError, BallotKind, Origin};
+pub use coded::{Cast, Outlet, VoteOnDigests, coded_vote, plain_vote};
 pub use decision::Decision;
 pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};
 pub use key::Key;
 pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter_channel_bytes};
 pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, page_of_words, sha256};
-pub use output::{output_digest, sound_output};
+pub use output::{output_digest, output_words, sound_output};
 pub use release::Release;
 pub use sealed_record::{Generation, SealError, SealedRecord, Twice};
 pub use standing::{Members, Outcome, Standing};
 pub use summary::{LeafTable, Summary};
 pub use tagged::Tagged;
+pub use tern_plant::code::{Code, Released};
 pub use verdict::{MOST_ROUNDS, Plan, State, Verdict};
 pub use vote::{Output, Rules, Vote, VoteStep};
 pub use words::{Reader, Writer};
@@ -53,6 +56,8 @@ pub struct Set {
     pub replicas: u8,
     /// Key of its hashes, summaries and checksums.
     pub key: Key,
+    /// How the digests of its outputs are cast.
+    pub code: Code,
 }
 
 impl Set {

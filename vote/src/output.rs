@@ -3,6 +3,7 @@
 use crate::Set;
 use crate::layout::purpose;
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::code::CodeWords;
 use tern_plant::frames::Command;
 
 /// Returns the digest of an output of at most [`MESSAGE_WORDS`] words in its set and epoch:
@@ -14,6 +15,12 @@ pub fn output_digest(set: &Set, epoch: u64, output: &[u64]) -> u64 {
     let count = output.len().min(MESSAGE_WORDS);
     words[2..2 + count].copy_from_slice(&output[..count]);
     set.key.digest(purpose::OUTPUT, &words[..2 + count])
+}
+
+/// Returns the words in which replica number `replica` casts an output's digest.
+#[must_use]
+pub fn output_words(set: &Set, replica: usize, epoch: u64, output: &[u64]) -> CodeWords {
+    set.code.encode(output_digest(set, epoch, output), replica)
 }
 
 /// Returns the output that a command carries, if it is what the set's replicas cast for the

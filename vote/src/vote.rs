@@ -2,14 +2,17 @@
 //! and the verdict that says so.
 use crate::Set;
 use crate::ballot::Ballot;
+use crate::coded;
 use crate::decision::Decision;
 use crate::descent::{Descent, DescentEnd, DescentStep};
 use crate::layout::VoterLayout;
+use crate::output::output_digest;
 use crate::standing::{Members, Outcome, Standing};
 use crate::summary::Summary;
 use crate::verdict::{MOST_ROUNDS, Plan, State, Verdict};
 use crate::words::{Reader, Writer};
 use tern_abi::system_call::MESSAGE_WORDS;
+use tern_plant::code::Released;
 use tern_units::StateWords;
 
 /// What the system description says of a set's recovery.
@@ -26,8 +29,12 @@ pub struct Rules {
 pub struct Output {
     count: u64,
     words: [u64; MESSAGE_WORDS],
-    digest: u64,
+    /// What the vote on digests let out, as words of 32 bits.
+    released: [u64; RELEASED],
 }
+
+/// Words of [`Released`].
+const RELEASED: usize = 7;
 
 impl Output {
     /// Returns the output's words; none where nothing was agreed.
@@ -37,10 +44,44 @@ impl Output {
         &self.words[..count]
     }
 
-    /// Returns the digest that the replicas made of it.
+    /// Returns the digest that the vote on digests let out, if it is a majority's and this
+    /// output's: otherwise a fault has come between the ballots and here, and the output is to be
+    /// withheld.
     #[must_use]
-    pub const fn digest(&self) -> u64 {
-        self.digest
+    pub fn digest(&self, set: &Set, epoch: u64) -> Option<u64> {
+        let mut words = [0; RELEASED];
+        for (word, kept) in words.iter_mut().zip(&self.released) {
+            *word = u32::try_from(*kept).ok()?;
+        }
+        let [a, b, c, d, signature, leader, followers] = words;
+        let released = Released {
+            words: [a, b, c, d],
+            signature,
+            leader,
+            followers,
+        };
+        let digest = set.code.check(&released, set.replicas)?;
+        (digest == output_digest(set, epoch, self.words())).then_some(digest)
+    }
+}
+
+/// Returns the output that a decision releases, with its digest by a vote of its own.
+fn output(set: &Set, decision: &Decision) -> Output {
+    let Some(agreed) = decision.agreed else {
+        return Output::default();
+    };
+    let ballots = decision.ballots.iter().flatten();
+    let cast = ballots.map(|ballot| (ballot.replica, ballot.words));
+    let Released {
+        words: [a, b, c, d],
+        signature,
+        leader,
+        followers,
+    } = coded::vote(set.code, decision.majority(), cast);
+    Output {
+        count: u64::from(agreed.count),
+        words: agreed.output,
+        released: [a, b, c, d, signature, leader, followers].map(u64::from),
     }
 }
 
@@ -104,11 +145,7 @@ impl Vote {
         let agreed = decision.agreed;
         Self {
             verdict: verdict.encode(set),
-            output: agreed.map_or_else(Output::default, |ballot| Output {
-                count: u64::from(ballot.count),
-                words: ballot.output,
-                digest: ballot.digest,
-            }),
+            output: output(set, &decision),
             target,
             round,
             rank: round,
@@ -242,11 +279,86 @@ impl StateWords for Vote {
         for word in &mut self.output.words {
             visitor("vote.output.words", word);
         }
-        visitor("vote.output.digest", &mut self.output.digest);
+        for word in &mut self.output.released {
+            visitor("vote.output.released", word);
+        }
         visitor("vote.target", &mut self.target);
         visitor("vote.round", &mut self.round);
         visitor("vote.rank", &mut self.rank);
         visitor("vote.tried", &mut self.tried);
         self.descent.visit(visitor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ballot::tests::{SET, ballot, channel};
+    use crate::layout::ReplicaLayout;
+    use core::sync::atomic::AtomicU64;
+    use std::vec::Vec;
+
+    const EPOCH: u64 = 9;
+    const RULES: Rules = Rules {
+        repairs: true,
+        lost_epochs: 3,
+    };
+
+    /// The vote on three ballots, of which the first says something else.
+    fn vote(set: &Set) -> Vote {
+        let channels: Vec<Vec<AtomicU64>> = (0..3).map(|_| channel(10)).collect();
+        for (replica, words) in (0..).zip(&channels) {
+            let mut ballot = ballot(replica, EPOCH);
+            if replica == 0 {
+                ballot.output[0] ^= 1 << 50;
+            }
+            let output = &ballot.output[..2];
+            ballot.words = crate::output_words(set, usize::from(replica), EPOCH, output);
+            let layout = ReplicaLayout::new(words.len()).unwrap();
+            ballot.cast(set, &layout, Writer::new(words));
+        }
+        let readers: Vec<_> = channels.iter().map(|it| Reader::new(it)).collect();
+        let own = Vec::from_iter((0..512).map(|_| AtomicU64::new(0)));
+        let layout = VoterLayout::new(own.len()).unwrap();
+        Vote::on(set, &RULES, EPOCH, &readers, &layout, Reader::new(&own))
+    }
+
+    #[test]
+    fn the_digest_of_what_a_majority_cast_goes_out_in_either_code() {
+        for code in [crate::Code::Arithmetic, crate::Code::Plain] {
+            let set = Set { code, ..SET };
+            let vote = vote(&set);
+            let digest = output_digest(&set, EPOCH, &[EPOCH * 10, 0]);
+            assert_eq!(vote.output().words(), [EPOCH * 10, 0]);
+            assert_eq!(vote.output().digest(&set, EPOCH), Some(digest));
+            assert_eq!(vote.output().digest(&set, EPOCH + 1), None);
+        }
+    }
+
+    #[test]
+    fn an_output_in_which_a_bit_has_changed_since_the_vote_is_withheld() {
+        let sound = vote(&SET);
+        let mut words = 0;
+        sound
+            .clone()
+            .visit(&mut |name, _| words += u32::from(name.starts_with("vote.output")));
+        let mut withheld = 0;
+        for (flipped, bit) in (0..words).flat_map(|word| (0..64).map(move |bit| (word, bit))) {
+            let mut vote = sound.clone();
+            let mut at = 0;
+            vote.visit(&mut |name, word| {
+                if name.starts_with("vote.output") {
+                    *word ^= u64::from(at == flipped) << bit;
+                    at += 1;
+                }
+            });
+            match vote.output().digest(&SET, EPOCH) {
+                None => withheld += 1,
+                // A word behind the output.
+                Some(_) => assert_eq!(vote.output().words(), sound.output().words()),
+            }
+        }
+        // The count, the two words in use and the seven that the vote on digests let out.
+        assert_eq!(withheld, 64 * (1 + 2 + 7));
     }
 }

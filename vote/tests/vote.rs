@@ -1,8 +1,8 @@
 //! Votes over several epochs: who is repaired, by whom, and when the set has stopped.
 use std::sync::atomic::AtomicU64;
 use tern_vote::{
-    Ballot, BallotKind, Key, Leaf, LeafTable, MOST_ROUNDS, Members, Origin, Outcome, Plan, Reader,
-    ReplicaLayout, Rules, Set, Verdict, Vote, VoteStep, VoterLayout, Writer, output_digest,
+    Ballot, BallotKind, Code, Key, Leaf, LeafTable, MOST_ROUNDS, Members, Origin, Outcome, Plan,
+    Reader, ReplicaLayout, Rules, Set, Verdict, Vote, VoteStep, VoterLayout, Writer, output_words,
     replica_channel_bytes, voter_channel_bytes,
 };
 
@@ -43,6 +43,7 @@ impl Bench {
             number: 0,
             replicas,
             key: Key([4, 3, 2, 1]),
+            code: Code::Arithmetic,
         };
         Self {
             set,
@@ -93,7 +94,7 @@ impl Bench {
             input: Leaf(0),
             count: 0,
             output: [0; 16],
-            digest: output_digest(&self.set, self.epoch, &[]),
+            words: output_words(&self.set, replica, self.epoch, &[]),
         };
         ballot.cast(&self.set, &self.layout(), own);
     }

@@ -277,6 +277,8 @@ pub struct ReplicaSet {
     pub key: [u64; 4],
     /// Whether replicas tag their outputs, and the device its samples.
     pub tags: bool,
+    /// Whether the digests of outputs are cast and voted on in code words.
+    pub coded: bool,
     /// What is done about faults, in the order in which it is tried; the last is to stop.
     pub recovery: Vec<Policy>,
     /// Pages that a fault may damage: so many are to be repaired within an epoch.

@@ -151,6 +151,9 @@ fn a_set_implies_its_members_and_channels() {
     assert_eq!(set.repair_pages, 32);
     let promise = FULL.replacen("heap_pages = 96", "repair_pages = 7", 1);
     assert_eq!(read(&promise).replica_sets[0].repair_pages, 7);
+    assert!(set.coded);
+    let plain = FULL.replacen("heap_pages = 96", "coded = false", 1);
+    assert!(!read(&plain).replica_sets[0].coded);
     assert_eq!(set.device, Some(0));
     assert!(set.repairs());
     assert_eq!(set.lost_epochs(), 3);

@@ -3,14 +3,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tern_recovery::{Channels, Donor, Hashing, PageMemory, Published, RepairStep, Target, Witness};
 use tern_units::{PAGE_SIZE, PageNumber};
 use tern_vote::{
-    Descent, DescentEnd, DescentStep, Key, LeafKind, Page, Plan, Reader, Set, VoterLayout, Writer,
-    replica_channel_bytes, voter_channel_bytes,
+    Code, Descent, DescentEnd, DescentStep, Key, LeafKind, Page, Plan, Reader, Set, VoterLayout,
+    Writer, replica_channel_bytes, voter_channel_bytes,
 };
 
 pub const SET: Set = Set {
     number: 1,
     replicas: 3,
     key: Key([9, 8, 7, 6]),
+    code: Code::Arithmetic,
 };
 pub const EPOCH: u64 = 5;
 

@@ -12,7 +12,7 @@ use tern_recovery::{
 use tern_units::{PageNumber, StateWords};
 use tern_vote::{
     Ballot, BallotKind, Leaf, Origin, Outcome, Page, Reader, Release, ReplicaLayout, Standing,
-    State, Verdict, VoterLayout, Writer, output_digest,
+    State, Verdict, VoterLayout, Writer, output_words,
 };
 
 use crate::copies::Copies;
@@ -318,7 +318,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             input,
             count: 0,
             output: Default::default(),
-            digest: output_digest(&hashing.set, epoch, output),
+            words: output_words(&hashing.set, usize::from(number), epoch, output),
         };
         let count = output.len().min(ballot.output.len());
         ballot.output[..count].copy_from_slice(&output[..count]);

@@ -5,7 +5,8 @@ use std::vec;
 use std::vec::Vec;
 use tern_units::PAGE_SIZE;
 use tern_vote::{
-    Key, LeafKind, MAX_REPLICAS, Members, Set, Standing, replica_channel_bytes, voter_channel_bytes,
+    Code, Key, LeafKind, MAX_REPLICAS, Members, Set, Standing, replica_channel_bytes,
+    voter_channel_bytes,
 };
 
 const PAGES: u32 = 4;
@@ -14,6 +15,7 @@ const SET: Set = Set {
     number: 1,
     replicas: 3,
     key: Key([9, 8, 7, 6]),
+    code: Code::Arithmetic,
 };
 
 struct Pages(Vec<Page>);

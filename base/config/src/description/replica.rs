@@ -51,6 +51,7 @@ pub(super) fn replica_set(
             [0; 4]
         }),
     };
+    let coded = reader.boolean(&mut keys, "coded").unwrap_or(true);
 
     let period = reader.required_span(&mut keys, "period");
     let ballot_deadline = reader.required_span(&mut keys, "ballot_deadline");
@@ -104,6 +105,7 @@ pub(super) fn replica_set(
         leaf,
         key,
         tags: false,
+        coded,
         recovery,
         repair_pages: repair_pages as u32,
         period,

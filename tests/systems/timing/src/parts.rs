@@ -16,7 +16,7 @@ use tern_recovery::{Commit, CommitStep, Hashing, PageMemory, Published, Rehash};
 use tern_sched::{Scheduler, ServerParameters, Silent, SporadicServer, ThreadId};
 use tern_trace::{Event, Mode, Ring};
 use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
-use tern_vote::{Key, LeafKind, Page, PageHasher, Set, Writer, sha256};
+use tern_vote::{Code, Key, LeafKind, Page, PageHasher, Set, Writer, sha256};
 
 tern_guests::guest!();
 
@@ -127,6 +127,7 @@ fn commits(guest: &mut Guest, name: &str, dirty: u32) {
         number: 0,
         replicas: 3,
         key: KEY,
+        code: Code::Arithmetic,
     };
     let hashing = Hashing {
         set,

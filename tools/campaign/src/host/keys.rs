@@ -71,7 +71,7 @@ pub(super) const PARTS: [(&str, &str, &str); 7] = [
 
 /// Keys that no bound on a response depends on, and why.
 #[cfg(test)]
-pub(super) const BESIDE: [(&str, &str, &str); 41] = [
+pub(super) const BESIDE: [(&str, &str, &str); 42] = [
     ("system", "name", NAME),
     ("system", "trace", RING),
     ("system", "trace_mode", RING),
@@ -110,6 +110,7 @@ pub(super) const BESIDE: [(&str, &str, &str); 41] = [
     ("replica_set", "stack_pages", REPAIR),
     ("replica_set", "leaf", REPAIR),
     ("replica_set", "key", WCET),
+    ("replica_set", "coded", WCET),
     ("replica_set", "recovery", REPAIR),
     ("replica_set", "repair_pages", REPAIR),
     ("replica_set", "scrub_period", WCET),
@@ -350,6 +351,7 @@ impl Found {
             leaf: LeafAlgorithm::Ahash | LeafAlgorithm::Sha256,
             key: _,
             tags: _,
+            coded: _,
             recovery,
             repair_pages: _,
             period: _,

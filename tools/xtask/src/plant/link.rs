@@ -72,12 +72,13 @@ mod tests {
     use tern_abi::system_call::MESSAGE_WORDS;
     use tern_pendulum::command;
     use tern_plant::frames::Command;
-    use tern_vote::{Key, output_digest};
+    use tern_vote::{Code, Key, output_digest};
 
     const SET: Set = Set {
         number: 0,
         replicas: 3,
         key: Key([1, 2, 3, 4]),
+        code: Code::Arithmetic,
     };
 
     /// Sends a command and returns the number and the words of the sample that answers it.

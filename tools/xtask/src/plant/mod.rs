@@ -10,7 +10,7 @@ pub use reference::Reference;
 pub use tap::Tap;
 
 use tern_config::System;
-use tern_vote::{Key, Set};
+use tern_vote::{Code, Key, Set};
 
 /// Returns replica set number `number` of `system` as the vote knows it.
 #[must_use]
@@ -20,5 +20,6 @@ pub fn set_of(system: &System, number: usize) -> Set {
         number: number as u32,
         replicas: set.replicas.len() as u8,
         key: Key(set.key),
+        code: Code::of(set.coded),
     }
 }

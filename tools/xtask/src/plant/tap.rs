@@ -139,13 +139,14 @@ mod tests {
     use tern_abi::line::LineWriter;
     use tern_abi::system_call::MESSAGE_WORDS;
     use tern_plant::frames::MAX_FRAME;
-    use tern_vote::{Key, output_digest};
+    use tern_vote::{Code, Key, output_digest};
 
     const WORDS: usize = 512;
     const SET: Set = Set {
         number: 0,
         replicas: 3,
         key: Key([1, 2, 3, 4]),
+        code: Code::Arithmetic,
     };
 
     /// Two channels in a file that stands for the machine's memory.
