@@ -15,8 +15,6 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
-use crate::image::ImageError;
-
 const MAGIC: [u8; 8] = *b"TERNPRV1";
 const LENGTH_AT: usize = 8;
 const CHECKSUM_AT: usize = 16;
@@ -33,22 +31,18 @@ pub struct Private<'a> {
 }
 
 impl<'a> Private<'a> {
-    /// Reads the part that follows an image in its boot module, and checks it whole.
-    ///
-    /// # Errors
-    /// If there is none, or it is not as it was written.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
+    /// Reads the part that follows an image in its boot module, and checks it whole; `None` if
+    /// there is none, or it is not as it was written.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         if bytes.len() < COUNTS_AT || bytes[..8] != MAGIC {
-            return Err(ImageError::BadPrivate);
+            return None;
         }
-        let length = usize::try_from(word(bytes, LENGTH_AT)).unwrap_or(usize::MAX);
-        let bytes = bytes.get(..length).ok_or(ImageError::BadPrivate)?;
-        if length < COUNTS_AT
-            || Sha256::digest(&bytes[COUNT_AT..])[..] != bytes[CHECKSUM_AT..COUNT_AT]
-        {
-            return Err(ImageError::BadPrivate);
-        }
-        Ok(Self { bytes })
+        let length = usize::try_from(word(bytes, LENGTH_AT)).ok()?;
+        let bytes = bytes.get(..length)?;
+        let checked = bytes.get(COUNT_AT..)?;
+        let is_sound = Sha256::digest(checked)[..] == bytes[CHECKSUM_AT..COUNT_AT];
+        (length >= COUNTS_AT && is_sound).then_some(Self { bytes })
     }
 
     /// Returns the words of a sandbox, as bytes; none of one that has none.
@@ -115,10 +109,10 @@ mod tests {
         for bit in 0..8 * bytes.len() {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Private::parse(&damaged).is_err(), "bit {bit}");
+            assert!(Private::parse(&damaged).is_none(), "bit {bit}");
         }
         for length in 0..bytes.len() {
-            assert!(Private::parse(&bytes[..length]).is_err(), "{length} bytes");
+            assert!(Private::parse(&bytes[..length]).is_none(), "{length} bytes");
         }
     }
 }

@@ -26,7 +26,7 @@ use information::Information;
 use machine::MachineFacts;
 use partition::{Facts, Partition};
 use tern_abi::directory::DirectoryHeader;
-use tern_config::{Image, Machine, Private, System, check_machine};
+use tern_config::{Image, ImageError, Machine, Private, System, check_machine};
 use tern_machine::apic::LocalApic;
 use tern_machine::cpu::timestamp;
 use tern_machine::port;
@@ -88,7 +88,8 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     let image = Image::parse(module).or_refuse();
     // What sandboxes see of the module ends with the image: behind it are their keys.
     let (module, behind) = module.split_at(image.len());
-    let private = Private::parse(behind).or_refuse();
+    let private = Private::parse(behind);
+    let private = private.ok_or(ImageError::BadPrivate).or_refuse();
     let system = image.system();
     // SAFETY: the entry code's state.
     let found = unsafe { machine::discover(&information) }.or_refuse();
