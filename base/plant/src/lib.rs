@@ -6,5 +6,4 @@
 pub mod actuator;
 pub mod code;
 pub mod frames;
-pub mod keyring;
 pub mod tag;

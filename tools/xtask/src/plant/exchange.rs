@@ -1,8 +1,7 @@
 //! One command and what it led to.
 use tern_pendulum::{Pendulum, command};
-use tern_plant::actuator::Output;
 use tern_plant::frames::Command;
-use tern_plant::tag::{Challenge, Places};
+use tern_vote::{Set, sound_output};
 
 /// One command and what it led to.
 #[derive(Clone, Copy, Debug)]
@@ -13,18 +12,6 @@ pub struct Exchange {
     pub accepted: bool,
     /// What the pendulum did then; `None` of another plant, whose state nobody here knows.
     pub motion: Option<Motion>,
-}
-
-impl Exchange {
-    /// Whether its output was computed before the first sample came: tagged, and the answer to
-    /// nothing. No actuator takes it.
-    #[must_use]
-    pub fn answers_nothing(&self) -> bool {
-        let Command {
-            tags, challenge, ..
-        } = &self.command;
-        tags.places() != Places::NONE && *challenge == Challenge::default()
-    }
 }
 
 /// A pendulum a period after a command.
@@ -41,9 +28,9 @@ pub struct Motion {
 }
 
 impl Motion {
-    /// Hands `pendulum` the output of a command, if it counts.
-    pub fn after(pendulum: &mut Pendulum, output: Option<&Output>, command: &Command) -> Self {
-        let output = output.filter(|output| output.words().len() > command::FORCE);
+    /// Hands `pendulum` a command of `set`.
+    pub fn after(pendulum: &mut Pendulum, set: &Set, command: &Command) -> Self {
+        let output = sound_output(set, command).filter(|words| words.len() > command::FORCE);
         let measured = pendulum.answer(output.map(|_| &command.words));
         Self {
             measured,
