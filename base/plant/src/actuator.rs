@@ -104,7 +104,7 @@ pub enum Refusal {
     NoSample,
     /// It answers what this boot has not asked, or not lately.
     NotAsked,
-    /// What it answers was asked too long ago.
+    /// The sample that it answers was asked too long ago.
     TooLate,
     /// An output has answered that sample, or a later one.
     Answered,

@@ -101,7 +101,7 @@ impl Plant {
 
     /// Follows what the set releases, whether the device takes it or not.
     fn follow(&mut self, command: &Command, inputs: &[Release]) {
-        // Who counts tags does not read the digest; a command without words has no output.
+        // An actuator that counts tags does not read the digest; a command without words has no output.
         let words = command.words.get(..usize::from(command.count));
         let words = words.filter(|words| !words.is_empty());
         let output = match self.actuator {
