@@ -261,7 +261,7 @@ fn a_voter_that_lies_about_the_input_gets_no_replica_to_run_with_it() {
 /// told, and no output.
 #[test]
 fn a_replica_that_lies_to_the_actuator_hurts_nobody_else() {
-    let words = 9;
+    let words = 8;
     for bit in 0..64 * words {
         let replica = bit % 3;
         let mut case = Case::new(&system(3), PAGES, 1);

@@ -11,7 +11,7 @@ use tern_units::PAGE_SIZE;
 /// Words of the payloads of records.
 pub(crate) const BALLOT_WORDS: usize = 13 + MESSAGE_WORDS;
 pub(crate) const RELEASE_WORDS: usize = 10 + MESSAGE_WORDS;
-pub(crate) const TAGGED_WORDS: usize = 6;
+pub(crate) const TAGGED_WORDS: usize = 5;
 pub(crate) const VERDICT_WORDS: usize = 11;
 
 /// Pages that a donor can give ahead of the target.

@@ -29,11 +29,10 @@ impl Tagged {
     /// Writes the tag into the replica's channel.
     pub fn cast(&self, set: &Set, layout: &ReplicaLayout, own: Writer<'_>) {
         let words = [
-            u64::from(set.number),
+            u64::from(set.number) << 32 | u64::from(self.tag.number),
             u64::from(self.replica),
             self.epoch,
             self.challenge.to_word(),
-            u64::from(self.tag.number),
             self.tag.tag,
         ];
         layout.tagged().write(own, &set.key, self.epoch, &words);
@@ -45,14 +44,14 @@ impl Tagged {
     pub fn read(set: &Set, replica: u8, epoch: u64, channel: Reader<'_>) -> Option<Self> {
         let layout = ReplicaLayout::new(channel.len())?;
         let (words, _) = layout.tagged().read(channel, &set.key).ok()?;
-        let [number, from, of, challenge, key, tag] = words;
+        let [numbers, from, of, challenge, tag] = words;
         let expected = [u64::from(set.number), u64::from(replica), epoch];
-        ([number, from, of] == expected).then_some(Self {
+        ([numbers >> 32, from, of] == expected).then_some(Self {
             replica,
             epoch,
             challenge: Challenge::from_word(challenge),
             tag: PlaceTag {
-                number: u32::try_from(key).ok()?,
+                number: numbers as u32,
                 tag,
             },
         })

@@ -1,11 +1,13 @@
 //! What an actuator accepts, what it asks, and when it goes safe.
 //!
 //! An output counts if a majority of the set's places has tagged it, as an answer to one of the
-//! last samples, and no output has answered that sample or a later one before. What the line,
-//! the driver or the voter's sandbox does to frames can lose outputs, and nothing else.
+//! last samples, and it comes after the last one that counted: it answers a later sample, or the
+//! same one in a later epoch. (A set whose next sample has not come in time runs with the last
+//! one again.) What the line, the driver or the voter's sandbox does to frames can lose outputs,
+//! and nothing else.
 //!
 //! It has no clock and does no I/O: the caller brings time and frames.
-use crate::frames::{Command, Frame, MAX_FRAME, Sample};
+use crate::frames::{Command, Frame, MAX_FRAME, Sample, without_zeros_at_end};
 use crate::tag::{Challenge, Key, MAX_PLACES, Measured, Places, Statement};
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::{Duration, Instant};
@@ -106,7 +108,7 @@ pub enum Refusal {
     NotAsked,
     /// The sample that it answers was asked too long ago.
     TooLate,
-    /// An output has answered that sample, or a later one.
+    /// An output of its epoch or a later one has answered that sample, or any a later sample.
     Answered,
     /// Fewer good tags than a majority.
     Tags {
@@ -122,7 +124,6 @@ struct Asked {
     /// Which sample of the boot it is.
     count: u64,
     at: Instant,
-    is_answered: bool,
 }
 
 /// An actuator with its sensor.
@@ -134,6 +135,8 @@ pub struct Actuator {
     count: u64,
     /// The newest of them, each at the place of its count modulo their number.
     asked: [Option<Asked>; MOST_ANSWERS],
+    /// The count of the sample that the newest output answered, and that output's epoch.
+    answered: Option<(u64, u64)>,
     /// Places whose tags of the newest output were bad.
     bad: Places,
     /// The number that the next sample is asked for with.
@@ -155,6 +158,7 @@ impl Actuator {
             kept: Kept { boot, ..kept },
             count: 0,
             asked: [None; MOST_ANSWERS],
+            answered: None,
             bad: Places::NONE,
             number: 0,
             now,
@@ -187,8 +191,8 @@ impl Actuator {
         }
 
         // First whether it answers: an old frame's tags are good, and accuse nobody.
-        let count = match self.answered(command.challenge) {
-            Ok(count) => count,
+        let answer = match self.answer(command) {
+            Ok(answer) => answer,
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let good = self.judge_tags(command, output);
@@ -196,13 +200,15 @@ impl Actuator {
             return Outcome::Refused(Refusal::Tags { good });
         }
 
-        self.answer(count);
+        self.answered = Some(answer);
         self.taken_at = self.now;
         Outcome::Accepted(Output::new(output))
     }
 
-    /// Returns the count of the sample that asked `challenge`, if it may be answered now.
-    fn answered(&self, challenge: Challenge) -> Result<u64, Refusal> {
+    /// Returns the count of the sample that a command answers, and the command's epoch, if it may
+    /// answer now.
+    fn answer(&self, command: &Command) -> Result<(u64, u64), Refusal> {
+        let challenge = command.challenge;
         if challenge == Challenge::default() {
             return Err(Refusal::NoSample);
         }
@@ -210,12 +216,15 @@ impl Actuator {
         let Some(asked) = asked.find(|asked| asked.challenge == challenge) else {
             return Err(Refusal::NotAsked);
         };
-        if asked.is_answered {
+        // In this order each output counts once, and none after a later one. Epochs alone would
+        // not do: a machine that has restarted begins again with the first.
+        let answer = (asked.count, command.epoch);
+        if self.answered.is_some_and(|newest| answer <= newest) {
             return Err(Refusal::Answered);
         }
         match self.now.saturating_since(asked.at) > self.settings.patience {
             true => Err(Refusal::TooLate),
-            false => Ok(asked.count),
+            false => Ok(answer),
         }
     }
 
@@ -246,42 +255,34 @@ impl Actuator {
         good
     }
 
-    /// Notes that sample `count` is answered, and no earlier one will be.
-    fn answer(&mut self, count: u64) {
-        for asked in self.asked.iter_mut().flatten() {
-            asked.is_answered |= asked.count <= count;
-        }
-    }
-
     /// Makes the frame of the next sample, with `payload` as the measurement, and returns its
     /// length. It has the number that the newest command asked for, and asks anew.
     pub fn sample(&mut self, payload: &[u64], out: &mut [u8; MAX_FRAME]) -> usize {
         self.count = self.count.wrapping_add(1);
         let challenge = self.settings.keys[0].challenge(self.kept.boot, self.count);
-        let count = payload.len().min(MESSAGE_WORDS);
+        let payload = without_zeros_at_end(&payload[..payload.len().min(MESSAGE_WORDS)]);
         let measured = Measured {
             set: self.settings.set,
             number: self.number,
             challenge,
             bad: self.bad,
-            words: &payload[..count],
+            words: payload,
         };
         let mut sample = Sample {
             number: self.number,
             challenge,
             bad: self.bad,
             tag: self.settings.sensor.tag_sample(&measured),
-            count: count as u8,
+            count: payload.len() as u8,
             words: [0; MESSAGE_WORDS],
         };
-        sample.words[..count].copy_from_slice(measured.words);
+        sample.words[..payload.len()].copy_from_slice(payload);
 
         let answers = u64::from(self.settings.answers).clamp(1, MOST_ANSWERS as u64);
         self.asked[(self.count % answers) as usize] = Some(Asked {
             challenge,
             count: self.count,
             at: self.now,
-            is_answered: false,
         });
         Frame::Sample(sample).encode(out)
     }

@@ -9,7 +9,9 @@
 //!
 //! A frame is two synchronizing bytes, a kind, a count of words, one of tags, the body and
 //! the CRC-32 of all between. Numbers are little-endian. The decoder holds one frame at
-//! most and finds the next one after any garbage.
+//! most and finds the next one after any garbage. Zeros at the end of the words are not sent:
+//! see [`without_zeros_at_end`]. A frame that has some is none, so that each output has one
+//! encoding.
 //!
 //! The CRC says that a frame came as it was sent. That its output is what the replicas cast
 //! is said by their tags, which the arbitrator only hands on, and the output's digest: the
@@ -39,6 +41,15 @@ const CRC: usize = 4;
 const COMMAND: u8 = 0xc1;
 const SAMPLE: u8 = 0x51;
 const NOBODY: u8 = 0xff;
+
+/// Returns the words of an output or a measurement as they are counted, tagged and sent: without
+/// the zeros at their end, which say nothing and take time on a line. The first word stays, since
+/// a command without words has no output.
+#[must_use]
+pub fn without_zeros_at_end(words: &[u64]) -> &[u64] {
+    let last = words.iter().rposition(|word| *word != 0).unwrap_or(0);
+    &words[..words.len().min(last + 1)]
+}
 
 /// What the vote of an epoch found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,13 +159,19 @@ pub enum Frame {
 
 impl Frame {
     /// Writes the frame into `out` and returns its length. A count of words beyond
-    /// [`MESSAGE_WORDS`] is taken as that.
+    /// [`MESSAGE_WORDS`] is taken as that, and zeros at the end of the words are left out.
     pub fn encode(&self, out: &mut [u8; MAX_FRAME]) -> usize {
         let mut to = Cursor { bytes: out, at: 0 };
         to.put(&SYNC);
         let (count, words) = match self {
+            Self::Command(command) => (command.count, &command.words),
+            Self::Sample(sample) => (sample.count, &sample.words),
+        };
+        let words = &words[..usize::from(count).min(MESSAGE_WORDS)];
+        let words = without_zeros_at_end(words);
+        let count = words.len() as u8;
+        match self {
             Self::Command(command) => {
-                let count = command.count.min(MESSAGE_WORDS as u8);
                 let present = command.tags.places();
                 to.put(&[COMMAND, count, present.count() as u8]);
                 to.put(&command.epoch.to_le_bytes());
@@ -166,19 +183,16 @@ impl Frame {
                     to.put(&tag.number.to_le_bytes());
                     to.put(&tag.tag.to_le_bytes());
                 }
-                (count, &command.words)
             }
             Self::Sample(sample) => {
-                let count = sample.count.min(MESSAGE_WORDS as u8);
                 to.put(&[SAMPLE, count, 0]);
                 to.put(&sample.number.to_le_bytes());
                 to.put(&sample.challenge.to_word().to_le_bytes());
                 to.put(&[sample.bad.0]);
                 to.put(&sample.tag.to_le_bytes());
-                (count, &sample.words)
             }
-        };
-        for word in &words[..usize::from(count)] {
+        }
+        for word in words {
             to.put(&word.to_le_bytes());
         }
         let end = to.at;
@@ -195,6 +209,9 @@ impl Frame {
         let start = frame.len() - CRC - 8 * usize::from(count);
         for (index, word) in words[..usize::from(count)].iter_mut().enumerate() {
             *word = u64_at(frame, start + 8 * index);
+        }
+        if without_zeros_at_end(&words[..usize::from(count)]).len() != usize::from(count) {
+            return None;
         }
         if frame[2] == SAMPLE {
             let challenge = HEAD + 8;
@@ -552,11 +569,63 @@ mod tests {
             ..Command::default()
         });
         assert_eq!(bytes_of(longest).len(), MAX_FRAME);
-        let samples = [sample(0, 0), sample(u64::MAX, 16), sample(7, 4)];
+        let samples = [
+            sample(0, 0),
+            sample(u64::MAX, 16),
+            sample(7, 4),
+            sample(0, 1),
+        ];
         let empty = Frame::Command(Command::default());
         for frame in [command(), longest, empty].into_iter().chain(samples) {
             assert_eq!(decode_all(&bytes_of(frame)), [frame]);
         }
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_neither_sent_nor_taken() {
+        for (words, sent) in [
+            (&[][..], &[][..]),
+            (&[0], &[0]),
+            (&[0, 0, 0], &[0]),
+            (&[7, 0, 9, 0], &[7, 0, 9]),
+            (&[0, 8], &[0, 8]),
+        ] {
+            assert_eq!(without_zeros_at_end(words), sent);
+            for of in [command_of as fn(&[u64]) -> Frame, sample_of] {
+                assert_eq!(decode_all(&bytes_of(of(words))), [of(sent)], "{words:?}");
+                // Put at the end of a frame, with a count and a sum that fit.
+                let mut bytes = bytes_of(of(sent));
+                bytes[3] += 1;
+                let end = bytes.len() - CRC;
+                bytes.truncate(end);
+                bytes.extend([0; 8]);
+                let crc = crc32(&bytes[SYNC.len()..]);
+                bytes.extend(crc.to_le_bytes());
+                let expected = match sent {
+                    [] => std::vec![of(&[0])],
+                    _ => Vec::new(),
+                };
+                assert_eq!(decode_all(&bytes), expected, "{words:?}");
+            }
+        }
+    }
+
+    fn command_of(words: &[u64]) -> Frame {
+        let mut command = Command {
+            count: words.len() as u8,
+            ..Command::default()
+        };
+        command.words[..words.len()].copy_from_slice(words);
+        Frame::Command(command)
+    }
+
+    fn sample_of(words: &[u64]) -> Frame {
+        let mut sample = Sample {
+            count: words.len() as u8,
+            ..Sample::default()
+        };
+        sample.words[..words.len()].copy_from_slice(words);
+        Frame::Sample(sample)
     }
 
     #[test]

@@ -5,23 +5,30 @@
 //! however many good ones it has seen. A checksum, or the digest that compares states, is no
 //! such thing: from one pair of message and digest follow all others.
 use core::fmt;
+use core::hash::Hasher;
 use siphasher::{sip, sip128};
 use tern_abi::system_call::MESSAGE_WORDS;
 
 /// The most places of a set: they fit the bits of a byte.
 pub const MAX_PLACES: usize = 8;
 
-/// What is tagged begins with what it is, so that no tag passes for one of another kind.
-const OUTPUT: u64 = u64::from_le_bytes(*b"TernOut1");
-const SAMPLE: u64 = u64::from_le_bytes(*b"TernSam1");
+/// What is tagged begins with what it is, and in which version, so that no tag passes for one of
+/// another kind.
+const OUTPUT: [u8; 2] = *b"O1";
+const SAMPLE: [u8; 2] = *b"S1";
 const CHALLENGE: u64 = u64::from_le_bytes(*b"TernAsk1");
 const PLACE: u64 = u64::from_le_bytes(*b"TernPla1");
 const SENSOR: u64 = u64::from_le_bytes(*b"TernSen1");
 const NUMBER: u64 = u64::from_le_bytes(*b"TernKey1");
 
-/// Words before the output in a statement, and before the measurement in a sample.
-const HEAD: usize = 7;
-const SAMPLE_HEAD: usize = 6;
+/// Returns the first word of what is tagged for a set, with `small` in it, and as many of `words`
+/// as there can be, which it counts.
+fn first_word(kind: [u8; 2], set: u32, small: u8, words: &[u64]) -> (u64, &[u64]) {
+    let words = &words[..words.len().min(MESSAGE_WORDS)];
+    let [a, b, c, d] = set.to_le_bytes();
+    let first = [words.len() as u8, small, kind[0], kind[1], a, b, c, d];
+    (u64::from_le_bytes(first), words)
+}
 
 /// A key, which no one prints.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,13 +41,13 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    fn hash(&self, words: &[u64]) -> u64 {
-        let mut bytes = [0; 8 * (HEAD + MESSAGE_WORDS)];
-        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        let hasher = sip::SipHasher24::new_with_keys(self.0[0], self.0[1]);
-        hasher.hash(&bytes[..8 * words.len()])
+    /// Returns the hash of words, each as its bytes from the lowest on.
+    fn hash(&self, head: &[u64], rest: &[u64]) -> u64 {
+        let mut hasher = sip::SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        // Word by word: an array of bytes to copy them to would cost as much as the hash.
+        head.iter().for_each(|word| hasher.write_u64(*word));
+        rest.iter().for_each(|word| hasher.write_u64(*word));
+        hasher.finish()
     }
 
     /// Returns a key for one purpose. From it follows neither another nor this one.
@@ -78,24 +85,14 @@ impl Key {
     /// Returns what sample `count` of boot `boot` asks.
     #[must_use]
     pub fn challenge(&self, boot: u32, count: u64) -> Challenge {
-        Challenge(self.hash(&[CHALLENGE, u64::from(boot), count]).max(1))
+        Challenge(self.hash(&[CHALLENGE, u64::from(boot), count], &[]).max(1))
     }
 
     /// Returns the sensor's tag of a sample.
     #[must_use]
     pub fn tag_sample(&self, sample: &Measured<'_>) -> u64 {
-        let count = sample.words.len().min(MESSAGE_WORDS);
-        let mut words = [0; SAMPLE_HEAD + MESSAGE_WORDS];
-        words[..SAMPLE_HEAD].copy_from_slice(&[
-            SAMPLE,
-            u64::from(sample.set),
-            u64::from(sample.bad.0),
-            sample.number,
-            sample.challenge.to_word(),
-            sample.words.len() as u64,
-        ]);
-        words[SAMPLE_HEAD..SAMPLE_HEAD + count].copy_from_slice(&sample.words[..count]);
-        self.hash(&words[..SAMPLE_HEAD + count])
+        let (first, words) = first_word(SAMPLE, sample.set, sample.bad.0, sample.words);
+        self.hash(&[first, sample.number, sample.challenge.to_word()], words)
     }
 }
 
@@ -210,21 +207,13 @@ impl PlaceKey {
     /// Tags a statement.
     #[must_use]
     pub fn tag(&self, statement: &Statement<'_>) -> PlaceTag {
-        let count = statement.output.len().min(MESSAGE_WORDS);
-        let mut words = [0; HEAD + MESSAGE_WORDS];
-        words[..HEAD].copy_from_slice(&[
-            OUTPUT,
-            u64::from(statement.set),
-            u64::from(statement.place),
-            u64::from(self.number),
-            statement.epoch,
-            statement.challenge.to_word(),
-            statement.output.len() as u64,
-        ]);
-        words[HEAD..HEAD + count].copy_from_slice(&statement.output[..count]);
+        let (set, place) = (statement.set, statement.place);
+        let (first, output) = first_word(OUTPUT, set, place, statement.output);
+        // The key's number need not be said: the key is made of it.
+        let head = [first, statement.epoch, statement.challenge.to_word()];
         PlaceTag {
             number: self.number,
-            tag: self.key.hash(&words[..HEAD + count]),
+            tag: self.key.hash(&head, output),
         }
     }
 }
@@ -314,8 +303,8 @@ mod tests {
             assert_eq!(hasher.hash(&bytes[..length]), hash, "{length} bytes");
         }
         // Words are hashed as their bytes, lowest first.
-        assert_eq!(KEY.hash(&[KEY.0[0]]), 0x93f5_f579_9a93_2462);
-        assert_eq!(KEY.hash(&[]), 0x726f_db47_dd0e_0e31);
+        assert_eq!(KEY.hash(&[KEY.0[0]], &[]), 0x93f5_f579_9a93_2462);
+        assert_eq!(KEY.hash(&[], &[]), 0x726f_db47_dd0e_0e31);
         // `vectors_sip128` of the reference program, for no byte: it is SipHash-2-4-128 that
         // makes keys of keys.
         let hash = sip128::SipHasher24::new_with_keys(KEY.0[0], KEY.0[1]).hash(&[]);

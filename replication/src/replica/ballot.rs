@@ -2,6 +2,7 @@
 use tern_abi::system_call::input;
 use tern_config::Voting;
 use tern_config::layout::REPAIR_LOOKS;
+use tern_plant::frames::without_zeros_at_end;
 use tern_plant::tag::{Challenge, Statement};
 use tern_recovery::CommitStep;
 use tern_trace::Event;
@@ -143,9 +144,10 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         let challenge = challenge_of(input);
         let input = facts.hashing.hasher.leaf(input);
         let output = env.output();
+        let output = without_zeros_at_end(&output);
         let number = facts.description.replica();
-        self.tag(facts, challenge, &output, channels, env);
-        let ran = Some((input, &output[..]));
+        self.tag(facts, challenge, output, channels, env);
+        let ran = Some((input, output));
         let cast = self
             .member
             .cast(&facts.hashing, number, self.epoch, ran, channels);

@@ -280,6 +280,81 @@ fn an_output_that_was_held_back_does_not_count_after_a_later_one() {
 }
 
 #[test]
+fn outputs_of_later_epochs_answer_a_sample_again_as_long_as_it_is_one_of_the_last() {
+    // The samples after `held` came too late to be frozen: the set runs with that one again.
+    for answers in 1..=MOST_ANSWERS as u64 {
+        let mut line = Line::at_work(3);
+        line.settings.answers = answers as u8;
+        line.settings.patience = Duration::MAX;
+        line.actuator = Actuator::start(line.settings, Kept::default(), line.now).unwrap();
+        line.send(&Command::default());
+        let held = *line.challenges.last().unwrap();
+        for newer in 0..12 {
+            let again = Command {
+                challenge: held,
+                ..line.untagged()
+            };
+            let again = line.tagged_by(0..3, again);
+            let expected = match newer < answers {
+                true => accepted(line.epoch),
+                false => Outcome::Refused(Refusal::NotAsked),
+            };
+            assert_eq!(
+                line.send(&again),
+                expected,
+                "{answers} answers, {newer} newer"
+            );
+            // The same output counts once, and so does any of an earlier epoch.
+            let refused = line.judged(&again);
+            let (answered, not_asked) = (Refusal::Answered, Refusal::NotAsked);
+            assert!(
+                [answered, not_asked]
+                    .map(Outcome::Refused)
+                    .contains(&refused)
+            );
+            line.next_epoch();
+        }
+    }
+}
+
+#[test]
+fn an_output_of_an_earlier_epoch_does_not_answer_a_sample_after_one_of_a_later() {
+    let mut line = Line::at_work(3);
+    line.settings.answers = 3;
+    line.actuator = Actuator::start(line.settings, Kept::default(), line.now).unwrap();
+    line.send(&Command::default());
+    line.send(&Command::default());
+    let held_back = line.command();
+    line.next_epoch();
+    let again = Command {
+        challenge: held_back.challenge,
+        ..line.untagged()
+    };
+    let again = line.tagged_by(0..3, again);
+    assert_eq!(line.send(&again), accepted(line.epoch));
+    assert_eq!(line.judged(&held_back), Outcome::Refused(Refusal::Answered));
+}
+
+#[test]
+fn a_machine_that_has_started_anew_counts_its_epochs_from_zero_and_is_listened_to() {
+    let mut line = Line::at_work(3);
+    line.epoch = 0;
+    let nothing = Outcome::Refused(Refusal::NoSample);
+    for _ in 0..2 {
+        let command = Command {
+            challenge: Challenge::default(),
+            ..line.untagged()
+        };
+        let command = line.tagged_by(0..3, command);
+        assert_eq!(line.send(&command), nothing);
+        line.next_epoch();
+    }
+    for _ in 0..10 {
+        line.pass();
+    }
+}
+
+#[test]
 fn what_a_place_tagged_in_advance_answers_nothing() {
     // A faulty place tags for every count that is to come, under every reading of the challenge
     // that does not need the actuator's own key.

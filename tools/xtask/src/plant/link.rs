@@ -103,6 +103,7 @@ mod tests {
     fn command(epoch: u64) -> Command {
         let mut words = [0; MESSAGE_WORDS];
         words[command::FORCE] = 1.5_f64.to_bits();
+        words[command::CHECK] = 7;
         Command {
             epoch,
             digest: output_digest(&SET, epoch, &words[..2]),

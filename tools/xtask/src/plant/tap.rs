@@ -212,7 +212,7 @@ mod tests {
 
     fn command(epoch: u64) -> Command {
         let mut words = [0; MESSAGE_WORDS];
-        words[0] = 2.5_f64.to_bits();
+        words[..2].copy_from_slice(&[2.5_f64.to_bits(), 7]);
         Command {
             epoch,
             digest: output_digest(&SET, epoch, &words[..2]),
