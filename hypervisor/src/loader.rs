@@ -9,6 +9,7 @@ use elf::note::Note;
 use tern_abi::boot::SandboxBoot;
 use tern_abi::layout::IMAGE_BASE;
 use tern_config::limits::COMMAND_LINE_MAX;
+use tern_config::private::PRIVATE_MAX;
 use tern_machine::pvh;
 
 /// Guest-physical addresses of what the PVH protocol hands over. They lie below every
@@ -18,8 +19,11 @@ const MODULES: u64 = 0x1100;
 const MEMORY_MAP: u64 = 0x1200;
 const BOOT_WORDS: u64 = 0x1300;
 const COMMAND_LINE: u64 = 0x2000;
+const KEYS: u64 = 0x3000;
 /// First address that a guest's file may occupy.
 const LOAD_MINIMUM: u64 = 0x1_0000;
+
+const _: () = assert!(KEYS + PRIVATE_MAX as u64 <= LOAD_MINIMUM);
 
 /// Why a guest cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,14 +115,15 @@ fn pvh_entry(note: Note<'_>) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(low)))
 }
 
-/// Writes the start information into `memory`, of at least 3 pages.
-pub fn hand_over(memory: &mut [u8], boot: &SandboxBoot, command_line: &str) {
+/// Writes the start information into `memory`, of at least 16 pages; `keys` are the words that
+/// this sandbox alone is given, at most [`PRIVATE_MAX`] bytes.
+pub fn hand_over(memory: &mut [u8], boot: &SandboxBoot, command_line: &str, keys: &[u8]) {
     let line = command_line.as_bytes();
     let line = &line[..line.len().min(COMMAND_LINE_MAX)];
     let words = boot.to_words();
     let info = [
         u64::from(pvh::MAGIC) | 1 << 32,
-        2 << 32, // flags 0, two modules
+        3 << 32, // flags 0, three modules
         MODULES,
         COMMAND_LINE,
         0,
@@ -128,6 +133,7 @@ pub fn hand_over(memory: &mut [u8], boot: &SandboxBoot, command_line: &str) {
     let modules = [
         [IMAGE_BASE.as_u64(), boot.image_bytes, 0, 0],
         [BOOT_WORDS, 8 * words.len() as u64, 0, 0],
+        [KEYS, keys.len() as u64, 0, 0],
     ];
     let map = [0, boot.memory_bytes, u64::from(pvh::MEMORY_USABLE)];
     put_words(memory, START_INFO, &info);
@@ -137,6 +143,8 @@ pub fn hand_over(memory: &mut [u8], boot: &SandboxBoot, command_line: &str) {
     let at = COMMAND_LINE as usize;
     memory[at..at + line.len()].copy_from_slice(line);
     memory[at + line.len()] = 0;
+    let at = KEYS as usize;
+    memory[at..at + keys.len()].copy_from_slice(keys);
 }
 
 fn put_words(memory: &mut [u8], address: u64, words: &[u64]) {
@@ -168,8 +176,8 @@ mod tests {
             image_bytes: 8,
             heap_bytes: 9,
         };
-        let mut memory = vec![0_u8; 0x4000];
-        hand_over(&mut memory, &boot, "quiet mode");
+        let mut memory = vec![0_u8; 0x1_0000];
+        hand_over(&mut memory, &boot, "quiet mode", &[1, 2, 3]);
         let offset = memory.as_ptr() as u64;
         // SAFETY: all addresses are offsets into `memory`, which outlives the reading.
         let seen = unsafe { pvh::Start::read(START_INFO, offset) }.unwrap();
@@ -179,6 +187,9 @@ mod tests {
             (modules[0].address, modules[0].bytes),
             (IMAGE_BASE.as_u64(), 8)
         );
+        assert_eq!((modules.len(), modules[2].bytes), (3, 3));
+        let at = modules[2].address as usize;
+        assert_eq!(memory[at..at + 4], [1, 2, 3, 0]);
         assert_eq!(modules[1].bytes, 8 * SandboxBoot::WORDS as u64);
         let at = modules[1].address as usize;
         let words = core::array::from_fn(|i| {

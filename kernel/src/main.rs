@@ -24,7 +24,7 @@ use core::arch::asm;
 use cpu::descriptors::{self, HandlerStacks};
 use cpu::{apic, task_priority};
 use hypercall::{StopReason, stop};
-use image::{description, start_information};
+use image::{description, keys, start_information};
 use memory::frames;
 use memory::layout::{DIRECT_BASE, direct};
 use memory::paging::{Access, AddressSpace, Stack};
@@ -145,10 +145,15 @@ unsafe fn start_services(
         Ok(image) => image,
         Err(error) => panic!("system image: {error}"),
     };
+    let length = usize::try_from(boot.keys_bytes).map_err(|_| "the keys are too many")? / 8;
+    // SAFETY: the hypervisor has put them at a page's begin in memory of this sandbox that
+    // nobody has been given.
+    let own_words = unsafe { core::slice::from_raw_parts(direct(boot.keys) as *const u64, length) };
     // SAFETY: the caller vouches that this is boot.
     unsafe {
         clock::initialize(frequency, boot.sandbox.epoch_tsc);
         description::initialize(image, boot.sandbox.sandbox as usize)?;
+        keys::initialize(own_words)?;
         trace::initialize(boot.sandbox.trace_bytes, description::system().trace_mode);
     }
     for (index, channel) in (0..).zip(&description::system().channels) {

@@ -21,6 +21,7 @@ mod copies;
 mod description;
 mod epoch;
 mod input;
+mod keys;
 mod member;
 mod next;
 mod replica;
@@ -28,6 +29,7 @@ mod voter;
 
 pub use description::set_of;
 pub use epoch::Times;
+pub use keys::{actuator_of, actuator_with, keys_of};
 pub use next::{Env, Job, JobEnd, Next, ReplicaChannels, ReplicaEnv, VoterChannels, VoterEnv};
 pub use replica::{ReplicaStart, ReplicaTask};
 pub use voter::VoterTask;

@@ -127,6 +127,26 @@ fn a_replica_stops_and_the_arbitrator_is_late_in_the_same_epoch() {
     assert!(late.unwrap().ends_with("ms, in time: due after 35ms"));
 }
 
+/// The simulated pendulum looks for its command 13 ms after each release. The voter is due 10 ms
+/// after it: held for 5 ms it sends its command after that look, and the sample that answers comes
+/// after the next vote.
+#[test]
+fn a_sample_that_comes_after_its_vote_costs_no_output() {
+    let options = RunOptions {
+        system: Some(xtask::workspace::root().join("systems/pendulum/simulated.toml")),
+        faults: faults("late=5ms@arbitrator"),
+        seed: 5,
+        trace: Some(std::env::temp_dir().join("test-late-sample.trace")),
+        ..RunOptions::default()
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    assert!(outcome.verdict.passed(), "{}", outcome.verdict);
+    assert_eq!(line(&outcome, "stale inputs"), "1");
+    // All but the first two of 120, which answer nothing.
+    assert!(line(&outcome, "outputs").starts_with("118 of 118 released"));
+}
+
 #[test]
 fn with_x2apic_nothing_exits_between_the_first_and_the_last_epoch() {
     let outcome = passes("random", 8, Emulator::Qemu10);

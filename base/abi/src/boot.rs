@@ -4,7 +4,8 @@
 //! guest-physical address of an `hvm_start_info` (version 1). Its memory map names
 //! the sandbox's memory; its command line is the one of the system description;
 //! module 0 is the system image at [`crate::layout::IMAGE_BASE`]; module 1 is a
-//! [`SandboxBoot`] encoded as [`SandboxBoot::to_words`].
+//! [`SandboxBoot`] encoded as [`SandboxBoot::to_words`]; module 2 are the words that the system
+//! image's maker meant for this sandbox alone, its keys.
 
 /// Marks a [`SandboxBoot`] of this layout.
 pub const SANDBOX_BOOT_MAGIC: u64 = u64::from_le_bytes(*b"TERNBT02");

@@ -27,6 +27,7 @@ use tern_units::PAGE_SIZE;
 use crate::heap::kernel_heap;
 use crate::layout::LARGE_PAGE;
 use crate::partition::{Files, NoFiles, has_own_kernel, memory_needed};
+use crate::private::{self, PRIVATE_MAX};
 use crate::program::{Shape, program_shape};
 use crate::system::{Server, ServerKind, System};
 
@@ -34,7 +35,7 @@ use crate::system::{Server, ServerKind, System};
 pub const IMAGE_MAGIC: [u8; 8] = *b"TERNIMG1";
 /// The format that this build writes and reads. It changes with the layout above and
 /// with the types of [`crate::system`].
-pub const IMAGE_VERSION: u64 = 4;
+pub const IMAGE_VERSION: u64 = 5;
 /// The longest name of a file, in bytes.
 pub const NAME_MAX: usize = 48;
 
@@ -80,6 +81,10 @@ pub enum ImageError {
     },
     /// Its system description cannot be decoded, or refers to what does not exist.
     BadSystem,
+    /// What follows it for each sandbox alone is not there, or not as it was written.
+    BadPrivate,
+    /// A sandbox is given more private words than it has room for.
+    TooManyKeys(String),
     /// The description names a file that is not there.
     FileMissing(String),
     /// A file's name is empty, longer than [`NAME_MAX`] bytes or contains a zero.
@@ -130,6 +135,15 @@ impl fmt::Display for ImageError {
                 "server \"{server}\" has no room for replenishments: {REBUILD}, which gives it some"
             ),
             Self::BadSystem => write!(out, "system image has a bad system description: {REBUILD}"),
+            Self::BadPrivate => write!(
+                out,
+                "the keys behind the system image are missing or damaged: {REBUILD}"
+            ),
+            Self::TooManyKeys(sandbox) => write!(
+                out,
+                "sandbox \"{sandbox}\" has more keys than fit {PRIVATE_MAX} bytes: give some of \
+                 its sets another sandbox"
+            ),
             Self::FileMissing(name) => {
                 write!(
                     out,
@@ -157,6 +171,8 @@ impl core::error::Error for ImageError {}
 pub struct ImageBuilder {
     system: System,
     files: Vec<(String, Vec<u8>)>,
+    /// The words of each sandbox that no other sees.
+    private: Vec<Vec<u64>>,
 }
 
 impl ImageBuilder {
@@ -166,6 +182,7 @@ impl ImageBuilder {
         Self {
             system: system.clone(),
             files: Vec::new(),
+            private: vec![Vec::new(); system.sandboxes.len()],
         }
     }
 
@@ -175,7 +192,16 @@ impl ImageBuilder {
         self
     }
 
-    /// The image's bytes.
+    /// Adds words that sandbox number `sandbox` alone is given. There is no sandbox of another
+    /// number that could be.
+    pub fn private(&mut self, sandbox: usize, words: &[u64]) -> &mut Self {
+        if let Some(own) = self.private.get_mut(sandbox) {
+            own.extend_from_slice(words);
+        }
+        self
+    }
+
+    /// The bytes of the boot module: the image, and behind it what each sandbox alone is given.
     ///
     /// # Errors
     /// When a name does not fit or comes twice, a file that the description names was
@@ -233,6 +259,12 @@ impl ImageBuilder {
         put(&mut bytes, SYSTEM_AT + 8, system.len() as u64);
         let checksum = Sha256::digest(&bytes[CHECKED_FROM..]);
         bytes[CHECKSUM_AT..CHECKED_FROM].copy_from_slice(&checksum);
+        for (own, sandbox) in self.private.iter().zip(&self.system.sandboxes) {
+            if 8 * own.len() > PRIVATE_MAX {
+                return Err(ImageError::TooManyKeys(sandbox.name.clone()));
+            }
+        }
+        bytes.extend_from_slice(&private::part(&self.private));
         Ok(bytes)
     }
 }

@@ -156,6 +156,14 @@ fn a_set_implies_its_members_and_channels() {
     assert!(!read(&plain).replica_sets[0].coded);
     assert_eq!(set.device, Some(0));
     assert!(set.repairs());
+    // Tags are for a device to know, and giving them up is told.
+    assert!(set.tags);
+    let trusting = FULL.replacen("heap_pages = 96", "tags = false", 1);
+    let trusting = Description::parse("system.toml", &trusting).unwrap();
+    assert!(!trusting.system.replica_sets[0].tags);
+    let told = trusting.warnings.iter().map(|it| it.reason.as_str());
+    let told: Vec<&str> = told.filter(|reason| reason.contains("trusted")).collect();
+    assert!(told[0].starts_with("input of \"controller\" is trusted from \"plant\""));
     assert_eq!(set.lost_epochs(), 3);
 
     // Until its file is at hand, a program is taken to have 256 pages.

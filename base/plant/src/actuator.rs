@@ -35,21 +35,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns the settings of the actuator of a set, where `secret` is the system's.
+    /// Returns the settings of the actuator of a set, still without keys.
     #[must_use]
-    pub fn new(secret: &Key, set: u32, places: u8, answers: u8, patience: Duration) -> Self {
-        let mut keys = [Key([0; 2]); MAX_PLACES];
-        for (place, key) in (0..places).zip(&mut keys) {
-            *key = secret.of_place(set, place);
-        }
+    pub const fn new(set: u32, places: u8, answers: u8, patience: Duration) -> Self {
         Self {
             set,
             places,
-            keys,
-            sensor: secret.of_sensor(set),
+            keys: [Key([0; 2]); MAX_PLACES],
+            sensor: Key([0; 2]),
             answers,
             patience,
-            safe: Output::default(),
+            safe: Output {
+                count: 0,
+                words: [0; MESSAGE_WORDS],
+            },
         }
     }
 }

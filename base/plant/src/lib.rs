@@ -6,4 +6,5 @@
 pub mod actuator;
 pub mod code;
 pub mod frames;
+pub mod keyring;
 pub mod tag;

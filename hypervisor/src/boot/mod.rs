@@ -26,7 +26,7 @@ use information::Information;
 use machine::MachineFacts;
 use partition::{Facts, Partition};
 use tern_abi::directory::DirectoryHeader;
-use tern_config::{Image, Machine, System, check_machine};
+use tern_config::{Image, ImageError, Machine, Private, System, check_machine};
 use tern_machine::apic::LocalApic;
 use tern_machine::cpu::timestamp;
 use tern_machine::port;
@@ -86,6 +86,10 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     // SAFETY: the module is loaded where the loader says, below 4 GiB.
     let module = unsafe { module(&information) };
     let image = Image::parse(module).or_refuse();
+    // What sandboxes see of the module ends with the image: behind it are their keys.
+    let (module, behind) = module.split_at(image.len());
+    let private = Private::parse(behind);
+    let private = private.ok_or(ImageError::BadPrivate).or_refuse();
     let system = image.system();
     // SAFETY: the entry code's state.
     let found = unsafe { machine::discover(&information) }.or_refuse();
@@ -132,7 +136,7 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     let lead = Duration::from_millis(information.lead_ms.unwrap_or(LEAD_MS));
     let epoch = timestamp() + facts.timing.tsc.to_ticks(lead);
     for partition in &mut partitions {
-        partition.hand_over(&image, &facts, epoch);
+        partition.hand_over(&image, &private, &facts, epoch);
     }
     write_directory(page, &partitions, &channels, &facts, epoch);
     RUNNING.store(partitions.len(), Ordering::Relaxed);

@@ -22,7 +22,7 @@ use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_config::layout::LEAST_DOORBELL;
 use tern_config::partition::{View, windows};
-use tern_config::{Image, System};
+use tern_config::{Image, Private, System};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{Duration, HostPhysical, PAGE_SIZE};
 
@@ -259,7 +259,13 @@ impl Partition {
 
     /// Writes the start information into the guest's memory: the last step, as the time
     /// epoch is counted from it.
-    pub fn hand_over(&mut self, image: &Image<'_>, facts: &Facts, epoch_tsc: u64) {
+    pub fn hand_over(
+        &mut self,
+        image: &Image<'_>,
+        private: &Private<'_>,
+        facts: &Facts,
+        epoch_tsc: u64,
+    ) {
         let owns_apic = facts.local == LocalApic::X2apic;
         let boot = SandboxBoot {
             sandbox: self.index as u64,
@@ -279,7 +285,8 @@ impl Partition {
             heap_bytes: image.kernel_heap_bytes(self.index),
         };
         let command_line = &image.system().sandboxes[self.index].command_line;
-        loader::hand_over(self.memory(), &boot, command_line);
+        let keys = private.of(self.index);
+        loader::hand_over(self.memory(), &boot, command_line, keys);
     }
 
     fn memory(&mut self) -> &mut [u8] {

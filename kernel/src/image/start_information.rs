@@ -108,6 +108,10 @@ pub struct BootFacts {
     pub image: GuestPhysical,
     /// Its length in bytes.
     pub image_bytes: u64,
+    /// Where the words are that this sandbox alone is given.
+    pub keys: GuestPhysical,
+    /// Their length in bytes.
+    pub keys_bytes: u64,
 }
 
 /// Copies what the start information says out of the memory that it lies in.
@@ -122,8 +126,9 @@ pub unsafe fn read_start_information(at: GuestPhysical) -> Result<BootFacts, &'s
     let start = unsafe { Start::read(at.as_u64(), DIRECT_BASE) }
         .ok_or("no PVH start information: boot the kernel through the PVH entry")?;
     let mut modules = start.modules();
-    let (Some(image), Some(facts)) = (modules.next(), modules.next()) else {
-        return Err("the start information names fewer than two boot modules");
+    let (Some(image), Some(facts), Some(keys)) = (modules.next(), modules.next(), modules.next())
+    else {
+        return Err("the start information names fewer than three boot modules");
     };
     if facts.bytes < size_of::<[u64; SandboxBoot::WORDS]>() as u64 {
         return Err("boot module 1 is too short for the sandbox's boot words");
@@ -136,6 +141,8 @@ pub unsafe fn read_start_information(at: GuestPhysical) -> Result<BootFacts, &'s
         sandbox,
         image: GuestPhysical::new(image.address),
         image_bytes: image.bytes,
+        keys: GuestPhysical::new(keys.address),
+        keys_bytes: keys.bytes,
     })
 }
 

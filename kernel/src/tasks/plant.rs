@@ -2,13 +2,16 @@
 //! behind the frames that the device's driver sends and receives.
 //!
 //! A command is the input of one of its jobs, whose output is the sample that answers. An
-//! output that is not what its set's replicas cast is taken for none.
+//! output that no majority of its set has tagged, or without tags one that is not what its
+//! replicas cast, is taken for none.
+use crate::clock;
 use crate::drivers::byte_line::{End, Line, MOST_BYTES};
-use crate::image::description;
+use crate::image::{description, keys};
 use crate::program::process::{Outcome, Process};
 use tern_abi::system_call::{MESSAGE_WORDS, input, output};
+use tern_plant::actuator::{self, Actuator, Kept, Output};
 use tern_plant::frames::{Command, Decoder, Frame, MAX_FRAME, Sample};
-use tern_replication::set_of;
+use tern_replication::{actuator_with, set_of};
 use tern_units::Instant;
 use tern_vote::{Set, sound_output};
 
@@ -23,6 +26,8 @@ pub struct Plant {
     decoder: Decoder,
     /// The set whose outputs the device is given, if there is one.
     set: Option<Set>,
+    /// What takes the outputs of a set that tags.
+    actuator: Option<Actuator>,
 }
 
 impl Plant {
@@ -34,7 +39,13 @@ impl Plant {
     pub fn of(device: u32) -> Self {
         let sets = (0..).zip(&description::system().replica_sets);
         let mut sets = sets.filter(|(_, set)| set.device == Some(device));
-        let set = sets.next().map(|(number, set)| set_of(number, set));
+        let described = sets.next();
+        let set = described.map(|(number, set)| set_of(number, set));
+        let tagged = described.filter(|(_, set)| set.tags);
+        let actuator = tagged.and_then(|(number, set)| {
+            let settings = actuator_with(number, set, keys::all());
+            Actuator::start(settings, Kept::default(), clock::now())
+        });
         let device = &description::system().devices[device as usize];
         let line = device
             .channels
@@ -49,6 +60,7 @@ impl Plant {
             line,
             decoder: Decoder::new(),
             set,
+            actuator,
         }
     }
 
@@ -56,8 +68,8 @@ impl Plant {
     /// if there is none. Nothing is sent if the program does not end its job.
     pub fn answer_next(&mut self, process: &mut Process, release: Instant) -> Option<Outcome> {
         let command = self.next_command()?;
-        let set = self.set.as_ref();
-        let output = set.and_then(|set| sound_output(set, &command));
+        let accepted = self.accepted(&command);
+        let output = accepted.as_ref().map(Output::words);
         put_input(process, command.epoch, output, release);
         process.begin_job(command.epoch);
         let outcome = process.run_until(Instant::NEVER);
@@ -65,6 +77,18 @@ impl Plant {
             self.send(command.epoch.wrapping_add(1), process);
         }
         Some(outcome)
+    }
+
+    /// Returns what the plant is to carry out: the command's output, if it counts.
+    fn accepted(&mut self, command: &Command) -> Option<Output> {
+        let Some(actuator) = &mut self.actuator else {
+            let set = self.set.as_ref()?;
+            return sound_output(set, command).map(Output::new);
+        };
+        match actuator.accept(command, clock::now()) {
+            actuator::Outcome::Accepted(output) => Some(output),
+            actuator::Outcome::Nothing | actuator::Outcome::Refused(_) => None,
+        }
     }
 
     fn next_command(&mut self) -> Option<Command> {
@@ -76,17 +100,20 @@ impl Plant {
         None
     }
 
-    fn send(&self, number: u64, process: &Process) {
+    fn send(&mut self, number: u64, process: &Process) {
         let mut words = [0; MESSAGE_WORDS];
         words.copy_from_slice(&process.output()[output::PAYLOAD..][..MESSAGE_WORDS]);
-        let sample = Sample {
-            number,
-            count: MESSAGE_WORDS as u8,
-            words,
-            ..Sample::default()
-        };
         let mut bytes = [0; MAX_FRAME];
-        let length = Frame::Sample(sample).encode(&mut bytes);
+        let length = match &mut self.actuator {
+            Some(actuator) => actuator.sample(&words, &mut bytes),
+            None => Frame::Sample(Sample {
+                number,
+                count: MESSAGE_WORDS as u8,
+                words,
+                ..Sample::default()
+            })
+            .encode(&mut bytes),
+        };
         for byte in &bytes[..length] {
             self.line.send(*byte);
         }

@@ -3,7 +3,7 @@
 use super::job;
 use super::task_jobs::TaskJobs;
 use crate::drivers::serial::{self, SerialPort};
-use crate::image::{channels, description};
+use crate::image::{channels, description, keys};
 use crate::program::process::{Outcome, Process};
 use crate::{clock, say, thread, trace};
 use alloc::boxed::Box;
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_config::ThreadRef;
 use tern_plant::frames::{Decoder, Frame};
-use tern_plant::tag::{Measured, PlaceTag, Statement};
+use tern_plant::tag::{Key, Measured, PlaceKey, PlaceTag, Statement};
 use tern_recovery::PageMemory;
 use tern_replication::{
     Env, Job, JobEnd, Next, ReplicaChannels, ReplicaEnv, ReplicaStart, ReplicaTask, VoterChannels,
@@ -38,6 +38,29 @@ impl PageMemory for Process {
     }
 }
 
+/// The keys of a replica whose set tags.
+#[derive(Clone, Copy, Debug)]
+struct Keys {
+    own: PlaceKey,
+    sensor: Key,
+}
+
+impl Keys {
+    /// Returns the keys of this sandbox in set `number`, if the set tags.
+    ///
+    /// # Panics
+    /// During boot, if the sandbox was given none: the message says so.
+    fn of(number: u32, set: &tern_config::ReplicaSet) -> Option<Self> {
+        if !set.tags {
+            return None;
+        }
+        let (Some(own), Some(sensor)) = (keys::of_place(number), keys::of_sensor(number)) else {
+            panic!("this sandbox has no key of replica set \"{}\"", set.name);
+        };
+        Some(Self { own, sensor })
+    }
+}
+
 /// A replica's task, and what it works with.
 #[derive(Debug)]
 pub struct ReplicaThread {
@@ -47,6 +70,7 @@ pub struct ReplicaThread {
     voter: Reader<'static>,
     replicas: Vec<Reader<'static>>,
     scratch: Box<Page>,
+    keys: Option<Keys>,
 }
 
 impl ReplicaThread {
@@ -97,6 +121,7 @@ impl ReplicaThread {
             voter,
             replicas,
             scratch: Box::new([0; PAGE_SIZE]),
+            keys: Keys::of(set_number, set),
         };
         replica.hash_all(process);
         // The first confirmation asks the processor what it can do, which is a VM exit.
@@ -113,6 +138,7 @@ impl ReplicaThread {
         let mut env = ReplicaSide {
             process,
             scratch: &mut self.scratch,
+            keys: self.keys,
             jobs: TaskJobs::new(self.thread, false),
         };
         while self.task.hash_step(&channels, &mut env) {}
@@ -128,6 +154,7 @@ impl ReplicaThread {
         let mut env = ReplicaSide {
             process,
             scratch: &mut self.scratch,
+            keys: self.keys,
             jobs: TaskJobs::new(self.thread, records_exits),
         };
         let mut ended = None;
@@ -164,6 +191,7 @@ const fn recorded(job: &Job) -> job::Job {
 struct ReplicaSide<'a> {
     process: &'a mut Process,
     scratch: &'a mut Page,
+    keys: Option<Keys>,
     jobs: TaskJobs,
 }
 
@@ -229,13 +257,13 @@ impl ReplicaEnv for ReplicaSide<'_> {
         words
     }
 
-    // The sets of the simulator tag. On a machine a sandbox has no keys.
-    fn tag(&mut self, _: &Statement<'_>) -> Option<PlaceTag> {
-        None
+    fn tag(&mut self, statement: &Statement<'_>) -> Option<PlaceTag> {
+        self.keys.map(|keys| keys.own.tag(statement))
     }
 
-    fn is_measured(&mut self, _: &Measured<'_>, _: u64) -> bool {
-        true
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
+        self.keys
+            .is_none_or(|keys| keys.sensor.tag_sample(measured) == tag)
     }
 }
 

@@ -2,12 +2,15 @@
 //! and the programs that it names; and which descriptions may.
 use crate::emulator::bochs::Model;
 use crate::error::{Context, Error, Result};
+use crate::plant::secret;
 use crate::{build, workspace};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tern_check::{check, check_and_advise, cost_table, give_room};
 use tern_config::description::{Costs, NO_PLATFORM};
 use tern_config::{Description, ImageBuilder, Problems, System};
+use tern_plant::tag::Key;
+use tern_replication::keys_of;
 use tern_trace::{Promises, write_whole};
 use trace_viewer::print::CheckText;
 
@@ -18,6 +21,15 @@ use trace_viewer::print::CheckText;
 /// # Errors
 /// If the description names a program that no package makes, or one is not built.
 pub fn assemble(system: &System) -> Result<Vec<u8>> {
+    assemble_with(system, &secret::fresh()?)
+}
+
+/// The boot module of `system`, as [`assemble`] makes it, with keys made of `secret`: for whoever
+/// has the far end of a device.
+///
+/// # Errors
+/// As [`assemble`].
+pub fn assemble_with(system: &System, secret: &Key) -> Result<Vec<u8>> {
     let mut system = system.clone();
     give_room(&mut system, &cost_table(&Costs::default()));
     let names: BTreeSet<&str> = system.files().collect();
@@ -27,6 +39,11 @@ pub fn assemble(system: &System) -> Result<Vec<u8>> {
         let contents = std::fs::read(&file)
             .context(|| format!("reading {} (cargo xtask build makes it)", file.display()))?;
         builder.file(name, &contents);
+    }
+    for sandbox in 0..system.sandboxes.len() {
+        keys_of(&system, sandbox, secret, &mut |entry| {
+            builder.private(sandbox, &entry.to_words());
+        });
     }
     builder
         .build()
@@ -157,7 +174,15 @@ fn wrong(problems: Problems) -> Error {
 /// # Errors
 /// As [`assemble`], or if the file cannot be written.
 pub fn write(system: &System, output: &Path) -> Result<()> {
-    let bytes = assemble(system)?;
+    write_with(system, &secret::beside(output)?, output)
+}
+
+/// Writes the boot module of `system` as [`assemble_with`] makes it.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_with(system: &System, secret: &Key, output: &Path) -> Result<()> {
+    let bytes = assemble_with(system, secret)?;
     let doing = || format!("writing {}", output.display());
     // Another run may be reading the last one.
     write_whole(output, &bytes).context(doing)

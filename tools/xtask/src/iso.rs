@@ -2,10 +2,12 @@
 //! hypervisor and the boot module.
 use crate::build;
 use crate::error::{Context, Error, Result};
+use crate::plant::secret;
 use crate::{image, setup, workspace};
 use std::path::Path;
 use std::process::Command;
 use tern_config::System;
+use tern_plant::tag::Key;
 
 /// What GRUB does: no menu, no wait.
 const CONFIGURATION: &str = "\
@@ -29,7 +31,7 @@ pub fn write(system: &System, output: &Path) -> Result<()> {
     let folder = workspace::target().join(format!("iso/{name}-{}", std::process::id()));
     let boot = folder.join("boot/grub");
     std::fs::create_dir_all(&boot).context(|| format!("creating {}", boot.display()))?;
-    let result = fill(&folder, system).and_then(|()| {
+    let result = fill(&folder, system, &secret::beside(output)?).and_then(|()| {
         let made = Command::new(&tool)
             .arg("-o")
             .arg(output)
@@ -49,12 +51,12 @@ pub fn write(system: &System, output: &Path) -> Result<()> {
     result
 }
 
-fn fill(folder: &Path, system: &System) -> Result<()> {
+fn fill(folder: &Path, system: &System, secret: &Key) -> Result<()> {
     let boot = folder.join("boot");
     let hypervisor = build::output_directory().join(build::HYPERVISOR);
     std::fs::copy(&hypervisor, boot.join(build::HYPERVISOR))
         .context(|| format!("copying {}", hypervisor.display()))?;
     let file = boot.join("grub/grub.cfg");
     std::fs::write(&file, CONFIGURATION).context(|| format!("writing {}", file.display()))?;
-    image::write(system, &boot.join("system.img"))
+    image::write_with(system, secret, &boot.join("system.img"))
 }

@@ -34,6 +34,18 @@ pub(super) fn check(
         warnings.extend(load::overload(&reader.places, index, sandbox));
         warnings.extend(load::long_jobs(&reader.places, index, sandbox));
     }
+    for (index, set) in system.replica_sets.iter().enumerate() {
+        let device = set.device.filter(|_| !set.tags);
+        if let Some(device) = device.and_then(|it| system.devices.get(it as usize)) {
+            let (set, device) = (&set.name, &device.name);
+            let reason = format!(
+                "input of \"{set}\" is trusted from \"{device}\" and who drives it, and so is its \
+                 output: leave this out to have both prove themselves"
+            );
+            let place = Place::root().item("replica_set", index);
+            warnings.push(reader.places.problem(&place, "tags", reason));
+        }
+    }
     for (index, device) in system.devices.iter().enumerate() {
         let owned = |sandbox: &Sandbox| sandbox.devices.contains(&(index as u32));
         if !system.sandboxes.iter().any(owned) {

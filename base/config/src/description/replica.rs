@@ -94,6 +94,13 @@ pub(super) fn replica_set(
     let device = reader
         .string(&mut keys, "device")
         .and_then(|name| find(reader, &keys, "device", name, "device", &known));
+    let tags = reader.boolean(&mut keys, "tags");
+    if tags == Some(true) && device.is_none() {
+        let reason = "a set without a device has nobody to know its tags: give it `device`, or \
+                      leave this out";
+        reader.problem(&keys.place, "tags", reason);
+    }
+    let tags = device.is_some() && tags.unwrap_or(true);
     reader.finish(keys);
     ReplicaSet {
         name,
@@ -104,7 +111,7 @@ pub(super) fn replica_set(
         voting,
         leaf,
         key,
-        tags: false,
+        tags,
         coded,
         recovery,
         repair_pages: repair_pages as u32,

@@ -9,14 +9,15 @@ pub use seen::Seen;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_config::{ReplicaSet, System, Thread};
-use tern_plant::actuator::{Actuator, Kept, Settings};
+use tern_plant::actuator::{Actuator, Kept};
 use tern_plant::tag::Key;
 use tern_replication::{
-    JobEnd, Next, ReplicaChannels, ReplicaStart, ReplicaTask, VoterChannels, VoterTask, set_of,
+    JobEnd, Next, ReplicaChannels, ReplicaStart, ReplicaTask, VoterChannels, VoterTask,
+    actuator_of, set_of,
 };
 use tern_sched::analysis::CostTable;
 use tern_trace::Event;
-use tern_units::{Duration, Instant, PAGE_SIZE};
+use tern_units::{Instant, PAGE_SIZE};
 use tern_vote::{Page, Reader, Release, Set, Writer, replica_channel_bytes, voter_channel_bytes};
 
 use super::core::{Activity, Piece, Role, SetCore};
@@ -417,11 +418,6 @@ impl World {
 
 /// The secret that the system's keys are made of.
 const SECRET: Key = Key([0x5ec7_e700, 0x5ec7_e701]);
-/// Samples to which the actuator takes answers: an output answers the last but one, and one
-/// sample may be late.
-const ANSWERS: u8 = 3;
-/// Periods from a sample to its answer: as many, and one for what comes late in its epoch.
-const PATIENCE: u64 = 4;
 
 /// The keys of a replica's sandbox that has been started anew so often.
 fn keys(set: &ReplicaSet, number: u32, replica: usize, restarts: u32) -> Option<Keys> {
@@ -432,8 +428,7 @@ fn keys(set: &ReplicaSet, number: u32, replica: usize, restarts: u32) -> Option<
 }
 
 fn actuator(description: &ReplicaSet, set: &Set) -> Option<Actuator> {
-    let patience = Duration::from_nanos(PATIENCE * description.period);
-    let settings = Settings::new(&SECRET, set.number, set.replicas, ANSWERS, patience);
+    let settings = actuator_of(set.number, description, &SECRET);
     let started = Actuator::start(settings, Kept::default(), Instant::EPOCH);
     started.filter(|_| description.tags)
 }

@@ -71,7 +71,7 @@ pub(super) const PARTS: [(&str, &str, &str); 7] = [
 
 /// Keys that no bound on a response depends on, and why.
 #[cfg(test)]
-pub(super) const BESIDE: [(&str, &str, &str); 42] = [
+pub(super) const BESIDE: [(&str, &str, &str); 43] = [
     ("system", "name", NAME),
     ("system", "trace", RING),
     ("system", "trace_mode", RING),
@@ -111,6 +111,7 @@ pub(super) const BESIDE: [(&str, &str, &str); 42] = [
     ("replica_set", "leaf", REPAIR),
     ("replica_set", "key", WCET),
     ("replica_set", "coded", WCET),
+    ("replica_set", "tags", WCET),
     ("replica_set", "recovery", REPAIR),
     ("replica_set", "repair_pages", REPAIR),
     ("replica_set", "scrub_period", WCET),

@@ -1,7 +1,8 @@
 //! One command and what it led to.
 use tern_pendulum::{Pendulum, command};
+use tern_plant::actuator::Output;
 use tern_plant::frames::Command;
-use tern_vote::{Set, sound_output};
+use tern_plant::tag::{Challenge, Places};
 
 /// One command and what it led to.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,27 @@ pub struct Exchange {
     pub accepted: bool,
     /// What the pendulum did then; `None` of another plant, whose state nobody here knows.
     pub motion: Option<Motion>,
+}
+
+impl Exchange {
+    /// The first epoch whose output can answer a sample: the command of epoch 0 asks for sample 1,
+    /// which is frozen in epoch 1, as the input of epoch 2.
+    const FIRST_ANSWER: u64 = 2;
+
+    /// Whether its output was computed before the first sample can have come: tagged, and the
+    /// answer to nothing. No actuator takes it.
+    #[must_use]
+    pub fn answers_nothing(&self) -> bool {
+        let Command {
+            epoch,
+            tags,
+            challenge,
+            ..
+        } = self.command;
+        epoch < Self::FIRST_ANSWER
+            && tags.places() != Places::NONE
+            && challenge == Challenge::default()
+    }
 }
 
 /// A pendulum a period after a command.
@@ -28,9 +50,9 @@ pub struct Motion {
 }
 
 impl Motion {
-    /// Hands `pendulum` a command of `set`.
-    pub fn after(pendulum: &mut Pendulum, set: &Set, command: &Command) -> Self {
-        let output = sound_output(set, command).filter(|words| words.len() > command::FORCE);
+    /// Hands `pendulum` the output of a command, if it counts.
+    pub fn after(pendulum: &mut Pendulum, output: Option<&Output>, command: &Command) -> Self {
+        let output = output.filter(|output| output.words().len() > command::FORCE);
         let measured = pendulum.answer(output.map(|_| &command.words));
         Self {
             measured,

@@ -1,22 +1,21 @@
 //! The plant's end of the serial line: answers each command with the next sample, in
 //! lock-step, on a thread of its own.
-use super::{Exchange, Motion};
+use super::{Exchange, Motion, Taker};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tern_pendulum::plant::words;
 use tern_pendulum::{Pendulum, sample};
-use tern_plant::frames::{Decoder, Frame, MAX_FRAME, Sample};
-use tern_vote::{Set, sound_output};
+use tern_plant::frames::{Decoder, Frame};
 
-/// Drives the pendulum of `seed` by the outputs of `set` over `line` until the line closes;
+/// Drives the pendulum of `seed` by the outputs that `taker` takes over `line` until the line closes;
 /// every exchange comes out of the receiver.
 #[must_use]
-pub fn drive(line: UnixStream, seed: u64, set: Set) -> Receiver<Exchange> {
+pub fn drive(line: UnixStream, seed: u64, taker: Taker) -> Receiver<Exchange> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // A line that closes is the normal end: the machine is gone.
-        let _ = serve(line, Pendulum::new(seed), &set, &sender);
+        let _ = serve(line, Pendulum::new(seed), taker, &sender);
     });
     receiver
 }
@@ -24,7 +23,7 @@ pub fn drive(line: UnixStream, seed: u64, set: Set) -> Receiver<Exchange> {
 fn serve(
     mut line: UnixStream,
     mut pendulum: Pendulum,
-    set: &Set,
+    mut taker: Taker,
     exchanges: &Sender<Exchange>,
 ) -> std::io::Result<()> {
     let mut decoder = Decoder::new();
@@ -38,12 +37,13 @@ fn serve(
             let Some(Frame::Command(command)) = decoder.push(*byte) else {
                 continue;
             };
-            let motion = Motion::after(&mut pendulum, set, &command);
-            let number = command.epoch.wrapping_add(1);
-            line.write_all(&frame(number, motion.measured))?;
+            let output = taker.take(&command);
+            let motion = Motion::after(&mut pendulum, output.as_ref(), &command);
+            let words = &words(motion.measured)[..sample::WORDS];
+            line.write_all(&taker.sample(command.epoch, words))?;
             let exchange = Exchange {
                 command,
-                accepted: sound_output(set, &command).is_some(),
+                accepted: output.is_some(),
                 motion: Some(motion),
             };
             if exchanges.send(exchange).is_err() {
@@ -53,26 +53,14 @@ fn serve(
     }
 }
 
-fn frame(number: u64, measured: (f64, f64)) -> Vec<u8> {
-    let mut bytes = [0; MAX_FRAME];
-    let length = Frame::Sample(Sample {
-        number,
-        count: sample::WORDS as u8,
-        words: words(measured),
-        ..Sample::default()
-    })
-    .encode(&mut bytes);
-    bytes[..length].to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
     use tern_abi::system_call::MESSAGE_WORDS;
     use tern_pendulum::command;
-    use tern_plant::frames::Command;
-    use tern_vote::{Code, Key, output_digest};
+    use tern_plant::frames::{Command, MAX_FRAME, Sample};
+    use tern_vote::{Code, Key, Set, output_digest};
 
     const SET: Set = Set {
         number: 0,
@@ -117,7 +105,7 @@ mod tests {
         let (machine, line) = UnixStream::pair().unwrap();
         let limit = Some(Duration::from_secs(5));
         machine.set_read_timeout(limit).unwrap();
-        (machine, drive(line, 3, SET))
+        (machine, drive(line, 3, Taker::Digest(SET)))
     }
 
     #[test]

@@ -3,23 +3,11 @@
 pub mod exchange;
 pub mod link;
 pub mod reference;
+pub mod secret;
+pub mod taker;
 pub mod tap;
 
 pub use exchange::{Exchange, Motion};
 pub use reference::Reference;
+pub use taker::Taker;
 pub use tap::Tap;
-
-use tern_config::System;
-use tern_vote::{Code, Key, Set};
-
-/// Returns replica set number `number` of `system` as the vote knows it.
-#[must_use]
-pub fn set_of(system: &System, number: usize) -> Set {
-    let set = &system.replica_sets[number];
-    Set {
-        number: number as u32,
-        replicas: set.replicas.len() as u8,
-        key: Key(set.key),
-        code: Code::of(set.coded),
-    }
-}

@@ -3,16 +3,15 @@
 //!
 //! The plant's state is not in them. A pendulum's is computed here from the same commands,
 //! by the same code: so it is also seen that it answers as it should.
-use super::{Exchange, Motion};
+use super::{Exchange, Motion, Taker};
 use crate::emulator::{Directory, Memory};
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
 use tern_abi::line::LinePosition;
 use tern_config::{DeviceChannels, System};
 use tern_pendulum::{Pendulum, plant};
-use tern_plant::frames::{Command, Decoder, Frame, Sample};
+use tern_plant::frames::{Command, Decoder, Frame, MAX_FRAME, Sample};
 use tern_units::HostPhysical;
-use tern_vote::{Set, sound_output};
 
 /// Both directions of a device's line, read along.
 #[derive(Debug)]
@@ -20,12 +19,12 @@ pub struct Tap {
     output: Direction,
     input: Direction,
     waiting: VecDeque<Command>,
-    set: Set,
+    taker: Taker,
     pendulum: Option<Pendulum>,
 }
 
 impl Tap {
-    /// Of a device with `channels` that is given the outputs of `set`, and `pendulum` behind
+    /// Of a device with `channels` whose plant takes what `taker` takes, and `pendulum` behind
     /// it as at its start; or some other plant.
     ///
     /// # Errors
@@ -34,14 +33,14 @@ impl Tap {
         directory: &Directory,
         system: &System,
         channels: DeviceChannels,
-        set: Set,
+        taker: Taker,
         pendulum: Option<Pendulum>,
     ) -> Result<Self> {
         Ok(Self {
             output: Direction::new(directory, system, channels.output)?,
             input: Direction::new(directory, system, channels.input)?,
             waiting: VecDeque::new(),
-            set,
+            taker,
             pendulum,
         })
     }
@@ -76,8 +75,13 @@ impl Tap {
             )));
         };
         let pendulum = self.pendulum.as_mut();
-        let motion = pendulum.map(|pendulum| Motion::after(pendulum, &self.set, &command));
-        if motion.is_some_and(|motion| sample.words != plant::words(motion.measured)) {
+        let output = self.taker.take(&command);
+        let motion = pendulum.map(|pendulum| Motion::after(pendulum, output.as_ref(), &command));
+        let words = motion.map_or(sample.words, |motion| plant::words(motion.measured));
+        let expected = self.taker.sample(command.epoch, &words);
+        let mut bytes = [0; MAX_FRAME];
+        let length = Frame::Sample(*sample).encode(&mut bytes);
+        if expected != bytes[..length] {
             return Err(Error::failure(format!(
                 "the plant has answered epoch {} otherwise than the host's: was it built from \
                  the same source?",
@@ -86,7 +90,7 @@ impl Tap {
         }
         Ok(Exchange {
             command,
-            accepted: sound_output(&self.set, &command).is_some(),
+            accepted: output.is_some(),
             motion,
         })
     }
@@ -138,8 +142,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use tern_abi::line::LineWriter;
     use tern_abi::system_call::MESSAGE_WORDS;
-    use tern_plant::frames::MAX_FRAME;
-    use tern_vote::{Code, Key, output_digest};
+    use tern_vote::{Code, Key, Set, output_digest};
 
     const WORDS: usize = 512;
     const SET: Set = Set {
@@ -188,7 +191,7 @@ mod tests {
                 output: direction(0),
                 input: direction(8 * WORDS as u64),
                 waiting: VecDeque::new(),
-                set: SET,
+                taker: Taker::Digest(SET),
                 pendulum: Some(Pendulum::new(seed)),
             }
         }

@@ -227,6 +227,15 @@ impl Evidence<'_> {
         self.exchanges.iter().filter(released).count() as u64
     }
 
+    /// Counts the first outputs, which were computed before there was a sample to answer.
+    #[must_use]
+    pub fn unasked(&self) -> u64 {
+        let first = self.exchanges.iter();
+        first
+            .take_while(|exchange| exchange.answers_nothing())
+            .count() as u64
+    }
+
     /// Compares every released output with the reference, which gets the same inputs:
     /// sample E − 1 in epoch E wherever the trace says that it came in time. It does those
     /// jobs alone that the agreed states have seen. `None` of a program other than the
@@ -307,7 +316,7 @@ impl Evidence<'_> {
     }
 }
 
-/// Whether all replicas agreed, and the plant took their output.
-const fn is_unanimous(exchange: &Exchange) -> bool {
-    exchange.command.status.faulty == 0 && exchange.accepted
+/// Whether all replicas agreed, and the plant took their output if it answered anything.
+fn is_unanimous(exchange: &Exchange) -> bool {
+    exchange.command.status.faulty == 0 && (exchange.accepted || exchange.answers_nothing())
 }

@@ -17,7 +17,7 @@ pub use verdict::{Line, Verdict};
 use crate::emulator::bochs::Model;
 use crate::emulator::{self, Options, bochs};
 use crate::error::{Error, Result};
-use crate::plant::{self, Tap, link};
+use crate::plant::{Taker, Tap, link, secret};
 use crate::record::{self, RunFiles};
 use crate::{build, image, interrupt, setup, workspace};
 use machine::{InBochs, InQemu, Watched};
@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tern_config::{DeviceChannels, Runs, System};
 use tern_pendulum::Pendulum;
+use tern_plant::tag::Key;
 use tern_trace::Trace;
 
 /// What the hypervisor prints once the machine can be watched.
@@ -84,6 +85,7 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     build::build_for(&system)?;
     let faults: Vec<_> = options.faults.iter().map(ToString::to_string).collect();
     let promises = image::promises(&system, options.bochs)?;
+    let secret = secret::fresh()?;
     let told = format!(
         "seed {}, {} epochs, fault {}",
         options.seed,
@@ -92,24 +94,24 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
     );
     let (mut machine, host): (Box<dyn Watched>, _) = match options.bochs {
         Some(model) => {
-            let machine = start_in_bochs(options, &system, set, model)?;
+            let machine = start_in_bochs(options, &system, &secret, set, model)?;
             println!("{told}");
             (Box::new(machine), None)
         }
         None => {
-            let mut machine = start_in_qemu(options, &system, set, &files)?;
+            let mut machine = start_in_qemu(options, &system, &secret, set, &files)?;
             println!("{told}");
             let line = machine.plant.take();
             (Box::new(InQemu::new(machine)), line)
         }
     };
-    let outputs_of = plant::set_of(&system, set);
-    let host = host.map(|line| link::drive(line, options.seed, outputs_of));
+    let taker = Taker::new(&system, set, &secret);
+    let host = host.map(|line| link::drive(line, options.seed, taker.clone()));
     let directory = session::boot(machine.as_mut())?;
     let plant = match (host, simulated) {
         (Some(exchanges), _) => Plant::Host(exchanges),
         (None, Some((channels, pendulum))) => {
-            let tap = Tap::new(&directory, &system, channels, outputs_of, pendulum)?;
+            let tap = Tap::new(&directory, &system, channels, taker, pendulum)?;
             Plant::Sandbox(Box::new(tap))
         }
         (None, None) => return Err(Error::failure("no line to the plant")),
@@ -147,12 +149,13 @@ pub fn run(options: &RunOptions) -> Result<Outcome> {
 fn start_in_qemu(
     options: &RunOptions,
     system: &System,
+    secret: &Key,
     set: usize,
     files: &RunFiles,
 ) -> Result<emulator::Machine> {
     let emulator = setup::emulator(options.emulator.as_deref())?;
     let module = files.file("image");
-    image::write(system, &module)?;
+    image::write_with(system, secret, &module)?;
     let set = &system.replica_sets[set];
     let device = set
         .device
@@ -176,6 +179,7 @@ fn start_in_qemu(
 fn start_in_bochs(
     options: &RunOptions,
     system: &System,
+    secret: &Key,
     set: usize,
     model: Model,
 ) -> Result<InBochs> {
@@ -185,7 +189,7 @@ fn start_in_bochs(
     let machine = bochs::Options {
         emulator: setup::ensure_bochs()?,
         bound: START_ALLOWANCE + BOCHS_SLOWNESS * most,
-        ..bochs::Options::for_system(system, image::assemble(system)?, model)
+        ..bochs::Options::for_system(system, image::assemble_with(system, secret)?, model)
     };
     println!(
         "running on {} with {} cores of model {}, an instruction a tick",

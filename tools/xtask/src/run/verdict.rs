@@ -77,7 +77,7 @@ impl Verdict {
             let seen = format!("{withheld}, of epochs in which the voter was held");
             self.tell("outputs withheld", seen);
         }
-        let expected = evidence.epochs() - withheld;
+        let expected = evidence.epochs() - withheld - evidence.unasked();
         match evidence.outputs() {
             Some(outputs) => self.compared(expected, &outputs),
             None => {
