@@ -7,7 +7,7 @@ use replicated::{
     a_timing_fault, a_voter_channel_flip, described, system,
 };
 use tern_sim::sets::{Place, World};
-use tern_vote::{Outcome, Plan, Standing};
+use tern_vote::{Outcome, Plan, Release, Standing};
 
 /// Runs of one kind. Each is some milliseconds.
 const RUNS: u64 = if cfg!(debug_assertions) { 30 } else { 400 };
@@ -245,6 +245,74 @@ fn an_input_that_is_stale_once_costs_no_output_however_late_its_sample_is() {
             case.expect_nothing_wrong(&what);
             assert!(case.is_whole(), "{what}");
         }
+    }
+}
+
+/// A voter that is held in the middle of a vote ends it in a later epoch, with a verdict and
+/// without the output.
+#[test]
+fn an_output_is_sent_in_its_epoch_or_not_at_all() {
+    const BALLOTS_DUE: u64 = 4 * MS;
+    let (mut sent, mut late) = (0, 0);
+    for seed in 0..RUNS {
+        // Whoever is held while at work has that to repay: here there is budget left.
+        let mut roomy = system(3);
+        roomy.sandboxes[3].servers[1].budget = 9 * MS;
+        let (mut case, mut random) = (Case::new(&roomy, 24, seed), Random(seed));
+        // Something to compare makes the vote longer.
+        let flip = a_memory_flip(&mut random, case.world.pages());
+        case.schedule(2 * PERIOD, flip);
+        let into_the_vote = random.below(MS / 50);
+        let held = Fault::Held {
+            of: Place::Voter,
+            time: random.within(PERIOD - BALLOTS_DUE, PERIOD),
+        };
+        case.schedule(
+            random.within(2, 8) * PERIOD + BALLOTS_DUE + into_the_vote,
+            held,
+        );
+        case.world.intercept();
+        for epoch in 1..15 {
+            case.run_until(epoch);
+            for command in case.world.take_commands() {
+                let is_late = command.epoch + 1 < epoch;
+                let what = format!("seed {seed}, before epoch {epoch}: {command:?}");
+                assert!(command.count == 0 || !is_late, "{what}");
+                sent += u64::from(command.count > 0);
+                late += u64::from(is_late);
+            }
+        }
+    }
+    assert!(
+        sent > 8 * RUNS && late > RUNS / 20,
+        "{sent} sent, {late} late"
+    );
+}
+
+/// Whoever has put it there: it would keep every sample out that comes before its number.
+#[test]
+fn a_frozen_sample_that_nobody_asked_for_keeps_none_out() {
+    for seed in 0..20 {
+        let (mut case, mut random) = case(seed);
+        case.run_until(5);
+        let frozen = case.world.input().unwrap();
+        case.world.freeze(&Release {
+            sample: frozen.sample + random.within(1, 1 << 40),
+            ..frozen
+        });
+        case.run_until(12);
+        let input = case.world.input().unwrap();
+        assert!(
+            input.fresh && input.sample + 1 == input.epoch,
+            "seed {seed}: {input:?}"
+        );
+        let seen = case.world.seen();
+        assert_eq!(
+            (seen.stopped.len(), seen.wrong.len()),
+            (0, 0),
+            "seed {seed}"
+        );
+        assert!(case.is_whole(), "seed {seed}: {seen:?}");
     }
 }
 

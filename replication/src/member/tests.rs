@@ -230,6 +230,22 @@ fn a_flip_in_the_kept_summary_alone_keeps_nobody_out() {
     assert_eq!(bench.open(1), Opening::Run(release));
 }
 
+/// What only grows is checked against what it can be: its ballot would be malformed for ever.
+#[test]
+fn a_replica_that_has_not_run_claims_no_job_and_no_verdict_that_are_to_come() {
+    let mut bench = Bench::new(true);
+    let beyond = Ancestry {
+        origin: Some(Origin {
+            after: 6,
+            ..Origin::START
+        }),
+        jobs_until: 1 << 40,
+    };
+    bench.member.ancestry.write(beyond.to_words());
+    let held = bench.cast(5, None).unwrap();
+    assert_eq!((held.origin, held.jobs_until), (None, 5));
+}
+
 #[test]
 fn a_ballot_names_the_verdict_that_the_state_comes_from() {
     let mut bench = Bench::new(true);
