@@ -82,8 +82,11 @@ mod tests {
 
     #[test]
     fn local_entries_with_a_delivery_mode_stay_masked() {
-        assert!(is_masked_local_entry(0x835, 0x1_0000));
-        assert!(!is_masked_local_entry(0x835, 0x200), "SMI by LINT0");
+        // Corrected errors, thermal sensor, performance counters, pins, errors.
+        for entry in [0x82f, 0x833, 0x834, 0x835, 0x836, 0x837] {
+            assert!(is_masked_local_entry(entry, 0x1_0000), "{entry:#x}");
+            assert!(!is_masked_local_entry(entry, 0x200), "SMI by {entry:#x}");
+        }
         assert!(!is_masked_local_entry(0x83a, 0x1_0000), "not one");
     }
 

@@ -73,3 +73,37 @@ fn decode_rare(block: &Block) -> Exit {
         code => Exit::Other(code),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::frames::tests::of_host;
+    use crate::svm::vmcb::{Vmcb, set};
+
+    #[test]
+    fn an_exit_code_of_the_manual_is_a_reason() {
+        let mut frames = of_host(1 << 20);
+        // SAFETY: all zeroes is a VMCB.
+        let block = Block::new(unsafe { frames.place::<Vmcb>().unwrap() });
+        // APM vol. 2, table C-1.
+        for (code, reason) in [
+            (0x81, Exit::Hypercall),
+            (0x72, Exit::Cpuid),
+            (0x65, Exit::WriteCr0),
+            (0x61, Exit::Nmi),
+            (0x7f, Exit::Shutdown),
+            (0x52, Exit::MachineCheck),
+            // RDTSCP, RDPRU, MCOMMIT.
+            (0x87, Exit::Exception(Event::INVALID_OPCODE)),
+            (0x8e, Exit::Exception(Event::INVALID_OPCODE)),
+            (0xa3, Exit::Exception(Event::INVALID_OPCODE)),
+            // An entry that the processor refuses, by its code of 64 or of 32 bits.
+            (u64::MAX, Exit::InvalidState),
+            (0xffff_ffff, Exit::InvalidState),
+            (0x1234, Exit::Other(0x1234)),
+        ] {
+            set!(block, control.exit_code, code);
+            assert_eq!(decode(&block), reason, "{code:#x}");
+        }
+    }
+}
