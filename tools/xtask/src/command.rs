@@ -223,6 +223,57 @@ mod tests {
         }
     }
 
+    /// A job of 2 ms in 2.01 ms of every 10: enough without costs, and too little with them.
+    #[test]
+    fn nothing_is_built_or_booted_whose_deadlines_do_not_hold_on_its_machine() {
+        let text = r#"
+            [system]
+            name = "tight"
+            [[sandbox]]
+            name = "s"
+            core = 0
+            memory = "16MiB"
+            [[sandbox.server]]
+            name = "a"
+            budget = "2.01ms"
+            period = "10ms"
+            [[sandbox.server.thread]]
+            name = "t"
+            wcet = "2ms"
+            period = "10ms"
+            program = "load"
+        "#;
+        let file = |name: &str, text: &str| {
+            let name = format!("tern-{name}-{}.toml", std::process::id());
+            let file = std::env::temp_dir().join(name);
+            std::fs::write(&file, text).unwrap();
+            file.display().to_string()
+        };
+        let tight = file("tight", text);
+        // Where no machine is named, by the platform of the description.
+        let late = file("late", &text.replace("2.01ms", "1.99ms"));
+        for line in [
+            format!("image {tight} -o {tight}.image --machine bochs-intel"),
+            format!("iso {tight} -o {tight}.iso --machine bochs-amd"),
+            format!("boot {tight} --machine bochs-intel"),
+            format!("image {late} -o {late}.image"),
+            format!("run {late}"),
+        ] {
+            let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+            let Err(error) = execute(&words) else {
+                panic!("{line}: not refused");
+            };
+            let said = error.to_string();
+            assert!(
+                error.code() == 1 && said.contains("NOT SCHEDULABLE"),
+                "{line}: {said}"
+            );
+        }
+        for file in [tight, late] {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+
     #[test]
     fn what_is_no_command_or_has_too_many_words_is_wrong_usage() {
         for line in [
