@@ -1,10 +1,9 @@
 //! A core as the analysis sees it: the models of its servers and threads.
-use tern_config::layout::REPAIR_LOOKS;
 use tern_config::{Runs, Server, ServerKind, System, Thread, Voting};
 use tern_sched::analysis::{
     CostTable, Raised, ServerContext, ServerModel, ServerResponse, Steps, ThreadModel,
-    ThreadResponse, Waking, activations, is_in_step, note_raised, periods_behind,
-    server_response_in, server_responses, thread_response,
+    ThreadResponse, Waking, is_in_step, note_raised, periods_behind, server_response_in,
+    server_responses, thread_response,
 };
 use tern_units::Duration;
 
@@ -19,19 +18,9 @@ const MOST_ROUNDS: u32 = 4;
 pub(crate) struct Core<'a> {
     pub(crate) servers: Vec<ServerModel>,
     pub(crate) threads: Vec<Vec<ThreadModel>>,
-    /// For each server, its activations where these do not follow from its threads' wakes alone.
-    known: Vec<Known>,
+    /// What wakes each server.
+    wakings: Vec<Wakings>,
     costs: &'a CostTable,
-}
-
-/// What is known of a server's activations from what its threads run.
-#[derive(Clone, Debug)]
-struct Known {
-    /// All of them in a period, if known.
-    all: Option<u32>,
-    /// Those in a period that come beside its threads' wakes.
-    beside: u32,
-    wakings: Wakings,
 }
 
 impl<'a> Core<'a> {
@@ -70,7 +59,7 @@ impl<'a> Core<'a> {
         let mut core = Self {
             servers,
             threads: threads.collect(),
-            known: order.iter().map(|index| known(&all[*index])).collect(),
+            wakings: order.iter().map(|i| Wakings::of(&all[*i])).collect(),
             costs,
         };
         core.settle();
@@ -124,16 +113,10 @@ impl<'a> Core<'a> {
 
     /// How often a server becomes active in a period, by what is known of the others.
     fn activations(&self, position: usize, response: Option<Duration>) -> u32 {
-        let known = &self.known[position];
-        let count = known.all.unwrap_or_else(|| {
-            let pieces = || {
-                let periods = |wakings: &[Waking]| self.periods_behind(position, response, wakings);
-                known.wakings.room(periods).replenishments
-            };
-            let threads = &self.threads[position];
-            activations(&self.servers, position, threads, pieces, self.costs)
-        });
-        count.saturating_add(known.beside)
+        let wakings = &self.wakings[position];
+        wakings.activations(self.servers[position].kind, |wakings| {
+            self.periods_behind(position, response, wakings)
+        })
     }
 
     /// For how many periods a server with this response time hands on budget at most.
@@ -206,47 +189,6 @@ fn server_model(server: &Server) -> ServerModel {
         blocking: nanos(server.blocking),
         activations: 1,
         raised: None,
-    }
-}
-
-/// What is known of a server's activations from what its threads run.
-///
-/// One is enough for a sporadic server with one thread that is released by the clock at
-/// o + kP, with P a multiple of T, waits for nothing else, and is the server's only one.
-/// Its budget is activated at releases, or returns T after an activation (rules 3 and 4):
-/// so at o + jT only, whether its jobs keep to the budget or not, but for the time
-/// of an overrun, which is taken from the next budget and delays its activation.
-fn known(server: &Server) -> Known {
-    let looks = |thread: &Thread| match thread.runs {
-        // In a repair, beside the release and the verdict.
-        Runs::Replica(_) => {
-            let jobs = server.period.div_ceil(thread.period.max(1));
-            u32::try_from(jobs.saturating_mul(REPAIR_LOOKS)).unwrap_or(u32::MAX)
-        }
-        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) | Runs::Driver(_) => 0,
-    };
-    let beside = server
-        .threads
-        .iter()
-        .map(looks)
-        .fold(0, u32::saturating_add);
-    let is_regular = match server.threads.as_slice() {
-        [thread] => {
-            let by_the_clock = match thread.runs {
-                Runs::Nothing => thread.jobs.is_empty(),
-                Runs::Program { .. } => true,
-                // These wait for more than their releases.
-                Runs::Replica(_) | Runs::Voter(_) | Runs::Driver(_) => false,
-            };
-            let multiple = thread.period.is_multiple_of(server.period);
-            by_the_clock && multiple && server.kind == ServerKind::Sporadic && server.jitter == 0
-        }
-        _ => false,
-    };
-    Known {
-        all: is_regular.then_some(1),
-        beside,
-        wakings: Wakings::of(server),
     }
 }
 
@@ -335,6 +277,49 @@ mod tests {
         assert_eq!(blocking(&system), [0, 3]);
         system.channels[1].readers = vec![1];
         assert_eq!(blocking(&system), [0, 0], "it rings elsewhere");
+    }
+
+    /// Whatever its jobs do: so a server whose budget is always enough for what is promised counts
+    /// with the pieces of its list, too.
+    #[test]
+    fn each_thing_that_a_thread_runs_activates_its_server() {
+        let costs = CostTable {
+            context_switch: Duration::from_nanos(1),
+            ..CostTable::NONE
+        };
+        let activations = |period, jitter, runs| {
+            let server = Server {
+                budget: 1_000,
+                period: 10_000,
+                jitter,
+                threads: vec![Thread {
+                    wcet: 10,
+                    period,
+                    runs,
+                    ..Thread::default()
+                }],
+                ..Server::default()
+            };
+            let system = System {
+                sandboxes: vec![tern_config::Sandbox {
+                    servers: vec![server],
+                    ..tern_config::Sandbox::default()
+                }],
+                ..System::default()
+            };
+            let (core, _) = Core::new(&system, 0, &costs);
+            core.servers[0].activations
+        };
+        // By the clock: at one instant modulo the period, at two, or at any.
+        assert_eq!(activations(20_000, 0, Runs::Nothing), 1);
+        assert_eq!(activations(15_000, 0, Runs::Nothing), 2);
+        assert_eq!(activations(15_001, 0, Runs::Nothing), 1 + 3);
+        assert_eq!(activations(20_000, 0, Runs::Voter(0)), 1);
+        // Releases that may be late, and interrupts, come at any instant.
+        assert_eq!(activations(20_000, 1, Runs::Nothing), 1 + 3);
+        assert_eq!(activations(20_000, 0, Runs::Driver(0)), 1 + 3);
+        // Release, verdict, seven looks for the voter and seven in a repair: and all as pieces.
+        assert_eq!(activations(10_000, 0, Runs::Replica(0)), 16 + 18);
     }
 
     #[test]

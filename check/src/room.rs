@@ -124,8 +124,8 @@ mod tests {
             (vec![thread(MS, 30 * MS + 1_000, Runs::Nothing)], 2),
             (vec![thread(MS, 80 * MS, Runs::Voter(0))], 1),
             (vec![jobs(&[0, MS, 40 * MS, 41 * MS, 90 * MS])], 3),
-            // In each of two epochs that are there within a period: 12 looks.
-            (vec![thread(MS, 40 * MS, Runs::Replica(0))], 2 + 24),
+            // Of each kind of looks six in an epoch, and seven in the parts of two.
+            (vec![thread(MS, 40 * MS, Runs::Replica(0))], 2 + 2 * 7),
             // Whenever its interrupts come.
             (vec![thread(MS, 9 * MS, Runs::Driver(0))], 5),
             // Two ask for more than there is, but only in a second period.

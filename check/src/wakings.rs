@@ -1,23 +1,31 @@
 //! What wakes a server, and the room that its list of replenishments needs for that.
 use tern_config::layout::REPAIR_LOOKS;
 use tern_config::{Runs, Server, Thread};
-use tern_sched::analysis::{Room, Waking};
+use tern_sched::ServerKind;
+use tern_sched::analysis::{Room, Waking, activations};
 use tern_units::Duration;
 
-/// Looks of a replica in an epoch, at most, that the clock of the description does not give:
-/// for a late voter before its job, and for other replicas in a repair.
-const LOOKS: u64 = 2 * REPAIR_LOOKS;
+/// Looks of a replica in any time of an epoch's length, at most, that the clock of the description
+/// does not give: for a late voter before its job, and for other replicas in a repair.
+///
+/// Of either kind there are [`REPAIR_LOOKS`] in an epoch at most, within a span of it, and no two
+/// closer than a sixth of the span. A time of an epoch's length that begins in the span holds its
+/// end, and its beginning in the next epoch: together one span. There is one look more in it where
+/// the last of the one and the first of the other are closer to each other.
+const LOOKS: u64 = 2 * (REPAIR_LOOKS + 1);
 
 /// Room up to this is given without a search for less: it is enough whatever the jobs of threads
 /// do that only the clock wakes.
 const LITTLE: u32 = 64;
 
-/// What wakes a sporadic server.
+/// What wakes a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Wakings {
     all: Vec<Waking>,
     /// The period of the server.
     period: Duration,
+    /// Whether it has no threads, and stands for one that asks for all of its budget at once.
+    is_stand_in: bool,
     /// Whether it has budget whenever it has work, by a bound that is not on its threads: that
     /// on repairs, for a replica alone in its server.
     never_waits: bool,
@@ -32,7 +40,23 @@ impl Wakings {
         Self {
             all: wakings(server),
             period: Duration::from_nanos(server.period),
+            is_stand_in: server.threads.is_empty(),
             never_waits,
+        }
+    }
+
+    /// How often the server may become active in a period. `periods` as in [`Wakings::room`].
+    pub(crate) fn activations(
+        &self,
+        kind: ServerKind,
+        periods: impl FnOnce(&[Waking]) -> Option<u64>,
+    ) -> u32 {
+        match self.is_stand_in {
+            true => 1,
+            false => {
+                let pieces = || self.room(periods).replenishments;
+                activations(kind, self.period, &self.all, pieces)
+            }
         }
     }
 
@@ -90,20 +114,17 @@ fn of_thread(server: &Server, thread: &Thread) -> Vec<Waking> {
         // what is left of the budget, twice in two epochs at most.
         Runs::Replica(_) => {
             let repair = nanos(server.budget.saturating_sub(thread.wcet));
-            let anywhere = |work, period| Waking {
-                jitter: nanos(thread.period),
-                ..Waking::at_any_time(work, period)
-            };
             vec![
                 by_clock(wcet),
                 by_clock(Duration::ZERO),
                 Waking {
                     wakes: 0,
-                    ..anywhere(repair, period.saturating_mul(2))
+                    jitter: period,
+                    ..Waking::at_any_time(repair, period.saturating_mul(2))
                 },
                 Waking {
                     wakes: LOOKS,
-                    ..anywhere(Duration::ZERO, period)
+                    ..Waking::at_any_time(Duration::ZERO, period)
                 },
             ]
         }

@@ -377,8 +377,7 @@ impl Group<'_> {
         let (own, above) = (&self.threads[thread], &self.threads[..thread]);
         let below = &self.threads[thread + 1..];
         let t_s = self.period();
-        let pieces = u64::from(self.server.activations).saturating_sub(self.wakes(t_s));
-        let returns = pieces.max(1) * core.each();
+        let returns = u64::from(self.server.activations) * core.each();
         let c = self.server.budget.as_nanos().saturating_sub(returns);
         let (asked, offered) = (self.share(self.threads), c as f64 / t_s as f64);
         if c == 0 || asked > offered + 1e-9 {

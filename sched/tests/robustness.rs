@@ -4,7 +4,7 @@ mod common;
 use common::{Random, at, span};
 use tern_sched::analysis::{
     Copying, CostTable, Raised, Repair, RepairPlace, ServerContext, ServerModel, Supply,
-    ThreadModel, ThreadResponse, activations, admissible, note_raised, recovery_bound,
+    ThreadModel, ThreadResponse, Waking, activations, admissible, note_raised, recovery_bound,
     repair_bound, server_responses, thread_responses,
 };
 use tern_sched::{
@@ -233,7 +233,11 @@ fn any_numbers_are_analysed_without_panic_and_in_bounded_time() {
         };
         let _ = repair_bound(&small, &[RepairPlace { context, wcet }]);
         let pieces = any(&mut random) as u32;
-        let _ = activations(&servers, context.index, &threads, || pieces, &costs);
+        for server in &servers {
+            let clock = Waking::by_clock(server.budget, server.jitter, server.period);
+            let any = Waking::at_any_time(server.budget, server.jitter);
+            let _ = activations(server.kind, server.period, &[clock, any], || pieces);
+        }
     }
 }
 

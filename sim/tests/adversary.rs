@@ -248,3 +248,70 @@ fn a_server_whose_releases_are_late_has_room_for_what_they_leave() {
     }
     assert!(worst > 20, "{worst}");
 }
+
+/// Found by the search. Above is 60 every 311 in a budget of 70 every 160, which is more than it
+/// asks for, unless its jobs take longer: then the budget comes back in up to three pieces in a
+/// period, each of which finds the server below at work.
+#[test]
+fn a_server_whose_jobs_overrun_becomes_active_for_each_piece_of_its_budget() {
+    let system = alone(vec![
+        server(0, 70, 160, &[(60, 311, 0)]),
+        server(1, 200, 446, &[(120, 446, 0)]),
+    ]);
+    let costs = CostTable {
+        context_switch: span(1),
+        ..CostTable::NONE
+    };
+    let report = check(&system, &costs);
+    let bound = report.sandboxes[0].servers[1].threads[0].response.unwrap();
+    // An activation costs 2: its own and 4 in each of two periods, and two budgets.
+    assert_eq!(bound, span(120 + 2 + 2 * (4 * 2 + 70)));
+
+    let mut worst = Duration::ZERO;
+    for seed in 0..100 {
+        let environment = Environment {
+            costs,
+            charges: Choice::Most,
+            overrunning: vec![(0, 0)],
+            ..Environment::exact(seed)
+        };
+        let endured = run(&system, &environment, 100 * 446);
+        for job in endured.jobs.iter().filter(|job| job.server == 1) {
+            let Some(took) = job.response() else { continue };
+            assert!(took <= bound, "seed {seed}: {took:?} > {bound:?}: {job:?}");
+            worst = worst.max(took);
+        }
+    }
+    // With one activation in each period it was to be 266.
+    assert!(worst > span(120 + 2 + 2 * (2 + 70)), "{worst:?}");
+}
+
+/// Found by the search. By the clock alone the server becomes active at six instants modulo 50,000,
+/// and as many wakes may come in one of its periods; but in one without them its budget returns at
+/// as many. With one return in each, the bound of the third thread was shorter than what it took.
+#[test]
+fn budget_may_return_at_each_instant_of_the_clock_in_a_period_without_wakes() {
+    let threads = [(5, 12_500, 0), (2_738, 250_000, 0), (3_010, 200_000, 0)];
+    let system = alone(vec![server(0, 3_057, 50_000, &threads)]);
+    let costs = CostTable {
+        context_switch: span(9),
+        ..CostTable::NONE
+    };
+    let report = check(&system, &costs);
+    let bounds = report.sandboxes[0].servers[0].threads.iter();
+    let bounds: Vec<_> = bounds.map(|it| it.response.unwrap()).collect();
+
+    let environment = Environment {
+        costs,
+        charges: Choice::Most,
+        ..Environment::exact(1)
+    };
+    let endured = run(&system, &environment, 2_000_000);
+    let mut worst = [Duration::ZERO; 3];
+    for job in &endured.jobs {
+        let Some(took) = job.response() else { continue };
+        assert!(took <= bounds[job.thread], "{took:?}: {job:?}");
+        worst[job.thread] = took.max(worst[job.thread]);
+    }
+    assert!(worst[2] > span(52_878), "{worst:?}");
+}

@@ -71,11 +71,10 @@ impl<'a> Demand<'a> {
         })
     }
 
-    /// In how many pieces budget may return in a period to the server while it waits for it.
+    /// In how many pieces budget may return in a period to the server while it waits for it: no more
+    /// often than it becomes active. In a period without wakes that may be each time.
     pub(super) fn returns(&self) -> u64 {
-        let activations = u64::from(self.server.activations);
-        let wakes = self.wakes(self.server.period.as_nanos());
-        activations.saturating_sub(wakes).max(1)
+        u64::from(self.server.activations.max(1))
     }
 
     /// The share of the core that some of the threads ask for, each part rounded down.
@@ -231,39 +230,4 @@ pub fn is_in_step(
     let demand = Demand::new(server, threads, &costs.into());
     let found = demand.is_in_step(&mut level, &mut steps);
     found.unwrap_or(false)
-}
-
-/// How often a server may become active in a period: at the wakes of its threads, and each time
-/// that budget returns to it while it waits for that, in `pieces` at most: as many as its list
-/// has entries.
-///
-/// Those that interfere with it have their activations already; a server without threads stands
-/// for one that is woken once.
-#[must_use]
-pub fn activations(
-    servers: &[ServerModel],
-    index: usize,
-    threads: &[ThreadModel],
-    pieces: impl FnOnce() -> u32,
-    costs: &CostTable,
-) -> u32 {
-    let Some(server) = servers.get(index).filter(|_| !threads.is_empty()) else {
-        return 1;
-    };
-    let demand = Demand::new(server, threads, &costs.into());
-    let wakes = demand.wakes(server.period.as_nanos());
-    let returns = match server.kind {
-        // One replenishment: it returns once after each wake, or after all of it was used.
-        ServerKind::Io => 1,
-        ServerKind::Sporadic => {
-            let mut level = Level::of(servers, index, server, costs);
-            let mut steps = Steps::for_a_question();
-            match demand.is_within_budget(&mut level, &mut steps) {
-                true => 0,
-                false => u64::from(pieces()),
-            }
-        }
-    };
-    let all = wakes.saturating_add(returns);
-    u32::try_from(all).unwrap_or(u32::MAX).max(1)
 }

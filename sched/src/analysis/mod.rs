@@ -15,6 +15,7 @@
 //! | and across cores, in a circle? | [`fixed_point`] | Tindell and Clark 1994 |
 //! | how long does a repair take? | [`repair_bound`] | its proof |
 //! | how long does a list of replenishments get? | [`Room`], [`periods_behind`] | its proof |
+//! | how often does a server become active? | [`activations`] | its proof |
 //! | and while the donor runs on, if it ends? | [`recovery_bound`] | Clark et al. 2005 |
 mod absence;
 mod across;
@@ -40,7 +41,7 @@ pub use across::{Dependency, Threads, fixed_point};
 pub use admission::{admissible, liu_layland_bound};
 pub use channel::{Endpoint, channel_latency};
 pub use cost::CostTable;
-pub use demand::{activations, is_in_step};
+pub use demand::is_in_step;
 pub use model::{
     Bound, Raised, ServerContext, ServerModel, ServerResponse, ThreadModel, ThreadResponse,
 };
@@ -48,7 +49,7 @@ pub use recovery::{Copying, RecoveryBound, RecoveryObstacle, recovery_bound};
 pub use repair::{
     MOST_REPAIR_PAGES, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
 };
-pub use room::{Room, Waking, periods_behind};
+pub use room::{Room, Waking, activations, periods_behind};
 pub use search::Steps;
 pub use servers::{
     ServerResponses, note_raised, server_response, server_response_in, server_responses,

@@ -19,8 +19,8 @@ pub struct ServerModel {
     pub jitter: Duration,
     /// Blocking B, in addition to the platform's longest non-preemptible section.
     pub blocking: Duration,
-    /// How often it may become active in a period, for overheads; at least 1. See
-    /// [`activations`](super::activations).
+    /// How often it may become active in a period, whatever its threads do, for overheads; at
+    /// least 1. See [`activations`](super::activations).
     pub activations: u32,
     /// For an I/O server that may inherit a higher priority: from where on it interferes.
     pub raised: Option<Raised>,

@@ -18,7 +18,7 @@
 //! Preemptions split nothing: budget keeps its activation (rule 4). One more entry is the first,
 //! and one is the budget from the start.
 use super::supply::Supply;
-use crate::MOST_ROOM;
+use crate::{MOST_ROOM, ServerKind};
 use tern_units::Duration;
 
 /// The most steps of a search for the number of periods.
@@ -112,6 +112,41 @@ impl Room {
             },
         }
     }
+}
+
+/// How often a server may become active in a period, whatever its jobs do: where it is woken, and
+/// where budget returns to it while it waits for that. At least 1.
+///
+/// Servers below count on this number where a job takes longer than it promises, too. Such jobs
+/// wake the server no more often. But after them it may wait for budget, also one whose
+/// threads never ask for more than that. Budget that is used returns a period later: so in any
+/// window of one period each entry of a sporadic server's list returns once, of which there are
+/// `pieces` at most, however they came about; and what is left of an entry when the server blocks
+/// is used after another wake.
+///
+/// Where the clock alone wakes it, there are no more instants than those modulo its period,
+/// as what was activated at one of them returns at it (rules 3 and 4), but for the time of an
+/// overrun, which is taken from later budget and delays its activation.
+#[must_use]
+pub fn activations(
+    kind: ServerKind,
+    period: Duration,
+    wakings: &[Waking],
+    pieces: impl FnOnce() -> u32,
+) -> u32 {
+    let wakes = wakings.iter().map(|it| it.instants_in(period.as_nanos()));
+    let wakes = wakes.fold(0, u64::saturating_add);
+    let most = match kind {
+        // One replenishment: it returns once after each wake, or after all of it was used.
+        ServerKind::Io => wakes.saturating_add(1),
+        ServerKind::Sporadic => {
+            let mut clocks = wakings.iter().map(|it| it.instants);
+            let instants = clocks.try_fold(0_u64, |sum, it| Some(sum.saturating_add(it?)));
+            let all = wakes.saturating_add(u64::from(pieces()));
+            instants.map_or(all, |instants| instants.min(all))
+        }
+    };
+    u32::try_from(most).unwrap_or(u32::MAX).max(1)
 }
 
 /// For how many periods budget is handed on at most until the server has no work: the least
@@ -231,5 +266,39 @@ mod tests {
         let many = u64::from(MOST_ROOM) / 6 + 1;
         assert!(!room(&[any], Some(many)).is_enough);
         assert!(room(&[any], Some(many - 1)).is_enough);
+    }
+    /// Found by a search: 6 every 31 in a server of 7 every 16 never asks for more than the budget,
+    /// so that it was taken to become active once in 16. But where jobs take longer, its budget
+    /// comes back in up to three pieces, beside a wake.
+    #[test]
+    fn a_server_becomes_active_at_wakes_and_as_often_as_its_list_has_entries() {
+        let period = span(16);
+        let sporadic = |wakings: &[Waking]| {
+            let pieces = || Room::new(wakings, period, Some(1)).replenishments;
+            activations(ServerKind::Sporadic, period, wakings, pieces)
+        };
+        let any = Waking::at_any_time(span(6), span(31));
+        assert_eq!(sporadic(&[any]), 1 + 3);
+        // 31 is no multiple of 16: instants modulo 16 do not repeat.
+        let clock = |every| Waking::by_clock(span(6), span(every), period);
+        assert_eq!(sporadic(&[clock(31)]), 1 + 3);
+        // At 2 instants modulo 16, and at 1.
+        assert_eq!(sporadic(&[clock(24)]), 2);
+        assert_eq!(sporadic(&[clock(32)]), 1);
+        assert_eq!(sporadic(&[clock(32), clock(24)]), 3);
+        // Twice within 16, and four pieces.
+        assert_eq!(sporadic(&[clock(32), any]), 2 + 4);
+        let often = Waking { wakes: 5, ..any };
+        assert_eq!(sporadic(&[often]), 5 + 7);
+        // Two of them within 16.
+        let late = Waking {
+            jitter: span(20),
+            ..any
+        };
+        assert_eq!(sporadic(&[late]), 2 + 4);
+
+        let io = |wakings: &[Waking]| activations(ServerKind::Io, period, wakings, || 1_000);
+        assert_eq!(io(&[any]), 1 + 1, "it has one replenishment");
+        assert_eq!(io(&[clock(32)]), 1 + 1, "which is not at instants");
     }
 }
