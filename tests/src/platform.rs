@@ -454,6 +454,16 @@ impl Running {
         });
     }
 
+    /// Raises the pin at which every core gets non-maskable interrupts where firmware says so
+    /// (LINT1). In QEMU alone.
+    #[track_caller]
+    pub fn raise_nmi_pins(&mut self) {
+        let Machine::Qemu(InQemu { machine, .. }) = &mut self.machine else {
+            panic!("{}: nothing raises that pin there", self.platform);
+        };
+        machine.monitor.raise_nmi_pins().or_fail(self.platform);
+    }
+
     /// Sends a non-maskable interrupt to the core with this APIC id, as a device does: by a
     /// write to the interrupt controllers' memory. In QEMU alone.
     #[track_caller]

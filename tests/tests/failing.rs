@@ -91,3 +91,20 @@ fn an_nmi_that_nobody_sent_is_told_on_qemu() {
 fn an_nmi_that_nobody_sent_is_told_on_qemu_10() {
     an_nmi_is_told(QEMU_10);
 }
+
+/// What firmware made of the pins of a local APIC is undone before guests run.
+#[test]
+fn a_pin_that_firmware_made_a_source_of_nmis_reaches_nobody() {
+    let description = format!(
+        "[system]\nname = \"failing\"\n{}\n{}may_shut_down = true\n",
+        text::load("bystander", 0),
+        text::guest("last", 1, "guest-hello", "400"),
+    );
+    let mut machine = Running::start(&Built::parse(&description), QEMU);
+    machine.goes_on(BYSTANDER, 1);
+    machine.raise_nmi_pins();
+    machine.goes_on(BYSTANDER, 2);
+    machine.run_to_the_end();
+    let lines = machine.lines();
+    assert!(!lines.iter().any(|line| line.contains("NMI")), "{lines:#?}");
+}

@@ -1,4 +1,4 @@
-//! QEMU's monitor (QMP): stop, continue, quit.
+//! QEMU's monitor (QMP): stop, continue, raise a pin, quit.
 use crate::error::{Context, Error, Result};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -68,6 +68,14 @@ impl Monitor {
     /// As [`Monitor::execute`].
     pub fn resume(&mut self) -> Result<()> {
         self.execute("cont", json!({})).map(drop)
+    }
+
+    /// Raises the pin that firmware makes the source of non-maskable interrupts, on every core.
+    ///
+    /// # Errors
+    /// As [`Monitor::execute`].
+    pub fn raise_nmi_pins(&mut self) -> Result<()> {
+        self.execute("inject-nmi", json!({})).map(drop)
     }
 
     /// Ends the emulator.
