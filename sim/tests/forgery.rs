@@ -159,6 +159,36 @@ fn who_has_the_line_gets_no_output_taken_that_no_majority_computed() {
     assert!(accepted > RUNS, "{accepted}: it does not only lose frames");
 }
 
+/// A voter's sandbox that says something else in the place of each fourth command: the places, which
+/// know nothing of it, are accused of nothing, and the outputs between are taken.
+#[test]
+fn who_forges_accuses_no_place_of_it() {
+    for seed in 0..RUNS {
+        let mut case = Case::new(&system(3), PAGES, seed);
+        let mut random = Random(seed);
+        case.world.intercept();
+        let mut expected = Vec::new();
+        while case.world.epoch() < EPOCHS {
+            case.world.run_to_poll();
+            case.world.poll();
+            for mut command in case.world.take_commands() {
+                match command.epoch % 4 == 3 {
+                    true => command.words[0] ^= 1 + random.below(u64::MAX),
+                    false if command.epoch >= 2 => expected.push(command.epoch),
+                    false => {}
+                }
+                let output = &command.words[..usize::from(command.count)];
+                command.digest = output_digest(case.world.set(), command.epoch, output);
+                case.world.send_command(&command);
+            }
+        }
+        let seen = case.world.seen();
+        case.expect_nothing_wrong(&format!("seed {seed}"));
+        assert_eq!(seen.accepted, expected, "seed {seed}");
+        assert_eq!(seen.accused, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn without_tags_who_has_the_line_gets_any_output_taken() {
     let (mut wrong, mut inputs) = (0, 0);

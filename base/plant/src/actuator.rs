@@ -171,7 +171,8 @@ impl Actuator {
         self.kept
     }
 
-    /// Returns the places whose tags of the newest output were bad, as the next sample says.
+    /// Returns the places whose tags of the newest output were bad, as the next sample says:
+    /// none, if the output was not taken.
     #[must_use]
     pub const fn bad(&self) -> Places {
         self.bad
@@ -196,6 +197,9 @@ impl Actuator {
         };
         let good = self.judge_tags(command, output);
         if 2 * good.count() <= u32::from(self.settings.places) {
+            // No majority said this, so it may be anybody's: whoever forges would accuse places
+            // that know nothing of it.
+            self.bad = Places::NONE;
             return Outcome::Refused(Refusal::Tags { good });
         }
 
