@@ -147,6 +147,47 @@ fn a_sample_that_comes_after_its_vote_costs_no_output() {
     assert!(line(&outcome, "outputs").starts_with("118 of 118 released"));
 }
 
+/// The arbitrator has the device, the set's key and all that replicas ever said. It has no key of
+/// a place.
+#[test]
+fn an_arbitrator_that_forges_gets_no_output_taken_and_no_replica_accused() {
+    let outcome = passes("forge@arbitrator", 5, Emulator::Installed);
+    assert_eq!(
+        line(&outcome, "forged outputs"),
+        "0 of 12 taken by the plant"
+    );
+    assert_eq!(line(&outcome, "false accusations"), "0");
+    // Of 120, without those and the first two, which answer nothing.
+    assert!(line(&outcome, "outputs").starts_with("106 of 106 released"));
+}
+
+#[test]
+fn without_tags_an_arbitrator_that_forges_gets_every_output_taken() {
+    let demo = xtask::workspace::root().join("systems/pendulum/system.toml");
+    let tagged = std::fs::read_to_string(demo).unwrap();
+    let set = "[[replica_set]]\n";
+    assert_eq!(tagged.matches(set).count(), 1);
+    let file = std::env::temp_dir().join("test-untagged.toml");
+    std::fs::write(&file, tagged.replace(set, &format!("{set}tags = false\n"))).unwrap();
+    let options = RunOptions {
+        system: Some(file.clone()),
+        faults: faults("forge@arbitrator"),
+        seed: 5,
+        trace: Some(std::env::temp_dir().join("test-untagged.trace")),
+        ..RunOptions::default()
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(!outcome.verdict.passed(), "{}", outcome.verdict);
+    assert_eq!(
+        line(&outcome, "forged outputs"),
+        "12 of 12 taken by the plant"
+    );
+    assert!(line(&outcome, "outputs").starts_with("12 of "));
+    assert!(line(&outcome, "outputs").contains(" wrong from epoch "));
+}
+
 #[test]
 fn with_x2apic_nothing_exits_between_the_first_and_the_last_epoch() {
     let outcome = passes("random", 8, Emulator::Qemu10);

@@ -6,6 +6,8 @@ use tern_config::{Runs, System, ThreadRef};
 pub enum Site {
     /// A replica of the set that is watched.
     Replica,
+    /// The voter of the set that is watched.
+    Voter,
     /// A thread; by its sandbox alone the one that is a replica or the voter of the set that
     /// is watched.
     Thread,
@@ -39,7 +41,7 @@ impl Site {
     #[must_use]
     pub const fn shape(self) -> &'static str {
         match self {
-            Self::Replica | Self::Thread => "SANDBOX or SANDBOX/THREAD",
+            Self::Replica | Self::Voter | Self::Thread => "SANDBOX or SANDBOX/THREAD",
             Self::Sandbox => "SANDBOX",
             Self::Set => "SET",
             Self::Channel => "CHANNEL",
@@ -54,13 +56,21 @@ impl Site {
     /// What is wrong, with the names that there are.
     pub fn find(self, system: &System, set: usize, name: &str) -> Result<Place, String> {
         let is_replica = |runs: &Runs| *runs == Runs::Replica(set as u32);
-        let has_part = |runs: &Runs| is_replica(runs) || *runs == Runs::Voter(set as u32);
+        let is_voter = |runs: &Runs| *runs == Runs::Voter(set as u32);
+        let has_part = |runs: &Runs| is_replica(runs) || is_voter(runs);
         match self {
             Self::Replica => {
                 let place = thread(system, name, "replica", is_replica)?;
                 match system.thread(&place).is_some_and(|it| is_replica(&it.runs)) {
                     true => Ok(Place::Thread(place)),
                     false => Err(format!("'{name}' is no replica of the watched set")),
+                }
+            }
+            Self::Voter => {
+                let place = thread(system, name, "voter", is_voter)?;
+                match system.thread(&place).is_some_and(|it| is_voter(&it.runs)) {
+                    true => Ok(Place::Thread(place)),
+                    false => Err(format!("'{name}' is not the voter of the watched set")),
                 }
             }
             Self::Thread => thread(system, name, "replica or voter", has_part).map(Place::Thread),

@@ -137,7 +137,7 @@ impl Target {
     /// Returns what the grammar and the help say of this target.
     #[must_use]
     pub const fn about(&self) -> About {
-        use Site::{Channel, Device, Replica, Sandbox, Set, Thread};
+        use Site::{Channel, Device, Replica, Sandbox, Set, Thread, Voter};
         let (shape, site, line) = match self {
             Self::Random => (
                 "random",
@@ -198,7 +198,7 @@ impl Target {
             Self::BallotTwice => ("ballot-twice", Replica, "two different ballots in an epoch"),
             Self::BallotMalformed => ("ballot-malformed", Replica, "a ballot that is none"),
             Self::BallotFlood => ("ballot-flood", Replica, "ballots without end"),
-            Self::Forge => ("forge", Replica, "commands that no vote has agreed on"),
+            Self::Forge => ("forge", Voter, "commands that no vote has agreed on"),
             Self::DeviceDrop => ("device-drop", Device, "a frame is lost"),
             Self::DeviceRepeat => ("device-repeat", Device, "a frame comes again"),
             Self::DeviceChange => ("device-change", Device, "a frame is changed"),

@@ -44,6 +44,14 @@ impl Symbols {
         Some(*address)
     }
 
+    /// Returns the address of the function with this path, as the linker has it.
+    #[must_use]
+    pub fn function(&self, wanted: &str) -> Option<u64> {
+        let mut symbols = self.names.iter();
+        let (address, _) = symbols.find(|(_, it)| path(it).as_deref() == Some(wanted))?;
+        Some(*address)
+    }
+
     /// The last symbol at or before `address`, as the linker has it.
     #[must_use]
     pub fn around(&self, address: u64) -> Option<String> {
@@ -92,6 +100,12 @@ mod tests {
             path(symbol).as_deref(),
             Some("tern_kernel::bodies::run_plant")
         );
+        let symbols = Symbols {
+            names: vec![(0x30, symbol.to_string())],
+        };
+        let function = |path| symbols.function(path);
+        assert_eq!(function("tern_kernel::bodies::run_plant"), Some(0x30));
+        assert_eq!(function("tern_kernel::bodies::run"), None);
         for other in ["timer_entry", "_ZN9", "_ZN3ab"] {
             assert_eq!(path(other), None, "{other}");
         }

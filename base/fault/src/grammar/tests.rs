@@ -100,6 +100,7 @@ fn a_place_is_what_its_target_asks_for() {
     assert_eq!(place("heap@beta/controller"), thread(1, "controller"));
     assert_eq!(place("late=1ms@arbitrator"), thread(3, "voter"));
     assert_eq!(place("late=1ms@arbitrator/plant-io"), thread(3, "plant-io"));
+    assert_eq!(place("forge@arbitrator"), thread(3, "voter"));
     assert_eq!(place("spin@gamma"), Ok(Some(Place::Sandbox(2))));
     assert_eq!(place("voter@controller"), Ok(Some(Place::Set(0))));
     assert_eq!(place("device-drop@plant"), Ok(Some(Place::Device(0))));
@@ -139,6 +140,10 @@ fn a_place_that_the_system_does_not_have_is_refused_with_those_it_has() {
             "device-drop@pump",
             "no device is called 'pump'; there are plant",
         ),
+        (
+            "forge@arbitrator/plant-io",
+            "'arbitrator/plant-io' is not the voter of the watched set",
+        ),
     ] {
         let error = read(text).unwrap().place(&system, 0).unwrap_err();
         assert!(error.contains(said), "{text}: {error}");
@@ -150,6 +155,7 @@ fn a_place_that_the_system_does_not_have_is_refused_with_those_it_has() {
 fn every_kind_of_place_is_some_targets() {
     for site in [
         Site::Replica,
+        Site::Voter,
         Site::Thread,
         Site::Sandbox,
         Site::Set,

@@ -18,4 +18,4 @@ pub use machine::Machine;
 pub use memory::{Memory, Piece};
 pub use monitor::Monitor;
 pub use options::{Accelerator, Clock, Disc, Options};
-pub use tables::{UserPage, user_pages};
+pub use tables::{Space, UserPage, user_pages};

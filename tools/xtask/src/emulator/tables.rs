@@ -1,7 +1,7 @@
 //! Pages, found from outside through page tables, a program's and the hypervisor's: the four-level
 //! format of the AMD64 Architecture Programmer's Manual, volume 2, section 5.3.
 use super::Memory;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use tern_units::{HostPhysical, PAGE_SIZE};
 
 /// The pages that a program can reach, in the order of their addresses.
@@ -44,6 +44,59 @@ pub struct UserPage {
 
 /// First address that is not in the lower half.
 const HALF: u64 = 1 << 47;
+
+/// An address space of a sandbox, its kernel's part included.
+#[derive(Clone, Debug)]
+pub struct Space {
+    base: HostPhysical,
+    pages: Vec<Mapped>,
+}
+
+impl Space {
+    /// Reads the tables with this root, guest-physical, of the sandbox whose guest-physical zero
+    /// lies at `base`.
+    ///
+    /// # Errors
+    /// If the tables point outside the machine's memory.
+    pub fn read(memory: &Memory, base: HostPhysical, root: u64) -> Result<Self> {
+        let read = |table| memory.words(HostPhysical::new(base.as_u64() + table));
+        let pages = mapped(read, root)?;
+        Ok(Self { base, pages })
+    }
+
+    /// Returns where the machine keeps `count` bytes at `address`, piece by piece.
+    ///
+    /// # Errors
+    /// If one of them is not mapped.
+    pub fn pieces(&self, address: u64, count: usize) -> Result<Vec<(HostPhysical, usize)>> {
+        let (mut at, mut left) = (address & (2 * HALF - 1), count as u64);
+        let mut pieces = Vec::new();
+        while left > 0 {
+            let mut pages = self.pages.iter();
+            let page = pages.find(|page| (page.address..page.address + page.bytes).contains(&at));
+            let page = page.ok_or_else(|| Error::failure(format!("{at:#x} is not mapped")))?;
+            let offset = at - page.address;
+            let piece = left.min(page.bytes - offset);
+            let frame = HostPhysical::new(self.base.as_u64() + page.frame + offset);
+            pieces.push((frame, piece as usize));
+            (at, left) = (at + piece, left - piece);
+        }
+        Ok(pieces)
+    }
+
+    /// Reads `count` bytes at `address`.
+    ///
+    /// # Errors
+    /// If one of them is not mapped.
+    pub fn bytes(&self, memory: &Memory, address: u64, count: usize) -> Result<Vec<u8>> {
+        let pieces = self.pieces(address, count)?;
+        let read: Result<Vec<_>> = pieces
+            .into_iter()
+            .map(|(frame, count)| memory.bytes(frame, count))
+            .collect();
+        Ok(read?.concat())
+    }
+}
 
 /// A page that tables map, small or large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub(super) enum Action {
     Hit(Hit),
     /// A core is held for this long.
     Hold(Duration),
+    /// Commands are forged.
+    Forge,
 }
 
 /// How a replica is changed.
@@ -60,6 +62,7 @@ pub(super) const fn action(target: Target) -> Option<Action> {
         Target::Silent => jump(&INVALID, "an invalid instruction"),
         Target::Endless => jump(&ENDLESS, "an endless loop"),
         Target::Late(time) => Action::Hold(time),
+        Target::Forge => Action::Forge,
         Target::KernelText
         | Target::KernelData
         | Target::KernelTable
@@ -80,7 +83,6 @@ pub(super) const fn action(target: Target) -> Option<Action> {
         | Target::BallotTwice
         | Target::BallotMalformed
         | Target::BallotFlood
-        | Target::Forge
         | Target::DeviceDrop
         | Target::DeviceRepeat
         | Target::DeviceChange
@@ -112,7 +114,8 @@ mod tests {
         let names: Vec<_> = carried.map(|it| it.about().shape).collect();
         assert_eq!(
             names.join(", "),
-            "random, none, text, data, heap, stack, register, page=N, silent, endless, late=DURATION"
+            "random, none, text, data, heap, stack, register, page=N, silent, endless, \
+             late=DURATION, forge"
         );
     }
 }

@@ -2,6 +2,7 @@
 //! anything inside.
 use super::action::{Action, action};
 use super::aim::Aim;
+use super::forge::forge;
 use super::hit::hit;
 use super::hold::{Held, hold};
 use super::program::ReplicaPages;
@@ -27,6 +28,8 @@ pub struct Injected {
     pub tsc: u64,
     /// The hold of a core.
     pub held: Option<Held>,
+    /// The epochs whose commands were forged.
+    pub forged: Vec<u64>,
 }
 
 /// Puts a fault into a machine that runs in QEMU; `random` decides what the aim leaves
@@ -59,6 +62,7 @@ fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Resul
     let Some(action) = action(target) else {
         return Err(not_yet(target));
     };
+    let mut forged = Vec::new();
     let (what, held) = match action {
         Action::Nothing => ("nothing".into(), None),
         Action::Hit(how) => {
@@ -72,6 +76,13 @@ fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Resul
             let held = hold(tool, aim, time)?;
             (held.what.clone(), Some(held))
         }
+        Action::Forge => {
+            forged = forge(tool, aim, random)?;
+            (
+                format!("its voter, to forge {} commands", forged.len()),
+                None,
+            )
+        }
     };
     let tsc = match &held {
         Some(held) => held.from,
@@ -83,6 +94,7 @@ fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Resul
         what,
         tsc,
         held,
+        forged,
     })
 }
 

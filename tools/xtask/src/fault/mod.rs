@@ -1,6 +1,7 @@
 //! How the faults that `tern-fault` names are put into a machine from outside.
 mod action;
 pub mod aim;
+mod forge;
 mod hit;
 mod hold;
 pub mod inject;

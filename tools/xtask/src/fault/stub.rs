@@ -117,6 +117,20 @@ impl Tool for Stub<'_> {
         Ok(None)
     }
 
+    fn run_to(&mut self, core: u32, address: u64) -> Result<Option<Registers>> {
+        for _ in 0..BREAKPOINTS {
+            self.breakpoints(&[address], true)?;
+            let stopped = self.debugger.run_to_breakpoint()?;
+            self.breakpoints(&[address], false)?;
+            if stopped == core {
+                return self.debugger.registers(core).map(Some);
+            }
+            // Some other core: past the breakpoint, and on.
+            self.debugger.step(stopped)?;
+        }
+        Ok(None)
+    }
+
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {
         self.debugger.set_register(core, number, value)
     }

@@ -55,6 +55,13 @@ pub trait Tool {
         steps: u32,
     ) -> Result<Option<Registers>>;
 
+    /// Runs until `core` is about to execute the kernel's instruction at `address`, and returns its
+    /// registers; `None` if that does not happen within bounds.
+    ///
+    /// # Errors
+    /// If the debugger refuses, or cannot.
+    fn run_to(&mut self, core: u32, address: u64) -> Result<Option<Registers>>;
+
     /// Sets general register `number`, as [`Registers::general`] counts, of a core.
     ///
     /// # Errors

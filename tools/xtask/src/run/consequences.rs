@@ -89,6 +89,23 @@ impl Evidence<'_> {
         })
     }
 
+    /// Returns whether the command of an epoch was forged.
+    #[must_use]
+    pub fn was_forged(&self, epoch: u64) -> bool {
+        let mut injected = self.injected.iter();
+        injected.any(|(_, injected)| injected.forged.contains(&epoch))
+    }
+
+    /// Counts the commands that were forged, and those of them that the plant took.
+    #[must_use]
+    pub fn forged(&self) -> (u64, u64) {
+        let exchanges = self.exchanges.iter();
+        let forged = exchanges.filter(|exchange| self.was_forged(exchange.command.epoch));
+        forged.fold((0, 0), |(sent, taken), exchange| {
+            (sent + 1, taken + u64::from(exchange.accepted))
+        })
+    }
+
     /// Counts the epochs without an output that a held voter accounts for.
     #[must_use]
     pub fn withheld(&self) -> u64 {

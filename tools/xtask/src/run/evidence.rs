@@ -227,12 +227,13 @@ impl Evidence<'_> {
         self.exchanges.iter().filter(released).count() as u64
     }
 
-    /// Counts the first outputs, which were computed before there was a sample to answer.
+    /// Counts the first outputs, which were computed before there was a sample to answer: those
+    /// that were not forged.
     #[must_use]
     pub fn unasked(&self) -> u64 {
-        let first = self.exchanges.iter();
-        first
-            .take_while(|exchange| exchange.answers_nothing())
+        let exchanges = self.exchanges.iter();
+        exchanges
+            .filter(|it| it.answers_nothing() && !self.was_forged(it.command.epoch))
             .count() as u64
     }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tern_config::{System, ThreadRef};
-use tern_fault::place::Place;
+use tern_fault::place::{Place, Site};
 use tern_fault::target::Target;
 
 /// The faults of a run, in the order in which they come.
@@ -53,7 +53,11 @@ impl Plan {
                     let reason = format!("--fault {fault}: {place:?} is not carried out");
                     return Err(Error::usage(reason));
                 }
-                None => watched.replicas[(luck % watched.replicas.len() as u64) as usize],
+                None => {
+                    let luck = (luck % watched.replicas.len() as u64) as usize;
+                    let voter = watched.voter.filter(|_| is_of_the_voter(fault.target));
+                    voter.unwrap_or(watched.replicas[luck])
+                }
             };
             if fault.target != Target::None {
                 faults.push(Planned {
@@ -76,6 +80,11 @@ impl Plan {
         let due = self.faults.partition_point(|fault| fault.epoch <= seen + 1);
         self.faults.drain(..due).collect()
     }
+}
+
+/// Whether a target is the voter's, of which a set has one.
+fn is_of_the_voter(target: Target) -> bool {
+    target.about().site == Site::Voter
 }
 
 #[cfg(test)]
@@ -129,6 +138,12 @@ mod tests {
         assert_eq!(due(), (3, "text".into()));
         assert_eq!(due().1, "silent late=25ms");
         assert_eq!(due(), (90, "heap".into()));
+    }
+
+    #[test]
+    fn what_only_the_voter_can_do_is_its_without_a_name() {
+        let of = |fault: &str| plan(&[fault], 3).unwrap().faults[0].place;
+        assert_eq!(of("forge"), of("forge@arbitrator"));
     }
 
     #[test]

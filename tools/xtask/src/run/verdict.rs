@@ -77,7 +77,12 @@ impl Verdict {
             let seen = format!("{withheld}, of epochs in which the voter was held");
             self.tell("outputs withheld", seen);
         }
-        let expected = evidence.epochs() - withheld - evidence.unasked();
+        let (forged, taken) = evidence.forged();
+        if forged > 0 {
+            let seen = format!("{taken} of {forged} taken by the plant");
+            self.require("forged outputs", taken == 0, seen);
+        }
+        let expected = evidence.epochs() - withheld - evidence.unasked() - forged;
         match evidence.outputs() {
             Some(outputs) => self.compared(expected, &outputs),
             None => {

@@ -74,7 +74,8 @@ impl Verdict {
             }
             None => {
                 let mut others = evidence.not_unanimous();
-                let holds = since.is_some() && others.all(|epoch| evidence.may_withhold(epoch));
+                let is_told = |epoch| evidence.may_withhold(epoch) || evidence.was_forged(epoch);
+                let holds = since.is_some() && others.all(is_told);
                 self.require("votes", holds, unanimous(since));
             }
         }
