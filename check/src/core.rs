@@ -201,7 +201,7 @@ fn thread_model(system: &System, thread: &Thread) -> ThreadModel {
             match set.map(|set| set.voting) {
                 Some(Voting::Unprotected) => 1,
                 // At the release and at the verdict.
-                Some(Voting::Arbitrator) | None => 2,
+                Some(Voting::Arbitrator { .. }) | None => 2,
             }
         }
         Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) | Runs::Driver(_) => 1,

@@ -55,6 +55,11 @@ fn serve_hypercall<G: Guest>(guest: &mut G, sandbox: &mut Sandbox) {
             guest.registers().rax = value;
             guest.skip_instruction();
         }
+        Outcome::Sealed(choice) => {
+            guest.choose_memory(choice);
+            guest.registers().rax = 0;
+            guest.skip_instruction();
+        }
         Outcome::Stop(code) => sandbox.stop(
             violation(why, code, 0, guest.instruction_pointer()),
             format_args!("it asked to, with code {code}"),

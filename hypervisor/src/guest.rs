@@ -1,7 +1,9 @@
 //! The interface between the vendors' virtualization and everything else: a guest
 //! runs until it leaves, and says why.
-use crate::memory::mapping::Mapping;
+use crate::memory::mapping::{Access, Mapping};
 use alloc::vec::Vec;
+use core::ops::Range;
+use tern_config::limits::MAX_SEALED;
 use tern_units::GuestPhysical;
 
 /// The general registers of a guest but the stack pointer, in the order in which the
@@ -179,6 +181,9 @@ pub trait Guest {
     fn write_cr0(&mut self) -> Option<Result<(), Refused>>;
     /// Takes the non-maskable interrupt for which the guest left: [`crate::faults::take_nmi`].
     fn take_nmi(&mut self);
+    /// Lets the guest see memory by another choice of its nested tables, from the next entry on:
+    /// one of [`Reach::choices`].
+    fn choose_memory(&mut self, choice: usize);
 }
 
 /// Where a guest begins.
@@ -190,11 +195,16 @@ pub struct Start {
     pub start_info: u64,
 }
 
+/// The most choices of nested tables that a guest has.
+pub const MOST_CHOICES: usize = 1 << MAX_SEALED;
+
 /// All that a guest may reach without an exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Memory.
     pub memory: Vec<Mapping>,
+    /// Both halves of each sealed channel that it writes.
+    pub halves: Vec<[Mapping; 2]>,
     /// I/O ports: the first and how many.
     pub ports: Vec<(u16, u16)>,
     /// Model-specific registers that it may read.
@@ -204,6 +214,34 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Returns the choices of which halves it may write, by number: bit n says which half of its
+    /// n-th sealed channel is open.
+    #[must_use]
+    pub fn choices(&self) -> Range<usize> {
+        0..1 << self.halves.len()
+    }
+
+    /// Returns what it sees of memory by one of these choices.
+    pub fn memory_by(&self, choice: usize) -> impl Iterator<Item = Mapping> + '_ {
+        let halves = self
+            .halves
+            .iter()
+            .enumerate()
+            .flat_map(move |(place, halves)| {
+                let open = choice >> place & 1;
+                let access = move |half| match half == open {
+                    true => Access::ReadWrite,
+                    false => Access::ReadOnly,
+                };
+                let halves = halves.iter().enumerate();
+                halves.map(move |(half, mapping)| Mapping {
+                    access: access(half),
+                    ..*mapping
+                })
+            });
+        self.memory.iter().copied().chain(halves)
+    }
+
     /// Every model-specific register that it may read, and whether it may write it too:
     /// those named, and those that are the guest's own under either vendor, which SYSENTER,
     /// SYSCALL, FS and GS use: switched at entry and exit, or not used by the hypervisor.
@@ -214,5 +252,54 @@ impl Reach {
         let readable = self.readable.iter().map(|&register| (register, false));
         let writable = self.writable.iter().copied().chain(own);
         readable.chain(writable.map(|register| (register, true)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+    use tern_units::HostPhysical;
+
+    #[test]
+    fn of_each_sealed_channel_one_half_may_be_written_in_every_choice() {
+        let mapping = |number: u64| Mapping {
+            guest: GuestPhysical::new(number << 12),
+            host: HostPhysical::new(number << 20),
+            bytes: 4096,
+            access: Access::ReadOnly,
+        };
+        let fixed = Mapping {
+            access: Access::Full,
+            ..mapping(1)
+        };
+        let reach = Reach {
+            memory: Vec::from([fixed]),
+            halves: Vec::from([[mapping(2), mapping(3)], [mapping(4), mapping(5)]]),
+            ..Reach::default()
+        };
+        assert_eq!(reach.choices(), 0..4);
+        for (choice, written) in [(0, [2, 4]), (1, [3, 4]), (2, [2, 5]), (3, [3, 5])] {
+            let seen: Vec<_> = reach.memory_by(choice).collect();
+            assert_eq!(seen[0], fixed);
+            for (found, number) in seen[1..].iter().zip(2..) {
+                let access = match written.contains(&number) {
+                    true => Access::ReadWrite,
+                    false => Access::ReadOnly,
+                };
+                let wanted = Mapping {
+                    access,
+                    ..mapping(number)
+                };
+                assert_eq!(*found, wanted, "choice {choice}");
+            }
+            assert_eq!(seen.len(), 5);
+        }
+        assert_eq!(
+            Reach::default().choices(),
+            0..1,
+            "who seals nothing has one"
+        );
     }
 }

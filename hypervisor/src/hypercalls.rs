@@ -3,8 +3,10 @@ use crate::apic_writes::is_timer_entry;
 use crate::doorbell::Doorbell;
 use crate::guest::Registers;
 use crate::sandbox::Sandbox;
+use crate::sandbox::seal::{self, TIME_EPOCH};
 use crate::shutdown;
 use crate::speculation::clamp;
+use core::sync::atomic::Ordering;
 use tern_abi::directory::ExitReason;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
 use tern_abi::layout::DOORBELL_VECTOR;
@@ -16,6 +18,8 @@ use tern_machine::cpu::timestamp;
 pub enum Outcome {
     /// Back into the guest with this in RAX.
     Return(u64),
+    /// Back into the guest with zero in RAX, by this choice of its nested tables.
+    Sealed(usize),
     /// The sandbox asked to be stopped, with this code.
     Stop(u64),
 }
@@ -43,6 +47,10 @@ pub fn serve(
         Ok(Hypercall::Doorbell) => doorbell(sandbox, first),
         Ok(Hypercall::Stop) => return Outcome::Stop(first),
         Ok(Hypercall::ConsoleDrain) => Ok(console_drain(sandbox)),
+        Ok(Hypercall::Seal) => match seal(sandbox, first, second) {
+            Ok(choice) => return Outcome::Sealed(choice),
+            Err(error) => Err(error),
+        },
         Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
             sandbox.line.finish();
             shutdown::end(sandbox.owner.local, first)
@@ -71,6 +79,13 @@ fn console_write(sandbox: &mut Sandbox, address: u64, bytes: u64) -> Result<u64,
     unsafe { source.copy_to_nonoverlapping(copy.as_mut_ptr(), copy.len()) };
     sandbox.line.write(copy);
     Ok(console_drain(sandbox))
+}
+
+#[inline(never)]
+fn seal(sandbox: &Sandbox, channel: u64, number: u64) -> Result<usize, HypercallError> {
+    let ticks = timestamp().checked_sub(TIME_EPOCH.load(Ordering::Relaxed));
+    let ticks = ticks.ok_or(HypercallError::TooSoon)?;
+    seal::seal(&sandbox.seals, channel, number, ticks)
 }
 
 /// Moves on what the serial line takes at once, and returns what is left of the sandbox's own.

@@ -164,7 +164,7 @@ unsafe fn start_services(
         };
         let address = channel_address(description::system(), index as usize)
             .ok_or("the channels do not fit their window")?;
-        space.map_range(DIRECT_BASE, address, channel.bytes, access);
+        space.map_range(DIRECT_BASE, address, channel.memory_bytes(), access);
     }
     Ok(())
 }

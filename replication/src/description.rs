@@ -35,7 +35,8 @@ impl Description {
     ) -> Self {
         let [a, b, c, d] = set.key;
         let voting = match set.voting {
-            Voting::Arbitrator => ARBITRATOR,
+            Voting::Arbitrator { seal: false } => ARBITRATOR,
+            Voting::Arbitrator { seal: true } => SEALED_ARBITRATOR,
             Voting::Unprotected => UNPROTECTED,
         };
         let leaf = match set.leaf {
@@ -82,7 +83,8 @@ impl Description {
     pub(crate) const fn voting(&self) -> Voting {
         match self.0[6] {
             UNPROTECTED => Voting::Unprotected,
-            _ => Voting::Arbitrator,
+            ARBITRATOR => Voting::Arbitrator { seal: false },
+            _ => Voting::Arbitrator { seal: true },
         }
     }
 
@@ -133,5 +135,6 @@ impl Description {
 
 const ARBITRATOR: u64 = 0;
 const UNPROTECTED: u64 = 1;
+const SEALED_ARBITRATOR: u64 = 2;
 const AHASH: u64 = 0;
 const SHA256: u64 = 1;

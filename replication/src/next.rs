@@ -5,7 +5,7 @@ use tern_plant::tag::{Measured, PlaceTag, Statement};
 use tern_recovery::PageMemory;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::{Page, Reader, Release, Writer};
+use tern_vote::{ChannelReader, ChannelWriter, Page, Reader, Release, Writer};
 
 /// What is to be done until the task is polled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,11 @@ pub trait VoterEnv: Env {
 
     /// Sends bytes. What there is no room for is lost: the far end passes over the piece.
     fn send(&mut self, bytes: &[u8]);
+
+    /// Lets all replicas read what stands in the open half of the voter's channel, as `number`,
+    /// and nobody change it any more; of a channel that is not sealed there is nothing to do.
+    /// Returns whether it is so.
+    fn seal(&mut self, number: u64) -> bool;
 }
 
 /// The channels that a replica sees.
@@ -103,7 +108,7 @@ pub struct ReplicaChannels<'a> {
     /// Its own.
     pub own: Writer<'a>,
     /// The voter's.
-    pub voter: Reader<'a>,
+    pub voter: ChannelReader<'a>,
     /// All replicas', by number.
     pub replicas: &'a [Reader<'a>],
 }
@@ -112,7 +117,7 @@ pub struct ReplicaChannels<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct VoterChannels<'a> {
     /// Its own.
-    pub own: Writer<'a>,
+    pub own: ChannelWriter<'a>,
     /// All replicas', by number.
     pub replicas: &'a [Reader<'a>],
 }

@@ -99,7 +99,7 @@ impl VoterTask {
         if !was_busy {
             self.description = Description(self.copies.read());
         }
-        let Some(layout) = VoterLayout::new(channels.own.reader().len()) else {
+        let Some(layout) = VoterLayout::new(channels.own.len()) else {
             // Whoever made the channel too small finds no verdict in it.
             return Next::SleepUntil(Instant::NEVER);
         };
@@ -188,10 +188,10 @@ impl VoterTask {
     /// Votes, and freezes the input of the next epoch.
     fn vote<E: VoterEnv>(&mut self, facts: &Facts, channels: &VoterChannels<'_>, env: &mut E) {
         let (set, rules, epoch) = (&facts.set, facts.description.rules(), self.epoch);
-        let own = channels.own.reader();
-        self.vote = Vote::on(set, &rules, epoch, channels.replicas, &facts.layout, own);
-        let input = next_input(set, &facts.times, epoch, &mut self.decoder, own, env);
-        input.publish(set, &facts.layout, channels.own);
+        let before = channels.own.newest();
+        self.vote = Vote::on(set, &rules, epoch, channels.replicas, &facts.layout, before);
+        let input = next_input(set, &facts.times, epoch, &mut self.decoder, before, env);
+        input.publish(set, &facts.layout, channels.own.open());
         env.record(Event::Input {
             set: self.number(),
             epoch: input.epoch as u32,
@@ -210,11 +210,16 @@ impl VoterTask {
         for _ in 0..STEPS {
             let step = self
                 .vote
-                .step(&facts.set, self.epoch, replicas, &facts.layout, own);
+                .step(&facts.set, self.epoch, replicas, &facts.layout, own.open());
             match step {
                 VoteStep::More(_) => continue,
-                VoteStep::Done(verdict) => self.record(facts, &verdict, own.reader(), env),
-                VoteStep::Void => env.missed(&Self::job(facts, self.epoch)),
+                // From here on replicas read it, and what it says with the input is for all.
+                VoteStep::Done(verdict) if env.seal(self.epoch) => {
+                    self.record(facts, &verdict, own.newest(), env);
+                }
+                VoteStep::Done(_) | VoteStep::Void => {
+                    env.missed(&Self::job(facts, self.epoch));
+                }
             }
             self.phase = Phase::Send as u64;
             break;
@@ -269,7 +274,7 @@ impl VoterTask {
         channels: &VoterChannels<'_>,
         env: &mut E,
     ) {
-        let own = channels.own.reader();
+        let own = channels.own.newest();
         let verdict = Verdict::read(&facts.set, &facts.layout, own).ok();
         let verdict = verdict.filter(|verdict| verdict.epoch == self.epoch);
         let input = Release::read(&facts.set, &facts.layout, own).ok();
@@ -343,21 +348,25 @@ impl VoterTask {
         stale: u32,
         channels: &VoterChannels<'_>,
     ) -> Status {
-        let bad = self.bad_tags(facts, channels.own.reader());
+        let bad = self.bad_tags(facts, channels.own.newest());
         let outcome = match (verdict.outcome, facts.description.voting()) {
-            (Outcome::Stopped, Voting::Arbitrator | Voting::Unprotected) => {
+            (Outcome::Stopped, Voting::Arbitrator { .. } | Voting::Unprotected) => {
                 frames::Outcome::Stopped
             }
-            (Outcome::Lost, Voting::Arbitrator | Voting::Unprotected) => frames::Outcome::Lost,
-            (Outcome::Held, Voting::Arbitrator | Voting::Unprotected) => frames::Outcome::Held,
+            (Outcome::Lost, Voting::Arbitrator { .. } | Voting::Unprotected) => {
+                frames::Outcome::Lost
+            }
+            (Outcome::Held, Voting::Arbitrator { .. } | Voting::Unprotected) => {
+                frames::Outcome::Held
+            }
             (Outcome::Unanimous | Outcome::Majority, Voting::Unprotected) => {
                 frames::Outcome::Unprotected
             }
-            (Outcome::Unanimous, Voting::Arbitrator) if bad == Members::NONE => {
+            (Outcome::Unanimous, Voting::Arbitrator { .. }) if bad == Members::NONE => {
                 frames::Outcome::Unanimous
             }
-            (Outcome::Unanimous, Voting::Arbitrator) => frames::Outcome::Majority,
-            (Outcome::Majority, Voting::Arbitrator) => frames::Outcome::Majority,
+            (Outcome::Unanimous, Voting::Arbitrator { .. }) => frames::Outcome::Majority,
+            (Outcome::Majority, Voting::Arbitrator { .. }) => frames::Outcome::Majority,
         };
         let late = verdict.members(Standing::Timeout).0 | verdict.members(Standing::Late).0;
         let behind = verdict

@@ -251,19 +251,11 @@ fn lies(truth: &Release, random: &mut Random) -> Vec<Release> {
 
 fn run_with_liar(system: &tern_config::System, kind: usize, seed: u64) -> Case {
     let mut case = Case::new(system, PAGES, seed);
-    let mut random = Random(seed);
-    let mut last = None;
-    while case.world.epoch() < 20 {
-        let voter_ran = case.world.run_to_poll() == Place::Voter;
-        case.world.poll();
-        let Some(truth) = case.world.input().filter(|_| voter_ran) else {
-            continue;
-        };
-        if truth.epoch > 6 && last != Some(truth.epoch) {
-            last = Some(truth.epoch);
-            case.world.freeze(&lies(&truth, &mut random)[kind]);
-        }
-    }
+    case.world.lie(move |truth| match truth.epoch {
+        0..=6 => *truth,
+        epoch => lies(truth, &mut Random(seed ^ epoch))[kind],
+    });
+    case.run_until(20);
     case
 }
 

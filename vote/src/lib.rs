@@ -18,6 +18,7 @@ mod layout;
 mod leaf;
 mod output;
 mod release;
+mod sealed_channel;
 mod sealed_record;
 mod standing;
 mod summary;
@@ -35,6 +36,7 @@ pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter
 pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, page_of_words, sha256};
 pub use output::{output_digest, output_words, sound_output};
 pub use release::Release;
+pub use sealed_channel::{ChannelReader, ChannelWriter};
 pub use sealed_record::{Generation, SealError, SealedRecord, Twice};
 pub use standing::{Members, Outcome, Standing};
 pub use summary::{LeafTable, Summary};

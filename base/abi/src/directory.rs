@@ -150,11 +150,13 @@ pub enum ExitReason {
     Hypervisor = 17,
     /// A write of a control register that changes bits which are not the sandbox's.
     ControlRegister = 18,
+    /// A hypercall to seal a channel.
+    Seal = 19,
 }
 
 impl ExitReason {
     /// Every reason, in the order of the counts.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Hypercall,
         Self::ApicHypercall,
         Self::Cpuid,
@@ -174,6 +176,7 @@ impl ExitReason {
         Self::RefusedDoorbell,
         Self::Hypervisor,
         Self::ControlRegister,
+        Self::Seal,
     ];
 
     /// Its name in reports.
@@ -199,6 +202,7 @@ impl ExitReason {
             Self::RefusedDoorbell => "refused-doorbell",
             Self::Hypervisor => "hypervisor",
             Self::ControlRegister => "control-register",
+            Self::Seal => "seal",
         }
     }
 }

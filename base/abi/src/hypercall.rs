@@ -36,6 +36,11 @@ pub enum Hypercall {
     /// is; never waits. Returns how many bytes of the caller's are left. More often than once in
     /// [`CONSOLE_PACE_NANOS`] is of no use.
     ConsoleDrain = 7,
+    /// Seals what the caller has written into the open half of channel RDI, as number RSI, and
+    /// opens the other half: see [`crate::seal`]. The caller must be the channel's writer and the
+    /// description must seal it. Numbers only grow, and none is taken before its time: number n
+    /// from n periods of the channel after the time epoch on.
+    Seal = 8,
 }
 
 /// The most bytes one [`Hypercall::ConsoleWrite`] takes.
@@ -60,7 +65,7 @@ pub enum HypercallError {
 
 impl Hypercall {
     /// How many there are: the first number that is none.
-    pub const COUNT: u64 = Self::ConsoleDrain as u64 + 1;
+    pub const COUNT: u64 = Self::Seal as u64 + 1;
 }
 
 impl TryFrom<u64> for Hypercall {
@@ -76,6 +81,7 @@ impl TryFrom<u64> for Hypercall {
             5 => Self::Stop,
             6 => Self::ShutDown,
             7 => Self::ConsoleDrain,
+            8 => Self::Seal,
             _ => return Err(HypercallError::UnknownNumber),
         })
     }

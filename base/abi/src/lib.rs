@@ -8,4 +8,5 @@ pub mod directory;
 pub mod hypercall;
 pub mod layout;
 pub mod line;
+pub mod seal;
 pub mod system_call;

@@ -193,6 +193,7 @@ impl System {
                 readers: Vec::from([reader]),
                 bytes: LINE_CHANNEL_BYTES,
                 doorbell: None,
+                seal: None,
             });
         }
         self.devices[index].channels = Some(DeviceChannels {
@@ -215,6 +216,7 @@ impl System {
             readers: replicas.clone(),
             bytes: voter_channel_bytes(pages),
             doorbell: None,
+            seal: set.voter_seal(),
         });
         for writer in &replicas {
             let others = replicas.iter().copied().filter(|reader| reader != writer);
@@ -225,6 +227,7 @@ impl System {
                 readers: others.chain([voter]).collect(),
                 bytes: replica_channel_bytes(pages),
                 doorbell: None,
+                seal: None,
             });
         }
         let set = &mut self.replica_sets[index];

@@ -6,7 +6,7 @@ use core::fmt;
 use tern_abi::layout::CHANNEL_BASE;
 use tern_units::{GuestPhysical, PAGE_SIZE};
 
-use crate::system::{Sandbox, System, Thread, ThreadRef};
+use crate::system::{Channel, Sandbox, System, Thread, ThreadRef};
 
 /// Channels begin at multiples of this, and memory of sandboxes comes in such pieces.
 pub const LARGE_PAGE: u64 = 2 << 20;
@@ -47,9 +47,34 @@ pub fn channel_address(system: &System, channel: usize) -> Option<GuestPhysical>
     system.channels.get(channel)?;
     let mut offset = 0_u64;
     for before in &system.channels[..channel] {
-        offset = offset.checked_add(before.bytes.checked_next_multiple_of(LARGE_PAGE)?)?;
+        let bytes = before.memory_bytes();
+        offset = offset.checked_add(bytes.checked_next_multiple_of(LARGE_PAGE)?)?;
     }
     CHANNEL_BASE.checked_add(offset)
+}
+
+impl Channel {
+    /// Bytes of memory that it takes: where it is sealed, two halves of [`Channel::bytes`] each,
+    /// and a page with the seal's word.
+    #[must_use]
+    pub const fn memory_bytes(&self) -> u64 {
+        match self.seal {
+            Some(_) => self.seal_offset().saturating_add(PAGE_SIZE as u64),
+            None => self.bytes,
+        }
+    }
+
+    /// Returns where one of its halves, 0 or 1, begins in its memory.
+    #[must_use]
+    pub const fn half_offset(&self, half: usize) -> u64 {
+        self.bytes.saturating_mul(half as u64)
+    }
+
+    /// Returns where the seal's word is in its memory.
+    #[must_use]
+    pub const fn seal_offset(&self) -> u64 {
+        self.half_offset(2)
+    }
 }
 
 impl Sandbox {
@@ -110,7 +135,7 @@ impl System {
     pub fn memory_bytes(&self) -> u64 {
         let sandboxes = self.sandboxes.iter().map(|sandbox| sandbox.memory_bytes);
         let traces = self.sandboxes.iter().map(|_| self.trace_window());
-        let channels = self.channels.iter().map(|channel| channel.bytes);
+        let channels = self.channels.iter().map(Channel::memory_bytes);
         sandboxes
             .chain(traces)
             .chain(channels)
@@ -129,10 +154,38 @@ impl System {
     pub fn machine_bytes(&self) -> u64 {
         const EACH: u64 = 512 << 10;
         const PAGES_IN_TABLE: u64 = 512;
-        self.sandboxes
-            .iter()
-            .map(|sandbox| EACH + sandbox.memory_bytes / PAGES_IN_TABLE)
+        let tables = |(index, sandbox): (usize, &Sandbox)| {
+            let sealed = self.sealed_by(index);
+            let halves = sealed.map(|it| it.memory_bytes().div_ceil(PAGES_IN_TABLE));
+            let tables = halves.fold(sandbox.memory_bytes / PAGES_IN_TABLE, u64::saturating_add);
+            let more = (self.nested_roots(index) - 1).saturating_mul(tables + EACH);
+            more.saturating_add(EACH + tables)
+                .next_multiple_of(PAGE_SIZE as u64)
+        };
+        let sandboxes = self.sandboxes.iter().enumerate();
+        sandboxes
+            .map(tables)
             .fold(self.memory_bytes(), u64::saturating_add)
+    }
+
+    /// The sealed channels that a sandbox writes.
+    fn sealed_by(&self, sandbox: usize) -> impl Iterator<Item = &Channel> {
+        let own = self.channels.iter();
+        own.filter(move |it| it.seal.is_some() && it.writer as usize == sandbox)
+    }
+
+    /// Returns how many sealed channels a sandbox writes.
+    #[must_use]
+    pub fn sealed_channels(&self, sandbox: usize) -> usize {
+        self.sealed_by(sandbox).count()
+    }
+
+    /// Returns how many sets of nested tables a sandbox has: one for each choice of the open
+    /// halves of the sealed channels that it writes.
+    fn nested_roots(&self, sandbox: usize) -> u64 {
+        1_u64
+            .checked_shl(self.sealed_channels(sandbox) as u32)
+            .unwrap_or(u64::MAX)
     }
 }
 

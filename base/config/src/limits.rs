@@ -15,6 +15,8 @@ pub const MAX_CORES: u32 = 64;
 pub const MAX_SANDBOXES: usize = MAX_ENTRIES;
 /// The most replicas that a voter counts.
 pub const MAX_REPLICAS: usize = 8;
+/// The most sealed channels that a sandbox writes: each doubles its nested tables.
+pub const MAX_SEALED: usize = 3;
 /// The most bytes of a guest's command line.
 pub const COMMAND_LINE_MAX: usize = 4095;
 

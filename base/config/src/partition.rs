@@ -60,6 +60,21 @@ pub enum View {
         /// Whether the sandbox writes it.
         is_writer: bool,
     },
+    /// One half of the sealed channel of this index: read, and write if it is the writer and the
+    /// half is open.
+    Half {
+        /// Index into [`System::channels`].
+        index: u32,
+        /// 0 or 1.
+        half: usize,
+        /// Whether the sandbox writes it.
+        is_writer: bool,
+    },
+    /// The word of the seal of the sealed channel of this index: read.
+    Seal {
+        /// Index into [`System::channels`].
+        index: u32,
+    },
 }
 
 /// Why memory cannot be divided as a description wants it. Each prints as one line that says
@@ -122,19 +137,31 @@ pub fn windows(system: &System, index: usize, image_bytes: u64) -> Result<Vec<Wi
     for (channel, index) in system.channels.iter().zip(0..) {
         let guest = channel_address(system, index as usize).ok_or(PlanError::Channels)?;
         let end = guest
-            .checked_add(channel.bytes)
+            .checked_add(channel.memory_bytes())
             .ok_or(PlanError::Channels)?;
         if guest < CHANNEL_BASE || end > TRACE_BASE {
             return Err(PlanError::Channels);
         }
         let is_writer = channel.writer == own;
-        if is_writer || channel.readers.contains(&own) {
-            windows.push(window(
-                guest,
-                channel.bytes,
-                View::Channel { index, is_writer },
-            ));
+        if !is_writer && !channel.readers.contains(&own) {
+            continue;
         }
+        if channel.seal.is_none() {
+            let view = View::Channel { index, is_writer };
+            windows.push(window(guest, channel.bytes, view));
+            continue;
+        }
+        let at = |offset| guest.checked_add(offset).ok_or(PlanError::Channels);
+        for half in [0, 1] {
+            let view = View::Half {
+                index,
+                half,
+                is_writer,
+            };
+            windows.push(window(at(channel.half_offset(half))?, channel.bytes, view));
+        }
+        let view = View::Seal { index };
+        windows.push(window(at(channel.seal_offset())?, PAGE, view));
     }
     Ok(windows)
 }
@@ -181,7 +208,12 @@ pub fn memory_needed(system: &System, index: usize, files: &impl Files) -> Resul
         // The kernel does not map the sandbox's memory around its own image with large pages.
         let small = match window.view {
             View::Memory => KERNEL_START..kernel_end.next_multiple_of(LARGE_PAGE),
-            View::Image | View::ExitCounts | View::Trace | View::Channel { .. } => 0..0,
+            View::Image
+            | View::ExitCounts
+            | View::Trace
+            | View::Channel { .. }
+            | View::Half { .. }
+            | View::Seal { .. } => 0..0,
         };
         tables.map(DIRECT, window.guest.as_u64(), window.bytes, &small);
     }

@@ -201,16 +201,28 @@ pub struct Channel {
     /// The least time in nanoseconds between two rings of its doorbell, with which the
     /// writer interrupts the readers. Without one the channel is silent.
     pub doorbell: Option<u64>,
+    /// Where it is sealed, the time in nanoseconds from one number of its seal to the next: its
+    /// readers all read the same, which the writer can no longer change (`tern_abi::seal`).
+    pub seal: Option<u64>,
 }
 
 /// Who votes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Voting {
     /// One arbitrator sandbox with private channels.
-    #[default]
-    Arbitrator,
+    Arbitrator {
+        /// Whether its channel is sealed, so that it cannot show replicas different inputs and
+        /// verdicts.
+        seal: bool,
+    },
     /// Nobody: a single copy, its outputs released as they come.
     Unprotected,
+}
+
+impl Default for Voting {
+    fn default() -> Self {
+        Self::Arbitrator { seal: true }
+    }
 }
 
 impl Voting {
@@ -218,7 +230,7 @@ impl Voting {
     #[must_use]
     pub const fn has_verdicts(self) -> bool {
         match self {
-            Self::Arbitrator => true,
+            Self::Arbitrator { .. } => true,
             Self::Unprotected => false,
         }
     }
@@ -305,6 +317,16 @@ pub struct ReplicaSet {
 }
 
 impl ReplicaSet {
+    /// Returns the time from one number of the seal of the voter's channel to the next, where it
+    /// is sealed: numbers are those of epochs.
+    #[must_use]
+    pub const fn voter_seal(&self) -> Option<u64> {
+        match self.voting {
+            Voting::Arbitrator { seal: true } => Some(self.period),
+            Voting::Arbitrator { seal: false } | Voting::Unprotected => None,
+        }
+    }
+
     /// Whether replicas outside the majority are repaired.
     #[must_use]
     pub fn repairs(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Reading descriptions: what the keys mean, their defaults, and what they imply.
 use tern_config::layout::{replica_channel_bytes, voter_channel_bytes};
+use tern_config::partition::{View, windows};
 use tern_config::*;
 
 const FULL: &str = include_str!("full.toml");
@@ -144,7 +145,7 @@ fn a_set_implies_its_members_and_channels() {
     assert_eq!(set.voter, Some(place(3)));
     assert_eq!(
         (set.voting, set.leaf),
-        (Voting::Arbitrator, LeafAlgorithm::Ahash)
+        (Voting::Arbitrator { seal: true }, LeafAlgorithm::Ahash)
     );
     assert_eq!((set.heap_pages, set.stack_pages, set.argument), (96, 4, 0));
     assert_eq!((set.period, set.scrub_period), (50 * MS, 2000 * MS));
@@ -232,6 +233,105 @@ fn a_set_repairs_if_it_says_so_and_stops_in_the_end() {
         assert_eq!(set.repairs(), policies.contains(&repair), "{written}");
         assert_eq!(stop(set.lost_epochs()), policies[policies.len() - 1]);
     }
+}
+
+#[test]
+fn the_voters_channel_is_sealed_once_an_epoch_unless_the_description_says_no() {
+    let with = |voting: &str| read(&FULL.replacen("heap_pages = 96", voting, 1));
+    let seals = |system: &System| {
+        let channels = system.channels.iter();
+        channels.map(|it| it.seal).collect::<Vec<_>>()
+    };
+    let sealed = [None, Some(50 * MS), None, None, None];
+    for voting in [
+        "",
+        "voting = \"arbitrator\"",
+        "voting = { kind = \"arbitrator\" }",
+        "voting = { kind = \"arbitrator\", seal = true }",
+    ] {
+        assert_eq!(seals(&with(voting)), sealed, "{voting}");
+    }
+    let open = with("voting = { kind = \"arbitrator\", seal = false }");
+    assert_eq!(seals(&open), [None; 5]);
+    let voting = open.replica_sets[0].voting;
+    assert_eq!(voting, Voting::Arbitrator { seal: false });
+    assert_eq!(seals(&read(FULL).unprotected()), [None; 2]);
+    // A channel that anybody writes may be sealed.
+    let log = read(&FULL.replacen("doorbell = \"50ms\"", "seal = \"5ms\"", 1));
+    assert_eq!(log.channels[0].seal, Some(5 * MS));
+}
+
+/// A system whose arbitrator votes for so many sets, each with the same three replicas' sandboxes.
+fn with_sets(count: usize) -> Result<System, String> {
+    let mut text = String::from("[system]\nname = \"sets\"\n");
+    let server = |index: usize, thread: &str| {
+        format!(
+            "  {{ name = \"s{index}\", budget = \"1ms\", period = \"50ms\", thread = [\n    \
+             {{ name = \"t{index}\", {thread} = \"set-{index}\", wcet = \"500us\" }} ] }},\n"
+        )
+    };
+    for (core, thread) in ["replica", "replica", "replica", "voter"]
+        .iter()
+        .enumerate()
+    {
+        let servers: String = (0..count).map(|index| server(index, thread)).collect();
+        text += &format!(
+            "[[sandbox]]\nname = \"box-{core}\"\ncore = {core}\nmemory = \"32MiB\"\n\
+             server = [\n{servers}]\n"
+        );
+    }
+    for index in 0..count {
+        text += &format!(
+            "[[replica_set]]\nname = \"set-{index}\"\nprogram = \"load\"\nperiod = \"50ms\"\n\
+             ballot_deadline = \"20ms\"\nverdict_deadline = \"30ms\"\n"
+        );
+    }
+    let read = Description::parse("sets.toml", &text);
+    read.map(|it| it.system).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_sandbox_writes_no_more_sealed_channels_than_it_can_choose_between() {
+    assert!(with_sets(3).is_ok());
+    let refused = with_sets(4).unwrap_err();
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+    assert!(
+        refused.contains(
+            "sandbox.box-3.voter: 4 of the channels that it writes are sealed, at most 3 can be"
+        ),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_sealed_channel_is_two_halves_and_the_word_that_says_which() {
+    let system = read(FULL);
+    let (voter, bytes) = (1, system.channels[1].bytes);
+    let begin = channel_address(&system, voter).unwrap().as_u64();
+    for (sandbox, is_writer) in [(3, true), (0, false), (2, false)] {
+        let windows = windows(&system, sandbox, 4096).unwrap();
+        let own: Vec<_> = windows
+            .iter()
+            .map(|it| (it.guest.as_u64(), it.bytes, it.view))
+            .filter(|(guest, ..)| (begin..begin + (2 << 20)).contains(guest))
+            .collect();
+        let half = |half| View::Half {
+            index: 1,
+            half,
+            is_writer,
+        };
+        assert_eq!(
+            own,
+            [
+                (begin, bytes, half(0)),
+                (begin + bytes, bytes, half(1)),
+                (begin + 2 * bytes, 4096, View::Seal { index: 1 }),
+            ],
+            "sandbox {sandbox}"
+        );
+    }
+    let next = channel_address(&system, voter + 1).unwrap().as_u64();
+    assert!(next >= begin + system.channels[1].memory_bytes());
 }
 
 #[test]

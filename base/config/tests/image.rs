@@ -59,6 +59,7 @@ fn two_sandboxes() -> System {
                 readers: vec![1],
                 bytes: 4096,
                 doorbell: None,
+                seal: None,
             },
             Channel {
                 name: "wide".into(),
@@ -66,6 +67,7 @@ fn two_sandboxes() -> System {
                 readers: vec![0],
                 bytes: (2 << 20) + 4096,
                 doorbell: None,
+                seal: None,
             },
             Channel {
                 name: "down".into(),
@@ -73,6 +75,7 @@ fn two_sandboxes() -> System {
                 readers: vec![0],
                 bytes: 8192,
                 doorbell: Some(50_000_000),
+                seal: None,
             },
         ],
         ..System::default()

@@ -14,6 +14,7 @@ use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::host_tables::{self, LOW_MEMORY, Own};
 use crate::ranges::Range;
 use crate::sandbox::RUNNING;
+use crate::sandbox::seal::TIME_EPOCH;
 use crate::say;
 use crate::vendor::Vendor;
 use crate::{ending, shutdown};
@@ -138,6 +139,7 @@ pub unsafe fn boot(address: u64, protocol: u64, own: &Own, seal: fn()) -> ! {
     for partition in &mut partitions {
         partition.hand_over(&image, &private, &facts, epoch);
     }
+    TIME_EPOCH.store(epoch, Ordering::Relaxed);
     write_directory(page, &partitions, &channels, &facts, epoch);
     RUNNING.store(partitions.len(), Ordering::Relaxed);
     seal();

@@ -11,17 +11,19 @@ use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
 use crate::sandbox::Sandbox;
 use crate::sandbox::record::{Owner, Record};
+use crate::sandbox::seal::SealedChannel;
 use crate::speculation::{
     arch_capabilities, leaks_between_threads, thread_shift, threads_of_one_core,
 };
 use crate::vendor::{AnyGuest, Vendor};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
 use tern_config::layout::LEAST_DOORBELL;
-use tern_config::partition::{View, windows};
+use tern_config::partition::{View, Window, windows};
 use tern_config::{Image, Private, System};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{Duration, HostPhysical, PAGE_SIZE};
@@ -51,6 +53,83 @@ pub struct Partition {
     trace_bytes: u64,
     record: &'static Record,
     reach: Reach,
+    seals: Vec<SealedChannel>,
+}
+
+/// Where the pieces of memory are that one sandbox sees.
+struct Pieces<'a> {
+    memory: HostPhysical,
+    trace: HostPhysical,
+    image: HostPhysical,
+    record: &'static Record,
+    channels: &'a [HostPhysical],
+}
+
+impl Pieces<'_> {
+    /// Returns what the sandbox sees in its windows, and both halves of each sealed channel that
+    /// it writes.
+    fn seen_in(&self, windows: &[Window], system: &System) -> (Vec<Mapping>, Vec<[Mapping; 2]>) {
+        let is_own_half = |window: &&Window| match window.view {
+            View::Half { is_writer, .. } => is_writer,
+            View::Memory
+            | View::Image
+            | View::ExitCounts
+            | View::Trace
+            | View::Channel { .. }
+            | View::Seal { .. } => false,
+        };
+        let own_halves = windows.iter().filter(is_own_half).count();
+        let mut fixed = Vec::with_capacity(windows.len() - own_halves);
+        let mut halves = Vec::with_capacity(own_halves);
+        for window in windows {
+            let mapping = self.seen(window, system);
+            match is_own_half(&window) {
+                true => halves.push(mapping),
+                false => fixed.push(mapping),
+            }
+        }
+        // They come one after the other.
+        let halves = halves.chunks_exact(2).map(|both| [both[0], both[1]]);
+        (fixed, halves.collect())
+    }
+
+    fn seen(&self, window: &Window, system: &System) -> Mapping {
+        let described = |index: u32| &system.channels[index as usize];
+        let channel = |index: u32, offset: u64| {
+            HostPhysical::new(self.channels[index as usize].as_u64() + offset)
+        };
+        let (host, access) = match window.view {
+            View::Memory => (self.memory, Access::Full),
+            View::Image => (self.image, Access::ReadOnly),
+            View::ExitCounts => {
+                let counts = HostPhysical::new(ptr::from_ref(self.record) as u64);
+                (counts, Access::ReadOnly)
+            }
+            View::Trace => (self.trace, Access::ReadWrite),
+            View::Channel { index, is_writer } => {
+                let access = match is_writer {
+                    true => Access::ReadWrite,
+                    false => Access::ReadOnly,
+                };
+                (channel(index, 0), access)
+            }
+            // Whether its writer may write it is chosen with its nested tables.
+            View::Half { index, half, .. } => {
+                let offset = described(index).half_offset(half);
+                (channel(index, offset), Access::ReadOnly)
+            }
+            View::Seal { index } => {
+                let offset = described(index).seal_offset();
+                (channel(index, offset), Access::ReadOnly)
+            }
+        };
+        Mapping {
+            guest: window.guest,
+            host,
+            bytes: window.bytes,
+            access,
+        }
+    }
 }
 
 /// Divides the machine. `module` is the boot module that holds the image.
@@ -84,32 +163,15 @@ pub fn plan(
         let sandbox = &system.sandboxes[index];
         let mut reach = reach_of_registers(facts);
         reach.ports = ports::of_devices(system, sandbox, &facts.machine)?;
-        reach.memory = Vec::with_capacity(windows.len());
-        reach.memory.extend(windows.iter().map(|window| {
-            let (host, access) = match window.view {
-                View::Memory => (memory, Access::Full),
-                View::Image => (image, Access::ReadOnly),
-                View::ExitCounts => {
-                    let counts = HostPhysical::new(&raw const *record as u64);
-                    (counts, Access::ReadOnly)
-                }
-                View::Trace => (trace, Access::ReadWrite),
-                View::Channel { index, is_writer } => {
-                    let access = if is_writer {
-                        Access::ReadWrite
-                    } else {
-                        Access::ReadOnly
-                    };
-                    (channels[index as usize], access)
-                }
-            };
-            Mapping {
-                guest: window.guest,
-                host,
-                bytes: window.bytes,
-                access,
-            }
-        }));
+        let pieces = Pieces {
+            memory,
+            trace,
+            image,
+            record,
+            channels: &channels,
+        };
+        (reach.memory, reach.halves) = pieces.seen_in(&windows, system);
+        let seals = seals(system, index as u32, &channels, facts);
         let partition = Partition {
             apic_id: facts.machine.cores[sandbox.core as usize],
             index,
@@ -119,6 +181,7 @@ pub fn plan(
             trace_bytes: system.trace_window(),
             record,
             reach,
+            seals,
         };
         if partitions
             .iter()
@@ -250,6 +313,7 @@ impl Partition {
             memory_bytes: self.memory_bytes,
             apic_id: self.apic_id,
             doorbells: doorbells(system, self.index as u32, facts)?,
+            seals: self.seals.clone(),
             may_shut_down: description.may_shut_down,
             line: LineBuffer::new(console),
             nmi_was_told: false,
@@ -299,6 +363,29 @@ impl Partition {
             )
         }
     }
+}
+
+/// The sealed channels that a sandbox writes.
+fn seals(
+    system: &System,
+    sandbox: u32,
+    channels: &[HostPhysical],
+    facts: &Facts,
+) -> Vec<SealedChannel> {
+    let own = (0..).zip(&system.channels).zip(channels);
+    let own = own.filter(|((_, channel), _)| channel.writer == sandbox);
+    let sealed =
+        own.filter_map(|((index, channel), host)| Some((index, channel, host, channel.seal?)));
+    sealed
+        .map(|(index, channel, host, nanos)| {
+            let word = (host.as_u64() + channel.seal_offset()) as *const AtomicU64;
+            // SAFETY: in a page of the channel's memory, which is taken for good, mapped to itself,
+            // all zeroes, and shared with readers on other cores as a word that changes.
+            let word = unsafe { &*word };
+            let interval = Duration::from_nanos(nanos);
+            SealedChannel::new(index, word, interval, facts.timing.tsc)
+        })
+        .collect()
 }
 
 /// The doorbells of the channels that a sandbox writes.

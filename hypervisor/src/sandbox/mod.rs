@@ -1,5 +1,6 @@
 //! A sandbox while it runs: what it may ask for, what is counted, and how it ends.
 pub mod record;
+pub mod seal;
 
 use crate::console::LineBuffer;
 use crate::devices::io_apic;
@@ -10,6 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use record::Owner;
+use seal::SealedChannel;
 use tern_abi::directory::{ExitReason, Violation};
 use tern_abi::hypercall::{Hypercall, HypercallError};
 use tern_machine::apic::{LocalApic, Register};
@@ -32,6 +34,8 @@ pub struct Sandbox {
     pub apic_id: u32,
     /// The doorbells of the channels that it writes.
     pub doorbells: Vec<Doorbell>,
+    /// The sealed channels that it writes.
+    pub seals: Vec<SealedChannel>,
     /// Whether it may end the machine's run.
     pub may_shut_down: bool,
     /// The line it is writing on the console.
@@ -122,6 +126,7 @@ pub fn reason_of_call(call: Result<Hypercall, HypercallError>) -> ExitReason {
         Ok(Hypercall::ApicRead | Hypercall::ApicWrite) => ExitReason::ApicHypercall,
         // Until it has rung.
         Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
+        Ok(Hypercall::Seal) => ExitReason::Seal,
         _ => ExitReason::Hypercall,
     }
 }

@@ -6,7 +6,7 @@ mod exits;
 pub mod vmcb;
 
 use crate::event_word;
-use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
+use crate::guest::{Event, Exit, Guest, MOST_CHOICES, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT, PAT_RESET};
 use crate::memory::frames::{Frames, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
@@ -109,6 +109,8 @@ pub struct SvmGuest {
     pat: u64,
     /// Where its own memory, from its address 0 on, is, and its bytes.
     memory: (u64, u64),
+    /// The top tables of its nested tables, by [`Reach::choices`].
+    roots: ArrayVec<HostPhysical, MOST_CHOICES>,
 }
 
 /// The page attribute table that a guest's accesses go by: write-back, whichever of its eight
@@ -124,9 +126,13 @@ impl SvmGuest {
     /// If there is no memory left.
     pub fn build(frames: &mut Frames, reach: &Reach, start: Start) -> Result<Self, OutOfMemory> {
         const NEXT_RIP_SAVE: u32 = 1 << 3;
-        let mut memory = Tables::<NestedFormat>::new(frames)?;
-        for mapping in &reach.memory {
-            memory.map(frames, mapping)?;
+        let mut roots = ArrayVec::new();
+        for choice in reach.choices() {
+            let mut tables = Tables::<NestedFormat>::new(frames)?;
+            for mapping in reach.memory_by(choice) {
+                tables.map(frames, &mapping)?;
+            }
+            roots.push(tables.root());
         }
         let (ports, registers): (&IoPermissions, &MsrPermissions) =
             permissions::allow(frames, reach)?;
@@ -136,7 +142,7 @@ impl SvmGuest {
         control(&mut block.control);
         block.control.io_permissions = &raw const *ports as u64;
         block.control.msr_permissions = &raw const *registers as u64;
-        block.control.nested_root = memory.root().as_u64();
+        block.control.nested_root = roots[0].as_u64();
         begin(&mut block.saved, start.entry);
         let block = Block::new(block);
         let is_own = |it: &&Mapping| it.guest == GuestPhysical::new(0);
@@ -149,6 +155,7 @@ impl SvmGuest {
             has_next_rip: cpuid_if_present(0x8000_000a).edx & NEXT_RIP_SAVE != 0,
             pat: PAT_RESET,
             memory: own.map_or((0, 0), |own| (own.host.as_u64(), own.bytes)),
+            roots,
         })
     }
 
@@ -378,6 +385,14 @@ impl Guest for SvmGuest {
         // SAFETY: the core's interrupt table handles NMI on a stack of its own, and
         // interrupts are masked in the flags.
         unsafe { asm!("stgi", "nop", "clgi") };
+    }
+
+    fn choose_memory(&mut self, choice: usize) {
+        set!(self.block, control.nested_root, self.roots[choice].as_u64());
+        // Not another address space identifier: what the guest itself drops of its translations,
+        // it drops of the current one's alone (APM vol. 2 §15.16), and would find again in the
+        // other.
+        set!(self.block, control.tlb_control, FLUSH_ALL);
     }
 }
 

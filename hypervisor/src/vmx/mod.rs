@@ -9,12 +9,13 @@ mod state;
 
 use crate::event_word;
 use crate::faults;
-use crate::guest::{Event, Exit, Guest, Reach, Refused, Registers, Start};
+use crate::guest::{Event, Exit, Guest, MOST_CHOICES, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
 use crate::memory::frames::{Frames, OutOfMemory};
 use crate::memory::mapping::Access;
 use crate::memory::page_tables::{Format, LARGE, Tables};
 use crate::permissions;
+use arrayvec::ArrayVec;
 use bit_field::BitField;
 use bitmaps::{IoPermissions, MsrPermissions};
 use capabilities::Capabilities;
@@ -127,6 +128,8 @@ pub struct VmxGuest {
     addresses: Addresses,
     entry: u64,
     launched: bool,
+    /// The top tables of its nested tables, by [`Reach::choices`].
+    roots: ArrayVec<HostPhysical, MOST_CHOICES>,
 }
 
 impl VmxGuest {
@@ -138,10 +141,15 @@ impl VmxGuest {
     pub fn build(frames: &mut Frames, reach: &Reach, start: Start) -> Result<Self, OutOfMemory> {
         // A guest that changes its page sizes could else put a page into the instruction TLB as
         // a large and as a small one, at which some processors stop with a machine check.
-        let memory = Tables::<ExtendedFormat>::new(frames)?;
-        let mut memory = memory.with_small_code(!capabilities::takes_large_code());
-        for mapping in &reach.memory {
-            memory.map(frames, mapping)?;
+        let small_code = !capabilities::takes_large_code();
+        let mut roots = ArrayVec::new();
+        for choice in reach.choices() {
+            let tables = Tables::<ExtendedFormat>::new(frames)?;
+            let mut tables = tables.with_small_code(small_code);
+            for mapping in reach.memory_by(choice) {
+                tables.map(frames, &mapping)?;
+            }
+            roots.push(tables.root());
         }
         let (ports, registers): (&IoPermissions, &MsrPermissions) =
             permissions::allow(frames, reach)?;
@@ -152,12 +160,13 @@ impl VmxGuest {
             }),
             addresses: Addresses {
                 block: frames.page()?.as_u64(),
-                nested_root: memory.root().as_u64(),
+                nested_root: roots[0],
                 ports: &raw const *ports as u64,
                 registers: &raw const *registers as u64,
             },
             entry: start.entry,
             launched: false,
+            roots,
         })
     }
 
@@ -287,6 +296,13 @@ impl Guest for VmxGuest {
     /// once (§28.3.1, §26.1), up to the very entry: [`crate::shutdown::end`].
     fn take_nmi(&mut self) {
         faults::take_nmi();
+    }
+
+    /// Translations are told apart by the address of their top table, and what the guest drops of
+    /// its own, it drops of all of them (§29.4.3.1): nothing is to be flushed.
+    fn choose_memory(&mut self, choice: usize) {
+        // SAFETY: tables that map only the sandbox's memory.
+        unsafe { state::choose_nested_tables(self.roots[choice]) };
     }
 }
 

@@ -9,6 +9,7 @@ use tern_machine::cpu::read_msr;
 use tern_machine::descriptors::{
     KERNEL_CODE, KERNEL_DATA, TASK, interrupt_table, segment_table, task_base,
 };
+use tern_units::HostPhysical;
 
 /// Physical addresses of what a guest consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Addresses {
     /// The VMCS.
     pub block: u64,
     /// The top table of its extended page tables.
-    pub nested_root: u64,
+    pub nested_root: HostPhysical,
     /// Its I/O bitmaps.
     pub ports: u64,
     /// Its MSR bitmap.
@@ -75,6 +76,17 @@ pub unsafe fn load(addresses: &Addresses, entry: u64) {
     }
 }
 
+/// Lets the guest of the current VMCS see memory by the tables under `root`.
+///
+/// # Safety
+/// A VMCS is current, and the tables map only its guest's memory.
+pub unsafe fn choose_nested_tables(root: HostPhysical) {
+    // §25.6.11: write-back, a walk of four levels.
+    const POINTER: u64 = 6 | 3 << 3;
+    // SAFETY: as the caller vouches.
+    unsafe { write(Field::EPT_POINTER, root.as_u64() | POINTER) };
+}
+
 /// # Safety
 /// As [`load`], with the VMCS current.
 unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
@@ -82,8 +94,6 @@ unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
     // #DB and #AC: their delivery can loop inside the processor, out of reach of NMI
     // (CVE-2015-8104, CVE-2015-5307). #MC belongs to the hypervisor.
     const EXCEPTIONS: u64 = 1 << 1 | 1 << 17 | 1 << 18;
-    // §25.6.11: write-back, a walk of four levels.
-    const POINTER: u64 = 6 | 3 << 3;
     // SAFETY: as the caller vouches. External interrupts go straight to the guest: its
     // core has no others.
     unsafe {
@@ -103,7 +113,7 @@ unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
         write(Field::IO_BITMAP_A, addresses.ports);
         write(Field::IO_BITMAP_B, addresses.ports + 4096);
         write(Field::MSR_BITMAP, addresses.registers);
-        write(Field::EPT_POINTER, addresses.nested_root | POINTER);
+        choose_nested_tables(addresses.nested_root);
         if words.secondary & secondary::VPID != 0 {
             write(Field::VPID, 1); // 0 is the hypervisor's; one guest a core needs no other
         }

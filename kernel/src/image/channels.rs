@@ -1,7 +1,7 @@
 //! Channels as the words that replicas and voter write and read.
 use crate::image::description::{self, Role};
 use core::sync::atomic::AtomicU64;
-use tern_vote::{Reader, Writer};
+use tern_vote::{ChannelReader, ChannelWriter, Reader, Writer};
 
 /// The words of the channel at `index`, to read; `None` if this sandbox may not see it.
 #[must_use]
@@ -13,6 +13,54 @@ pub fn reader(index: u32) -> Option<Reader<'static>> {
 #[must_use]
 pub fn writer(index: u32) -> Option<Writer<'static>> {
     own_words(index).map(Writer::new)
+}
+
+/// The channel at `index`, sealed or not, to read; `None` if this sandbox may not see it.
+#[must_use]
+pub fn shown(index: u32) -> Option<ChannelReader<'static>> {
+    let (words, _) = words(index)?;
+    Some(match parts(index, words)? {
+        Parts::Plain(words) => ChannelReader::Plain(Reader::new(words)),
+        Parts::Sealed { seal, halves } => ChannelReader::Sealed {
+            seal,
+            halves: halves.map(Reader::new),
+        },
+    })
+}
+
+/// The channel at `index`, sealed or not, to write; `None` if this sandbox may not.
+#[must_use]
+pub fn own(index: u32) -> Option<ChannelWriter<'static>> {
+    let words = own_words(index)?;
+    Some(match parts(index, words)? {
+        Parts::Plain(words) => ChannelWriter::Plain(Writer::new(words)),
+        Parts::Sealed { seal, halves } => ChannelWriter::Sealed {
+            seal,
+            halves: halves.map(Writer::new),
+        },
+    })
+}
+
+/// What a channel's memory consists of.
+enum Parts {
+    Plain(&'static [AtomicU64]),
+    Sealed {
+        seal: &'static AtomicU64,
+        halves: [&'static [AtomicU64]; 2],
+    },
+}
+
+fn parts(index: u32, words: &'static [AtomicU64]) -> Option<Parts> {
+    let channel = description::system().channels.get(index as usize)?;
+    if channel.seal.is_none() {
+        return Some(Parts::Plain(words));
+    }
+    let at = |offset: u64| (offset / 8) as usize;
+    let half = |half| words.get(at(channel.half_offset(half))..at(channel.half_offset(half + 1)));
+    Some(Parts::Sealed {
+        seal: words.get(at(channel.seal_offset()))?,
+        halves: [half(0)?, half(1)?],
+    })
 }
 
 /// The words of the channel at `index`; `None` if this sandbox does not write it.

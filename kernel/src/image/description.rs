@@ -108,5 +108,5 @@ pub fn channel_window(index: u32) -> Option<(NonNull<u64>, usize, Role)> {
     let channel = system().channels.get(index as usize)?;
     let address = channel_address(system(), index as usize)?;
     let first = NonNull::new((DIRECT_BASE + address.as_u64()) as *mut u64)?;
-    Some((first, (channel.bytes / 8) as usize, role))
+    Some((first, (channel.memory_bytes() / 8) as usize, role))
 }

@@ -5,7 +5,7 @@ use super::task_jobs::TaskJobs;
 use crate::drivers::serial::{self, SerialPort};
 use crate::image::{channels, description, keys};
 use crate::program::process::{Outcome, Process};
-use crate::{clock, say, thread, trace};
+use crate::{clock, hypercall, say, thread, trace};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,7 +20,10 @@ use tern_replication::{
 };
 use tern_trace::Event;
 use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
-use tern_vote::{Page, Reader, Release, ReplicaLayout, VoterLayout, Writer, page_of_words, sha256};
+use tern_vote::{
+    ChannelReader, ChannelWriter, Page, Reader, Release, ReplicaLayout, VoterLayout, Writer,
+    page_of_words, sha256,
+};
 
 const _: () = assert!(tern_vote::MAX_REPLICAS == tern_config::limits::MAX_REPLICAS);
 
@@ -67,7 +70,7 @@ pub struct ReplicaThread {
     task: ReplicaTask<Vec<u64>>,
     thread: &'static tern_config::Thread,
     own: Writer<'static>,
-    voter: Reader<'static>,
+    voter: ChannelReader<'static>,
     replicas: Vec<Reader<'static>>,
     scratch: Box<Page>,
     keys: Option<Keys>,
@@ -86,7 +89,7 @@ impl ReplicaThread {
             panic!("replica set \"{name}\" does not list its replica");
         };
         let own = set.replica_channels.get(number).copied();
-        let voter = set.voter_channel.and_then(channels::reader);
+        let voter = set.voter_channel.and_then(channels::shown);
         let (Some(own), Some(voter), Some(replicas)) = (
             own.and_then(channels::writer),
             voter,
@@ -274,7 +277,9 @@ pub struct VoterThread {
     thread: &'static tern_config::Thread,
     /// The set's name, for the console.
     name: &'static str,
-    own: Writer<'static>,
+    /// The index of its channel, if that is sealed.
+    sealed: Option<u32>,
+    own: ChannelWriter<'static>,
     replicas: Vec<Reader<'static>>,
     port: Option<&'static SerialPort>,
 }
@@ -288,12 +293,12 @@ impl VoterThread {
     pub fn prepare(number: u32, thread: &'static tern_config::Thread) -> Self {
         let set = &description::system().replica_sets[number as usize];
         let name = &set.name;
-        let own = set.voter_channel.and_then(channels::writer);
+        let own = set.voter_channel.and_then(channels::own);
         let (Some(own), Some(replicas)) = (own, readers(&set.replica_channels)) else {
             panic!("the voter of replica set \"{name}\" cannot see the set's channels");
         };
         assert!(
-            VoterLayout::new(own.reader().len()).is_some(),
+            VoterLayout::new(own.len()).is_some(),
             "the voter's channel of replica set \"{name}\" is too small"
         );
         let port = set.device.map(|device| match serial::serial_port(device) {
@@ -304,6 +309,7 @@ impl VoterThread {
             task: VoterTask::new(number, set, thread),
             thread,
             name,
+            sealed: set.voter_channel.filter(|_| set.voter_seal().is_some()),
             own,
             replicas,
             port,
@@ -318,6 +324,7 @@ impl VoterThread {
         };
         let mut env = VoterSide {
             name: self.name,
+            sealed: self.sealed,
             port: self.port,
             jobs: TaskJobs::new(self.thread, records_exits),
         };
@@ -335,6 +342,7 @@ impl VoterThread {
 /// What a voter's task is given.
 struct VoterSide {
     name: &'static str,
+    sealed: Option<u32>,
     port: Option<&'static SerialPort>,
     jobs: TaskJobs,
 }
@@ -375,5 +383,10 @@ impl VoterEnv for VoterSide {
             // Where there is no device the driver has said why, and every input is stale.
             let _ = port.send(bytes);
         }
+    }
+
+    fn seal(&mut self, number: u64) -> bool {
+        self.sealed
+            .is_none_or(|channel| hypercall::seal(channel, number))
     }
 }

@@ -11,8 +11,8 @@ use tern_recovery::{
 };
 use tern_units::{PageNumber, StateWords};
 use tern_vote::{
-    Ballot, BallotKind, Leaf, Origin, Outcome, Page, Reader, Release, ReplicaLayout, Standing,
-    State, Verdict, VoterLayout, Writer, output_words,
+    Ballot, BallotKind, ChannelReader, Leaf, Origin, Outcome, Page, Release, ReplicaLayout,
+    Standing, State, Verdict, VoterLayout, Writer, output_words,
 };
 
 use crate::copies::Copies;
@@ -125,7 +125,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         hashing: &Hashing,
         number: u8,
         epoch: u64,
-        voter: Reader<'_>,
+        voter: ChannelReader<'_>,
     ) -> Opening {
         self.work.end();
         let Some(before) = epoch.checked_sub(1) else {
@@ -143,7 +143,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         let Some(layout) = VoterLayout::new(voter.len()) else {
             return Opening::Hold;
         };
-        let verdict = Verdict::read(&hashing.set, &layout, voter).ok();
+        let verdict = newest_verdict(hashing, voter);
         let Some(verdict) = verdict.filter(|verdict| verdict.epoch == before) else {
             return Opening::NotYet;
         };
@@ -157,7 +157,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
                 false => Opening::Hold,
             };
         }
-        let release = Release::read(&hashing.set, &layout, voter).ok();
+        // What is frozen for an epoch stands beside the verdict on the one before.
+        let read = |half| Release::read(&hashing.set, &layout, half).ok();
+        let release = voter.read(read, |release| release.epoch.wrapping_sub(1));
         match release.filter(|release| release.epoch == epoch) {
             Some(release) => Opening::Run(release),
             None => Opening::NotYet,
@@ -337,10 +339,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
     }
 
     /// Learns from the newest verdict, whichever epoch it is on, where its state comes from.
-    fn learn(&mut self, hashing: &Hashing, voter: Reader<'_>) {
-        let verdict = VoterLayout::new(voter.len())
-            .and_then(|layout| Verdict::read(&hashing.set, &layout, voter).ok());
-        if let Some(verdict) = verdict {
+    fn learn(&mut self, hashing: &Hashing, voter: ChannelReader<'_>) {
+        if let Some(verdict) = newest_verdict(hashing, voter) {
             self.adopt(hashing, &verdict);
         }
     }
@@ -354,10 +354,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         epoch: u64,
         channels: &ReplicaChannels<'_>,
     ) -> Closing {
-        let verdict = VoterLayout::new(channels.voter.len())
-            .and_then(|layout| Verdict::read(&hashing.set, &layout, channels.voter).ok())
-            .filter(|verdict| verdict.epoch == epoch);
-        let Some(verdict) = verdict else {
+        let verdict = newest_verdict(hashing, channels.voter);
+        let Some(verdict) = verdict.filter(|verdict| verdict.epoch == epoch) else {
             return Closing::NotYet;
         };
         let is_member = self.adopt(hashing, &verdict);
@@ -442,6 +440,13 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             left: self.table.pages().saturating_sub(page.0).saturating_sub(1),
         }
     }
+}
+
+/// Returns the verdict that the voter shows, whichever epoch it is on.
+fn newest_verdict(hashing: &Hashing, voter: ChannelReader<'_>) -> Option<Verdict> {
+    let layout = VoterLayout::new(voter.len())?;
+    let read = |half| Verdict::read(&hashing.set, &layout, half).ok();
+    voter.read(read, |verdict| verdict.epoch)
 }
 
 impl<S: AsMut<[u64]>> StateWords for Member<S> {

@@ -5,7 +5,7 @@ use std::vec;
 use std::vec::Vec;
 use tern_units::PAGE_SIZE;
 use tern_vote::{
-    Code, Key, LeafKind, MAX_REPLICAS, Members, Set, Standing, replica_channel_bytes,
+    Code, Key, LeafKind, MAX_REPLICAS, Members, Reader, Set, Standing, replica_channel_bytes,
     voter_channel_bytes,
 };
 
@@ -91,14 +91,18 @@ impl Bench {
     }
 
     fn open(&mut self, epoch: u64) -> Opening {
-        self.member
-            .open(&self.hashing, NUMBER, epoch, Reader::new(&self.voter))
+        self.member.open(
+            &self.hashing,
+            NUMBER,
+            epoch,
+            ChannelReader::Plain(Reader::new(&self.voter)),
+        )
     }
 
     fn close(&mut self, epoch: u64) -> Option<(Option<Duty>, bool)> {
         let channels = ReplicaChannels {
             own: Writer::new(&self.own),
-            voter: Reader::new(&self.voter),
+            voter: ChannelReader::Plain(Reader::new(&self.voter)),
             replicas: &[],
         };
         match self.member.close(&self.hashing, NUMBER, epoch, &channels) {
@@ -112,7 +116,7 @@ impl Bench {
     fn cast(&mut self, epoch: u64, ran: Option<(Leaf, &[u64])>) -> Option<Ballot> {
         let channels = ReplicaChannels {
             own: Writer::new(&self.own),
-            voter: Reader::new(&self.voter),
+            voter: ChannelReader::Plain(Reader::new(&self.voter)),
             replicas: &[],
         };
         let cast = self
@@ -319,7 +323,7 @@ fn a_commit_that_is_late_is_finished_and_the_state_whole() {
     let mut scratch = [0; PAGE_SIZE];
     let channels = ReplicaChannels {
         own: Writer::new(&bench.own),
-        voter: Reader::new(&bench.voter),
+        voter: ChannelReader::Plain(Reader::new(&bench.voter)),
         replicas: &[],
     };
     let (hashing, memory) = (&bench.hashing, &mut bench.memory);

@@ -136,6 +136,8 @@ impl Work {
             voter,
             replicas,
         } = *channels;
+        // What is read there says itself which epoch it is of, and that it is whole.
+        let voter = voter.newest();
         let peer = |replica: u64| {
             let replica = usize::try_from(replica).ok()?;
             replicas.get(replica).copied()

@@ -87,7 +87,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
 
     pub(super) fn job_ended<E: ReplicaEnv>(&mut self, facts: &Facts, end: JobEnd, env: &mut E) {
         match (end, facts.description.voting()) {
-            (JobEnd::Done, Voting::Arbitrator) => {
+            (JobEnd::Done, Voting::Arbitrator { .. }) => {
                 let first = self.member.scrub_position();
                 let set = self.number();
                 env.record(Event::Scrub { set, first });
@@ -98,7 +98,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
                 self.member.end_job_unhashed();
                 self.phase = Phase::Commit as u64;
             }
-            (JobEnd::CutOff, Voting::Arbitrator | Voting::Unprotected) => {
+            (JobEnd::CutOff, Voting::Arbitrator { .. } | Voting::Unprotected) => {
                 self.miss(facts, env);
                 self.member.cut_off();
                 // There may be time left to ask for repair in this very epoch.

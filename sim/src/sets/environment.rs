@@ -5,11 +5,12 @@ use tern_plant::tag::{Key, Measured, PlaceKey, PlaceTag, Statement};
 use tern_replication::{Env, Job, ReplicaEnv, VoterEnv};
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::{Page, Release, page_of_words};
+use tern_vote::{Page, Release, Set, page_of_words};
 
 use super::core::SetCore;
 use super::plant::Plant;
 use super::program::{Memory, PAGE_WORDS};
+use super::voter_channel::{Liar, VoterChannel};
 
 /// What a task is given: records go into a list, budgets come from the scheduler.
 pub(super) struct Side<'a, T> {
@@ -45,6 +46,9 @@ pub(super) struct Keys {
 pub(super) struct VoterOwn<'a> {
     pub(super) plant: &'a mut Plant,
     pub(super) inputs: &'a [Release],
+    pub(super) channel: &'a VoterChannel,
+    pub(super) set: &'a Set,
+    pub(super) liar: Option<&'a Liar>,
 }
 
 impl<T> Env for Side<'_, T> {
@@ -105,5 +109,15 @@ impl VoterEnv for Side<'_, VoterOwn<'_>> {
     fn send(&mut self, bytes: &[u8]) {
         let now = Instant::from_nanos(self.now);
         self.own.plant.take(bytes, now, self.own.inputs);
+    }
+
+    fn seal(&mut self, number: u64) -> bool {
+        let VoterOwn {
+            channel, set, liar, ..
+        } = self.own;
+        if let Some(liar) = liar {
+            liar.lie(set, channel);
+        }
+        channel.seal(number, self.now)
     }
 }

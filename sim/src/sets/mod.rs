@@ -8,6 +8,8 @@ mod costs;
 mod environment;
 mod plant;
 mod program;
+mod voter_channel;
+mod words;
 mod world;
 
 pub use costs::Costs;

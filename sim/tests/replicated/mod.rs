@@ -216,15 +216,16 @@ pub fn a_channel_flip(random: &mut Random, world: &World) -> Fault {
     }
 }
 
-/// A flip in the voter's channel: half of them in the records, the rest also in the list.
+/// A flip in the voter's channel: half of them in the records, the rest also in the lists.
 pub fn a_voter_channel_flip(random: &mut Random, world: &World) -> Fault {
-    let end = match random.below(2) {
-        0 => 128,
-        _ => world.channel_words(Place::Voter) as u64,
+    let records = world.records(Place::Voter);
+    let words = match random.below(2) {
+        0 => records[random.below(records.len() as u64) as usize].clone(),
+        _ => 0..world.channel_words(Place::Voter),
     };
     Fault::Channel {
         of: Place::Voter,
-        word: random.below(end) as usize,
+        word: words.start + random.below(words.len() as u64) as usize,
         bit: random.below(64) as u32,
     }
 }

@@ -4,6 +4,7 @@
 mod attacks;
 mod console;
 mod floods;
+mod seals;
 
 use attacks::{Attack, Ending, Places};
 use tern_config::{Description, channel_address};
@@ -202,6 +203,8 @@ on_each_machine! {
     };
     doorbells_ring_no_more_often_than_granted_whoever_rings => floods::along_channels;
     nobody_hears_a_replica_or_an_arbitrator_that_rings => floods::along_what_a_set_implies;
+    no_reader_of_a_sealed_channel_is_shown_something_else
+        => seals::no_reader_is_shown_something_else;
     a_sandbox_that_floods_the_console_costs_its_neighbours_nothing => console::from_beside;
     a_program_that_floods_the_console_costs_the_threads_beside_it_nothing => console::from_within;
     the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it

@@ -6,7 +6,7 @@ use super::problem::{Place, sandbox_place};
 use super::quantity::show_size;
 use super::reader::Reader;
 use crate::layout::{LARGE_PAGE, MAX_SERVERS, MAX_THREADS};
-use crate::limits::{COMMAND_LINE_MAX, Limit, MAX_CORES, MAX_REPLICAS, beyond};
+use crate::limits::{COMMAND_LINE_MAX, Limit, MAX_CORES, MAX_REPLICAS, MAX_SEALED, beyond};
 use crate::partition::{NoFiles, has_own_kernel, memory_needed};
 use crate::system::{Sandbox, System};
 
@@ -55,6 +55,15 @@ fn of_sandbox(reader: &mut Reader, system: &System, index: usize, sandbox: &Sand
             MAX_CORES - 1
         );
         reader.problem(&place, "core", reason);
+    }
+    let sealed = system.sealed_channels(index);
+    if sealed > MAX_SEALED {
+        let reason = format!(
+            "{sealed} of the channels that it writes are sealed, at most {MAX_SEALED} can be: give \
+             some of the sets another arbitrator, or \
+             `voting = {{ kind = \"arbitrator\", seal = false }}`"
+        );
+        reader.problem(&place, "voter", reason);
     }
     if !has_own_kernel(sandbox) {
         return;

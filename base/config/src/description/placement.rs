@@ -187,7 +187,10 @@ fn cores_and_memory(reader: &mut Reader, system: &System, machine: Option<&Machi
             .checked_next_multiple_of(LARGE_PAGE)
             .unwrap_or(u64::MAX)
     };
-    let channels = system.channels.iter().map(|channel| rounded(channel.bytes));
+    let channels = system
+        .channels
+        .iter()
+        .map(|channel| rounded(channel.memory_bytes()));
     if channels.fold(0, u64::saturating_add) > WINDOW {
         reader.problem(
             &Place::root(),
@@ -328,7 +331,7 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
     let place = Place::root().item("replica_set", index);
     let count = set.replicas.len();
     match set.voting {
-        Voting::Arbitrator if count < 3 => {
+        Voting::Arbitrator { .. } if count < 3 => {
             let reason = format!(
                 "a majority vote needs three replicas, there are {count}: \
                  give threads `replica = \"{}\"` in more sandboxes",
@@ -340,7 +343,7 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
             let reason = format!("an unprotected set has one copy, there are {count}");
             reader.problem(&place, "voting", reason);
         }
-        _ => {}
+        Voting::Arbitrator { .. } | Voting::Unprotected => {}
     }
     for (position, replica) in set.replicas.iter().enumerate() {
         let mut before = set.replicas[..position].iter();

@@ -204,6 +204,12 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
                       name `readers`, or leave it out";
         reader.problem(&keys.place, "doorbell", reason);
     }
+    let seal = reader.span(&mut keys, "seal");
+    if seal.is_some() && readers.len() < 2 && reader.has_sound(&keys.place, "readers") {
+        let reason = "a seal shows all readers the same, and there are not two: name another in \
+                      `readers`, or leave it out";
+        reader.problem(&keys.place, "seal", reason);
+    }
     reader.finish(keys);
     Channel {
         name,
@@ -211,6 +217,7 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
         readers,
         bytes: bytes.unwrap_or(0),
         doorbell,
+        seal,
     }
 }
 

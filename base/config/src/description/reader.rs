@@ -338,21 +338,32 @@ impl<'t> Reader {
             DeValue::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let at = item.span().start;
-                    let choice = self.choice_in(keys, key, index, item.get_ref(), at);
+                    let choice = self.choice_in(keys, key, Some(index), item.get_ref(), at);
                     choices.extend(choice);
                 }
             }
-            other => choices.extend(self.choice_in(keys, key, 0, other, span)),
+            other => choices.extend(self.choice_in(keys, key, Some(0), other, span)),
         }
         Some(choices)
     }
 
-    /// The choice that is item `index` of a key, at byte `at`.
+    /// One choice: a word, or a table with its `kind`; `None` for a key that is not there.
+    pub(super) fn one_choice(
+        &mut self,
+        keys: &mut Keys<'t>,
+        key: &'static str,
+    ) -> Option<Choice<'t>> {
+        let span = keys.span(key);
+        let value = keys.take(key)?;
+        self.choice_in(keys, key, None, value, span)
+    }
+
+    /// The choice that a key has, or that is an item of its list, at byte `at`.
     fn choice_in(
         &mut self,
         keys: &Keys<'t>,
         key: &'static str,
-        index: usize,
+        item: Option<usize>,
         value: &'t DeValue<'t>,
         at: usize,
     ) -> Option<Choice<'t>> {
@@ -362,8 +373,14 @@ impl<'t> Reader {
                 keys: None,
             }),
             DeValue::Table(table) => {
-                let place = keys.place.item(key, index);
-                let label = format!("{}.{key}[{index}]", self.places.label(&keys.place));
+                let parent = self.places.label(&keys.place);
+                let (place, label) = match item {
+                    Some(index) => (
+                        keys.place.item(key, index),
+                        format!("{parent}.{key}[{index}]"),
+                    ),
+                    None => (keys.place.table(key), format!("{parent}.{key}")),
+                };
                 let mut keys = self.keys(place, at, label, table);
                 let kind = self.string(&mut keys, "kind");
                 if !keys.has("kind") {

@@ -30,11 +30,7 @@ pub(super) fn replica_set(
     let stack_pages = reader
         .integer(&mut keys, "stack_pages", 1..=MOST_STACK_PAGES)
         .unwrap_or(4);
-    let voting = [
-        ("arbitrator", Voting::Arbitrator),
-        ("unprotected", Voting::Unprotected),
-    ];
-    let voting = reader.choice(&mut keys, "voting", &voting);
+    let voting = voting(reader, &mut keys);
     let leaf = [
         ("ahash", LeafAlgorithm::Ahash),
         ("sha256", LeafAlgorithm::Sha256),
@@ -122,6 +118,34 @@ pub(super) fn replica_set(
         device,
         ..ReplicaSet::default()
     }
+}
+
+/// Reads who votes, and what that has: an arbitrator, whose channel is sealed, where nothing else
+/// is written.
+fn voting(reader: &mut Reader, keys: &mut Keys<'_>) -> Voting {
+    let Some(choice) = reader.one_choice(keys, "voting") else {
+        return Voting::default();
+    };
+    let mut more = choice.keys;
+    let voting = match choice.kind {
+        "arbitrator" => {
+            let seal = more.as_mut().and_then(|it| reader.boolean(it, "seal"));
+            Voting::Arbitrator {
+                seal: seal.unwrap_or(true),
+            }
+        }
+        "unprotected" => Voting::Unprotected,
+        other => {
+            let reason =
+                format!("\"{other}\" is unknown, it can be \"arbitrator\", \"unprotected\"");
+            reader.problem(&keys.place, "voting", reason);
+            return Voting::default();
+        }
+    };
+    if let Some(more) = more {
+        reader.finish(more);
+    }
+    voting
 }
 
 /// Scrub period where none is written, in nanoseconds.

@@ -10,13 +10,16 @@ use crate::sets::core::Role;
 use crate::sets::program::{Memory, RegisterFlip};
 
 impl World {
-    /// Puts a verdict into the voter's channel, as a faulty voter may.
+    /// Puts a verdict into the voter's channel, as a faulty voter may, and lets replicas read it if
+    /// the hypervisor does.
     ///
     /// # Panics
     /// If the channel has no room for one, which it was made with.
     pub fn publish(&self, verdict: &Verdict) {
-        let layout = VoterLayout::new(self.voter_channel.len()).expect("it has room");
-        verdict.publish(&self.set, &layout, Writer::new(&self.voter_channel));
+        let own = self.voter_channel.writer();
+        let layout = VoterLayout::new(own.len()).expect("it has room");
+        verdict.publish(&self.set, &layout, own.open());
+        self.voter_channel.seal(verdict.epoch, self.now);
     }
 
     /// Flips a bit of a replica's memory.
@@ -139,7 +142,7 @@ impl World {
     pub fn restart_voter(&mut self, erases: bool) {
         self.voter = VoterTask::new(self.set.number, &self.description, &self.voter_thread);
         if erases {
-            erase(&self.voter_channel);
+            erase(self.voter_channel.words());
         }
         self.wake(self.voter_core, Place::Voter);
     }

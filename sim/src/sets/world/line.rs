@@ -1,11 +1,14 @@
 //! What somebody does who has the line to the device, or the voter's sandbox: every frame in
 //! either direction, and the frozen input, are in their hands.
+use std::rc::Rc;
+
 use tern_plant::frames::{Command, Sample};
 use tern_plant::tag::Key;
 use tern_units::Instant;
 use tern_vote::{Reader, Release, ReplicaLayout, Set, Tagged, VoterLayout, Writer};
 
 use super::World;
+use crate::sets::voter_channel::Liar;
 
 impl World {
     /// From now on what the voter sends does not reach the device, and waits to be taken by
@@ -36,20 +39,39 @@ impl World {
         self.plant.answer(sample);
     }
 
-    /// Puts an input into the voter's channel, as a faulty voter may.
+    /// Lets the voter's sandbox replace by `lie` every input that it freezes, before any replica
+    /// can read it.
+    pub fn lie(&mut self, lie: impl Fn(&Release) -> Release + 'static) {
+        self.liar = Some(Liar(Rc::new(lie)));
+    }
+
+    /// Puts an input where the voter's sandbox can write, as a faulty voter may at any time.
     ///
     /// # Panics
     /// If the channel has no room for one, which it was made with.
     pub fn freeze(&self, input: &Release) {
-        let layout = VoterLayout::new(self.voter_channel.len()).expect("it has room");
-        input.publish(&self.set, &layout, Writer::new(&self.voter_channel));
+        let own = self.voter_channel.writer();
+        let layout = VoterLayout::new(own.len()).expect("it has room");
+        input.publish(&self.set, &layout, own.open());
     }
 
-    /// Returns the input in the voter's channel, if there is one.
+    /// Lets the voter's sandbox seal its channel now, as `number`, if the hypervisor does.
+    pub fn seal(&self, number: u64) {
+        self.voter_channel.seal(number, self.now);
+    }
+
+    /// Returns the inputs that replicas have run with, each once.
+    #[must_use]
+    pub fn inputs(&self) -> &[Release] {
+        &self.inputs
+    }
+
+    /// Returns the input that replicas can read, if there is one.
     #[must_use]
     pub fn input(&self) -> Option<Release> {
-        let layout = VoterLayout::new(self.voter_channel.len())?;
-        Release::read(&self.set, &layout, Reader::new(&self.voter_channel)).ok()
+        let newest = self.voter_channel.reader().newest();
+        let layout = VoterLayout::new(newest.len())?;
+        Release::read(&self.set, &layout, newest).ok()
     }
 
     /// Returns the tag in a replica's channel, if there is one of this epoch.

@@ -18,13 +18,15 @@ use tern_replication::{
 use tern_sched::analysis::CostTable;
 use tern_trace::Event;
 use tern_units::{Instant, PAGE_SIZE};
-use tern_vote::{Page, Reader, Release, Set, Writer, replica_channel_bytes, voter_channel_bytes};
+use tern_vote::{Page, Reader, Release, Set, Writer, replica_channel_bytes};
 
 use super::core::{Activity, Piece, Role, SetCore};
 use super::costs::Costs;
 use super::environment::{Keys, ReplicaOwn, Side, VoterOwn};
 use super::plant::Plant;
 use super::program::{Memory, RegisterFlip};
+use super::voter_channel::{Liar, VoterChannel};
+use super::words::{copy, zeros};
 
 /// Where something is: a replica's, or the voter's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +66,9 @@ pub struct World {
     voter_core: usize,
     voter_thread: Thread,
     channels: Vec<Vec<AtomicU64>>,
-    voter_channel: Vec<AtomicU64>,
+    voter_channel: VoterChannel,
     plant: Plant,
+    liar: Option<Liar>,
     inputs: Vec<Release>,
     events: Vec<(u64, Event)>,
     /// Jobs of each core's task that were not done in time.
@@ -96,25 +99,15 @@ impl Clone for World {
             voter_core: self.voter_core,
             voter_thread: self.voter_thread.clone(),
             channels: self.channels.iter().map(|words| copy(words)).collect(),
-            voter_channel: copy(&self.voter_channel),
+            voter_channel: self.voter_channel.clone(),
             plant: self.plant.clone(),
+            liar: self.liar.clone(),
             inputs: self.inputs.clone(),
             events: self.events.clone(),
             missed: self.missed.clone(),
             pending: self.pending,
         }
     }
-}
-
-fn copy(words: &[AtomicU64]) -> Vec<AtomicU64> {
-    let words = words.iter();
-    words
-        .map(|word| AtomicU64::new(word.load(Ordering::Relaxed)))
-        .collect()
-}
-
-fn zeros(bytes: u64) -> Vec<AtomicU64> {
-    (0..bytes / 8).map(|_| AtomicU64::new(0)).collect()
 }
 
 impl World {
@@ -151,7 +144,7 @@ impl World {
         let channels: Vec<_> = (0..count)
             .map(|_| zeros(replica_channel_bytes(pages)))
             .collect();
-        let voter_channel = zeros(voter_channel_bytes(pages));
+        let voter_channel = VoterChannel::new(pages, description.voter_seal());
         let mut nodes: Vec<Node> = Vec::new();
         for (replica, place) in description.replicas.iter().enumerate() {
             let thread = thread(place);
@@ -190,6 +183,7 @@ impl World {
             channels,
             voter_channel,
             plant: Plant::new(set, actuator(&description, &set), pages),
+            liar: None,
             inputs: Vec::new(),
             events: Vec::new(),
             missed: vec![0; system.sandboxes.len()],
@@ -366,7 +360,7 @@ impl World {
         let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
         let channels = ReplicaChannels {
             own: Writer::new(&self.channels[replica]),
-            voter: Reader::new(&self.voter_channel),
+            voter: self.voter_channel.reader(),
             replicas: &readers,
         };
         let node = &mut self.nodes[replica];
@@ -390,7 +384,7 @@ impl World {
     fn poll_voter(&mut self, thread: usize) -> Next {
         let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
         let channels = VoterChannels {
-            own: Writer::new(&self.voter_channel),
+            own: self.voter_channel.writer(),
             replicas: &readers,
         };
         let mut side = Side {
@@ -402,6 +396,9 @@ impl World {
             own: VoterOwn {
                 plant: &mut self.plant,
                 inputs: &self.inputs,
+                channel: &self.voter_channel,
+                set: &self.set,
+                liar: self.liar.as_ref(),
             },
         };
         self.voter
@@ -411,7 +408,7 @@ impl World {
     fn channel(&self, of: Place) -> &[AtomicU64] {
         match of {
             Place::Replica(replica) => &self.channels[replica],
-            Place::Voter => &self.voter_channel,
+            Place::Voter => self.voter_channel.words(),
         }
     }
 }

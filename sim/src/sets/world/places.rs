@@ -43,10 +43,10 @@ impl World {
                     leaves..leaves + self.pages as usize,
                 ]
             }),
-            Place::Voter => VoterLayout::new(words).map_or_else(Vec::new, |layout| {
+            Place::Voter => self.in_halves(|layout| {
                 let release = layout.release().copies()[0].at;
                 let verdict = layout.verdict().copies()[0].at;
-                vec![
+                [
                     release..release + Twice::<{ Release::WORDS }>::WORDS,
                     verdict..verdict + Twice::<{ Verdict::WORDS }>::WORDS,
                 ]
@@ -68,11 +68,26 @@ impl World {
                     layout.slot(0).at..layout.slot(pages).at,
                 ]
             }),
-            Place::Voter => VoterLayout::new(words)
-                .map(|layout| layout.difference(0)..layout.difference(pages))
-                .into_iter()
-                .collect(),
+            Place::Voter => {
+                self.in_halves(|layout| Some(layout.difference(0)..layout.difference(pages)))
+            }
         }
+    }
+
+    /// The same words of each half of the voter's channel.
+    fn in_halves<R>(&self, of: impl Fn(VoterLayout) -> R) -> Vec<Range<usize>>
+    where
+        R: IntoIterator<Item = Range<usize>>,
+    {
+        let half = self.voter_channel.half_words();
+        let halves = (0..self.voter_channel.words().len()).step_by(half);
+        let of_half = VoterLayout::new(half).into_iter().flat_map(of);
+        let of_half: Vec<Range<usize>> = of_half.collect();
+        let shifted = |begin: usize| {
+            let ranges = of_half.iter();
+            ranges.map(move |range| begin + range.start..begin + range.end)
+        };
+        halves.flat_map(shifted).collect()
     }
 
     /// Whether a word of a channel is one of a page's content in a slot.

@@ -6,7 +6,7 @@ use ahash::RandomState;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_trace::{Event, RepairResult};
 use tern_units::StateWords;
-use tern_vote::{Reader, Release, Verdict, VoterLayout};
+use tern_vote::{Release, Verdict, VoterLayout};
 
 use super::{Place, World};
 use crate::sets::plant::measured;
@@ -105,8 +105,9 @@ impl World {
     /// The verdict in the voter's channel, if there is one.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        let layout = VoterLayout::new(self.voter_channel.len())?;
-        Verdict::read(&self.set, &layout, Reader::new(&self.voter_channel)).ok()
+        let newest = self.voter_channel.reader().newest();
+        let layout = VoterLayout::new(newest.len())?;
+        Verdict::read(&self.set, &layout, newest).ok()
     }
 
     /// Whether all replicas have the memory that a copy has that no fault reaches.
@@ -143,7 +144,8 @@ impl World {
         let mut channels = self.channels.iter().zip(&other.channels);
         let slots = self.words_before_slots();
         memories
-            && same(&self.voter_channel, &other.voter_channel)
+            && self.voter_channel.seal_word() == other.voter_channel.seal_word()
+            && same(self.voter_channel.words(), other.voter_channel.words())
             && channels.all(|(one, other)| same(&one[..slots], &other[..slots]))
             && self.words() == other.words()
     }
@@ -166,10 +168,11 @@ impl World {
         }
         let slots = self.words_before_slots();
         let channels = self.channels.iter().map(|words| &words[..slots]);
-        for words in channels.chain([&self.voter_channel[..]]) {
+        for words in channels.chain([self.voter_channel.words()]) {
             let words = words.iter().map(|word| word.load(Ordering::Relaxed));
             words.for_each(|word| hasher.write_u64(word));
         }
+        hasher.write_u64(self.voter_channel.seal_word());
         self.words().iter().for_each(|word| hasher.write_u64(*word));
         let held = self.cores.iter().map(|core| core.is_held_after(self.now));
         held.for_each(|is_held| hasher.write_u8(u8::from(is_held)));

@@ -12,7 +12,7 @@ use core::fmt::Write;
 use tern_abi::boot::ApicAccess;
 use tern_abi::directory::ExitReason;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall};
-use tern_abi::layout::{EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
+use tern_abi::layout::{CHANNEL_BASE, EXIT_COUNTS_BASE, IMAGE_BASE, TRACE_BASE};
 use tern_guests::Guest;
 use tern_machine::apic::{COMMAND_FIXED, COMMAND_INIT, COMMAND_NMI, COMMAND_STARTUP, Register};
 use tern_machine::cpu::{halt_forever, read_msr, write_msr};
@@ -194,6 +194,8 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                     }
                 }
             }
+            "seal-write" | "seal-other-half" | "seal-word" | "seal-foreign" | "seal-again"
+            | "seal-early" | "seal-flood" | "seal-exchange" => sealed(guest, attack, address?)?,
             "spin" => loop {
                 // Not PAUSE, which yields to the other cores of an emulator.
                 asm!("nop");
@@ -325,6 +327,53 @@ unsafe fn command(destination: u64, command: u32) -> u64 {
         )
     };
     0
+}
+
+/// Does something with sealed channel number `channel`, of halves of a page each.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn sealed(guest: &Guest, attack: &str, channel: u64) -> Option<u64> {
+    const HALF: u64 = 4096;
+    let begin = CHANNEL_BASE.as_u64() + (channel << 21);
+    let seal = |number| guest.call(Hypercall::Seal as u64, channel, number);
+    // SAFETY: as the caller says.
+    let value = unsafe {
+        match attack {
+            // What it may write, and may no longer.
+            "seal-write" => {
+                write(begin);
+                seal(0);
+                write(begin)
+            }
+            "seal-other-half" => write(begin + HALF),
+            "seal-word" => write(begin + 2 * HALF),
+            "seal-foreign" => seal(0),
+            "seal-again" => {
+                seal(1);
+                seal(1)
+            }
+            "seal-early" => seal(1 << 40),
+            "seal-flood" => loop {
+                (0..1000).for_each(|number| {
+                    seal(number);
+                });
+            },
+            // What a writer does that keeps to its rights.
+            "seal-exchange" => {
+                let exchange = |number: u64| {
+                    let open = begin + number % 2 * HALF;
+                    (open as *mut u64).write_volatile(number);
+                    guest.wait_until(20 + number);
+                    let is_sealed = seal(20 + number) == 0;
+                    is_sealed && read(open) == number && read(begin + 2 * HALF) >> 1 == 21 + number
+                };
+                (0..50).filter(|number| exchange(*number)).count() as u64
+            }
+            _ => return None,
+        }
+    };
+    Some(value)
 }
 
 fn instruction(execute: impl FnOnce()) -> u64 {

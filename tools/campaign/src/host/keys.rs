@@ -71,7 +71,7 @@ pub(super) const PARTS: [(&str, &str, &str); 7] = [
 
 /// Keys that no bound on a response depends on, and why.
 #[cfg(test)]
-pub(super) const BESIDE: [(&str, &str, &str); 43] = [
+pub(super) const BESIDE: [(&str, &str, &str); 44] = [
     ("system", "name", NAME),
     ("system", "trace", RING),
     ("system", "trace_mode", RING),
@@ -103,6 +103,7 @@ pub(super) const BESIDE: [(&str, &str, &str); 43] = [
         "readers ring nobody, and writing costs the writer nothing",
     ),
     ("channel", "size", BOOT),
+    ("channel", "seal", WCET),
     ("replica_set", "name", NAME),
     ("replica_set", "program", NAME),
     ("replica_set", "argument", WCET),
@@ -336,6 +337,7 @@ impl Found {
             readers,
             bytes: _,
             doorbell,
+            seal: _,
         } = channel;
         let rings = doorbell.is_some() && !readers.is_empty();
         self.note("channel", "doorbell", "doorbell", rings);
@@ -371,7 +373,7 @@ impl Found {
             }
         }
         let (arbitrator, unprotected) = match voting {
-            Voting::Arbitrator => (true, false),
+            Voting::Arbitrator { .. } => (true, false),
             Voting::Unprotected => (false, true),
         };
         self.note("replica_set", "voting", "arbitrator", arbitrator);

@@ -215,16 +215,30 @@ impl Verdict {
                 false => counts.join(", "),
             }
         };
-        let exits = evidence.exits.iter();
-        let mut steady = exits
-            .flat_map(|(first, last)| last.since(*first))
-            .peekable();
-        let none_at_all = steady.peek().is_none();
-        let holds = steady.all(|(reason, _)| by_hypercall && reason == ExitReason::ApicHypercall);
-        let seen = match (none_at_all, holds) {
-            (true, _) => "0 in every sandbox between the first and the last epoch",
-            (false, true) => "only to the APIC, as there is no x2APIC here",
-            (false, false) => "between the first and the last epoch too",
+        let steady: Vec<_> = (0..)
+            .zip(&evidence.exits)
+            .flat_map(|(sandbox, (first, last))| {
+                let exits = last.since(*first);
+                exits.map(move |(reason, count)| (sandbox, reason, count))
+            })
+            .collect();
+        let is_due = |&(sandbox, reason, count): &(u32, ExitReason, u64)| match reason {
+            ExitReason::ApicHypercall => by_hypercall,
+            ExitReason::Seal => count <= most_seals(evidence, sandbox),
+            _ => false,
+        };
+        let holds = steady.iter().all(is_due);
+        let seals = steady
+            .iter()
+            .any(|(_, reason, _)| *reason == ExitReason::Seal);
+        let seen = match (holds, by_hypercall, seals) {
+            (false, _, _) => "between the first and the last epoch, more than are due",
+            (true, false, false) => "0 in every sandbox between the first and the last epoch",
+            (true, false, true) => "only to seal, at most once a verdict",
+            (true, true, false) => "only to the APIC, as there is no x2APIC here",
+            (true, true, true) => {
+                "only to seal, at most once a verdict, and to the APIC, as there is no x2APIC here"
+            }
         };
         self.require("exits", holds, seen);
         for (sandbox, (first, last)) in evidence.system.sandboxes.iter().zip(&evidence.exits) {
@@ -246,6 +260,16 @@ impl Verdict {
         }
         self.require("trace", summary.unsound.is_empty(), seen);
     }
+}
+
+/// How often a sandbox has sealed a voter's channel at most: once for each epoch.
+fn most_seals(evidence: &Evidence<'_>, sandbox: u32) -> u64 {
+    let time = evidence.exchanges.len() as u64 * evidence.set().period;
+    let sets = evidence.system.replica_sets.iter();
+    let own = sets.filter(|set| set.voter.is_some_and(|voter| voter.sandbox == sandbox));
+    own.filter_map(|set| set.voter_seal())
+        .map(|period| time.div_ceil(period))
+        .sum()
 }
 
 impl fmt::Display for Verdict {
