@@ -5,12 +5,12 @@ use tern_plant::keyring::Entry;
 use tern_plant::tag::Key;
 use tern_units::Duration;
 
-/// Samples to which an actuator takes answers: an output answers the last but one, and one
-/// sample may have come late.
-const ANSWERS: u8 = 3;
+/// Samples to which an actuator takes answers: an output answers the last but one, and three in a
+/// row may have come too late, as many as the pendulum bears.
+const ANSWERS: u8 = 5;
 /// Periods from a sample to its answer, and without an output: as many as answers, and one more
 /// for what comes late in its own.
-const PATIENCE: u64 = 4;
+const PATIENCE: u64 = 6;
 
 /// Returns what the actuator of set number `number` is told, where `secret` is the system's.
 #[must_use]

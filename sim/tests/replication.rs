@@ -221,18 +221,21 @@ fn run_with_late_samples(samples: std::ops::Range<u64>, after: Option<u64>, seed
 }
 
 /// A set without its next sample runs with the last one again. Its output answers the last but
-/// one of the samples, or with that one the last but two, and of three the actuator takes answers.
+/// one of the samples if that came in time, and the actuator takes answers to the last five.
 #[test]
-fn an_input_that_is_stale_once_costs_no_output_however_late_its_sample_is() {
+fn inputs_that_are_stale_three_times_in_a_row_cost_no_output_however_late_samples_are() {
     for seed in 0..20 {
         for (samples, after, lost) in [
             (10..11, Some(1), None),
             (10..11, Some(2), None),
             (10..11, None, None),
             (10..20, Some(1), None),
-            // Two in a row that come for no vote: the second output answers the last but three.
-            (10..12, None, Some(12)),
-            (10..12, Some(2), Some(12)),
+            (10..13, None, None),
+            (10..20, Some(3), None),
+            (10..14, Some(3), None),
+            // Four in a row that come for no vote: the fourth output answers the last but five.
+            (10..14, None, Some(14)),
+            (10..14, Some(4), Some(14)),
         ] {
             let what = format!("samples {samples:?} after {after:?} periods, seed {seed}");
             let count = samples.end - samples.start;
