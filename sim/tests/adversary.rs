@@ -165,6 +165,29 @@ fn a_late_release_counts_from_its_arrival() {
     assert_eq!(jobs(&endured.jobs, 1), [(0, 8)]);
 }
 
+/// The worst for who is below: one job as late as it may be, and the next not late at all.
+#[test]
+fn releases_gather_at_an_instant_and_are_punctual_after_it() {
+    let mut system = alone(vec![
+        server(0, 4, 10, &[(1, 10, 0)]),
+        server(1, 1, 30, &[(1, 30, 6)]),
+    ]);
+    system.sandboxes[0].servers[0].jitter = 7;
+    system.sandboxes[0].servers[1].jitter = 7;
+    let environment = Environment {
+        gathering: vec![15],
+        ..Environment::exact(1)
+    };
+    let endured = run(&system, &environment, 40);
+    // From arrivals on: the one at 0 is too early to be late until 15, and that at 10 is not.
+    assert_eq!(
+        jobs(&endured.jobs, 0),
+        [(0, 1), (10, 16), (20, 21), (30, 31)]
+    );
+    // That at 6 would be late by more than 7.
+    assert_eq!(jobs(&endured.jobs, 1), [(6, 7), (36, 37)]);
+}
+
 /// A driver has a job every 10 at most, whatever its device does and whoever sends.
 #[test]
 fn a_device_that_is_never_silent_has_a_job_of_its_driver_in_each_period() {

@@ -29,6 +29,10 @@ pub struct Environment {
     pub sections: Choice,
     /// How much later than it arrives a job is released, of its server's jitter.
     pub jitter: Choice,
+    /// For each sandbox an instant at which releases gather: those that may be late until then
+    /// are, and none is late after it, so that a job comes soon after the one before. Where none
+    /// is named, [`Environment::jitter`] alone decides.
+    pub gathering: Vec<u64>,
     /// How many periods, of up to three, a release by the clock is left out.
     pub gaps: Choice,
     /// How much a job falls short of its execution time.
@@ -54,10 +58,26 @@ impl Environment {
             charges: Choice::Least,
             sections: Choice::Least,
             jitter: Choice::Least,
+            gathering: Vec::new(),
             gaps: Choice::Least,
             shortfall: Choice::Least,
             silence: Choice::Least,
             overrunning: Vec::new(),
+        }
+    }
+
+    /// Chooses how late a job of a sandbox is released that arrives at `at`, by up to `most`.
+    pub(super) fn lateness(
+        &self,
+        sandbox: usize,
+        at: u64,
+        most: u64,
+        random: &mut fastrand::Rng,
+    ) -> u64 {
+        match self.gathering.get(sandbox) {
+            Some(gathering) if at > *gathering => 0,
+            Some(gathering) if gathering - at <= most => gathering - at,
+            Some(_) | None => self.jitter.of(most, random),
         }
     }
 }

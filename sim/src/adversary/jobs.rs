@@ -27,6 +27,7 @@ impl Core<'_> {
         let Self {
             environment,
             random,
+            index: sandbox,
             ..
         } = self;
         let task = &mut self.tasks[index];
@@ -43,7 +44,7 @@ impl Core<'_> {
         let arrives = |at: u64, work, random: &mut fastrand::Rng| NextJob {
             arrival: Some(at),
             release: at
-                .saturating_add(environment.jitter.of(jitter, random))
+                .saturating_add(environment.lateness(*sandbox, at, jitter, random))
                 .max(before),
             work,
         };

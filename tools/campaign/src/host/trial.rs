@@ -179,8 +179,10 @@ impl Trial {
             return Ok(());
         }
         let drawn = self.offsets();
+        let mut gathering = Vec::new();
         for number in 0..ENVIRONMENTS {
             let mut environment = environment(number, random, self.costs);
+            environment.gathering = gathering;
             if random.u8(..3) == 0 {
                 environment.overrunning = self.overrunning(random);
             }
@@ -189,7 +191,11 @@ impl Trial {
                 return Ok(());
             }
             // The next one meets other offsets, on which no bound depends.
-            self.shift(random);
+            let targets = self.shift(random);
+            gathering = match random.bool() {
+                true => self.gather(&targets),
+                false => Vec::new(),
+            };
         }
         self.set_offsets(&drawn);
         if self.costs.activation().is_zero() && random.u8(..CLIMBING) == 0 {
@@ -272,11 +278,16 @@ impl Trial {
     fn climb(&mut self, until: Instant, random: &mut Rng) -> Result<()> {
         for _ in 0..CLIMB {
             let targets = self.shift(random);
+            let gathering = match random.bool() {
+                true => self.gather(&targets),
+                false => Vec::new(),
+            };
             let until = self.until_done(&targets).min(until);
             let environment = Environment {
                 costs: self.costs,
                 sections: Choice::Most,
                 jitter: choice(random),
+                gathering,
                 overrunning: match random.u8(..4) {
                     0 => Vec::new(),
                     _ => self.others(&targets),
@@ -378,17 +389,13 @@ impl Trial {
                 1 => random.u64(..=budget),
                 _ => random.u64(..=period),
             };
-            let instant = 2 * period;
+            let instant = together(period);
             let returns = instant - ahead + period * random.u64(1..=2);
             let others = if random.bool() { instant } else { returns };
             for (place, server) in sandbox.servers.iter_mut().enumerate() {
                 for (number, thread) in server.threads.iter_mut().enumerate() {
-                    let free = matches!(
-                        thread.runs,
-                        tern_config::Runs::Nothing | tern_config::Runs::Program { .. }
-                    );
                     thread.offset = match way {
-                        _ if !free => continue,
+                        _ if !is_free(thread) => continue,
                         0 => 0,
                         1 => random.u64(..thread.period),
                         _ if place != target => others,
@@ -399,6 +406,23 @@ impl Trial {
             }
         }
         targets
+    }
+
+    /// Moves offsets back by the jitter of their servers, and returns for each sandbox the instant
+    /// at which releases that are late by as much come together: that of the last [`Trial::shift`],
+    /// whose `targets` these are.
+    fn gather(&mut self, targets: &[usize]) -> Vec<u64> {
+        let sandboxes = self.system.sandboxes.iter_mut().zip(targets);
+        let instants = sandboxes.map(|(sandbox, target)| {
+            let target = sandbox.servers.get(*target);
+            let instant = together(target.map_or(0, |it| it.period));
+            for server in &mut sandbox.servers {
+                let free = server.threads.iter_mut().filter(|it| is_free(it));
+                free.for_each(|it| it.offset = it.offset.saturating_sub(server.jitter));
+            }
+            instant
+        });
+        instants.collect()
     }
 
     /// Writes what was found: the description with the offsets of the run, and its trace.
@@ -435,6 +459,21 @@ impl Trial {
             trace: trace_file,
             broken: self.broken,
         })
+    }
+}
+
+/// The instant at which jobs come together that a server of this period is the target of.
+const fn together(period: u64) -> u64 {
+    2 * period
+}
+
+/// Whether a thread's offset is nobody's protocol.
+const fn is_free(thread: &tern_config::Thread) -> bool {
+    match thread.runs {
+        tern_config::Runs::Nothing | tern_config::Runs::Program { .. } => true,
+        tern_config::Runs::Replica(_)
+        | tern_config::Runs::Voter(_)
+        | tern_config::Runs::Driver(_) => false,
     }
 }
 
