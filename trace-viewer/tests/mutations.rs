@@ -98,7 +98,7 @@ fn mutated(good: &Trace, way: Way, random: &mut Random) -> Option<(Trace, Kind)>
             let after = heads
                 .get(head + 1)
                 .map_or(record.tsc, |it| records[*it].tsc);
-            let from = before - 1_000_000;
+            let from = before.saturating_sub(1_000_000);
             records[at].tsc = from + random.below(after + 1_000_000 - from);
         }
         Way::Object => records[at].object = record.object.wrapping_add(1 + random.below(3) as u16),
