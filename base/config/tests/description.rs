@@ -160,11 +160,7 @@ fn a_set_implies_its_members_and_channels() {
     // Tags are for a device to know, and giving them up is told.
     assert!(set.tags);
     let trusting = FULL.replacen("heap_pages = 96", "tags = false", 1);
-    let trusting = Description::parse("system.toml", &trusting).unwrap();
-    assert!(!trusting.system.replica_sets[0].tags);
-    let told = trusting.warnings.iter().map(|it| it.reason.as_str());
-    let told: Vec<&str> = told.filter(|reason| reason.contains("trusted")).collect();
-    assert!(told[0].starts_with("input of \"controller\" is trusted from \"plant\""));
+    assert!(!read(&trusting).replica_sets[0].tags);
     assert_eq!(set.lost_epochs(), 3);
 
     // Until its file is at hand, a program is taken to have 256 pages.
@@ -235,6 +231,49 @@ fn a_set_repairs_if_it_says_so_and_stops_in_the_end() {
     }
 }
 
+/// Safe is the default, and who gives it up reads what that costs.
+#[test]
+fn what_a_set_does_not_survive_that_it_could_is_told() {
+    let warnings = |text: &str| -> Vec<String> {
+        let description = Description::parse("system.toml", text).unwrap();
+        let warnings = description.warnings.iter();
+        let of_set = warnings.filter(|it| it.key.starts_with("replica_set"));
+        of_set
+            .map(|it| format!("{}: {}", it.key, it.reason))
+            .collect()
+    };
+    assert_eq!(warnings(FULL), [""; 0]);
+    for (written, told) in [
+        (
+            "tags = false",
+            "replica_set.controller.tags: input of \"controller\" is trusted from \"plant\"",
+        ),
+        (
+            "coded = false",
+            "replica_set.controller.coded: one flip while the arbitrator votes can let out",
+        ),
+        (
+            "voting = { kind = \"arbitrator\", seal = false }",
+            "replica_set.controller.voting: the arbitrator of \"controller\" can show replicas",
+        ),
+    ] {
+        let warnings = warnings(&FULL.replacen("heap_pages = 96", written, 1));
+        assert_eq!(warnings.len(), 1, "{written}: {warnings:?}");
+        assert!(warnings[0].starts_with(told), "{written}: {warnings:?}");
+    }
+    // A fourth replica is one more to fail, and no more may.
+    for replicas in 3..8 {
+        let warnings = warnings(&with_sets(1, replicas));
+        let told = format!(
+            "replica_set.set-0.voting: {replicas} replicas of \"set-0\" survive as many faulty ones \
+             as {}: leave one out, or add one",
+            replicas - 1
+        );
+        let even = replicas % 2 == 0;
+        assert_eq!(warnings, Vec::from_iter(even.then_some(told)));
+    }
+}
+
 #[test]
 fn the_voters_channel_is_sealed_once_an_epoch_unless_the_description_says_no() {
     let with = |voting: &str| read(&FULL.replacen("heap_pages = 96", voting, 1));
@@ -261,8 +300,8 @@ fn the_voters_channel_is_sealed_once_an_epoch_unless_the_description_says_no() {
     assert_eq!(log.channels[0].seal, Some(5 * MS));
 }
 
-/// A system whose arbitrator votes for so many sets, each with the same three replicas' sandboxes.
-fn with_sets(count: usize) -> Result<System, String> {
+/// A system whose arbitrator votes for so many sets, whose replicas are in so many sandboxes.
+fn with_sets(count: usize, replicas: usize) -> String {
     let mut text = String::from("[system]\nname = \"sets\"\n");
     let server = |index: usize, thread: &str| {
         format!(
@@ -270,10 +309,8 @@ fn with_sets(count: usize) -> Result<System, String> {
              {{ name = \"t{index}\", {thread} = \"set-{index}\", wcet = \"500us\" }} ] }},\n"
         )
     };
-    for (core, thread) in ["replica", "replica", "replica", "voter"]
-        .iter()
-        .enumerate()
-    {
+    for core in 0..=replicas {
+        let thread = if core < replicas { "replica" } else { "voter" };
         let servers: String = (0..count).map(|index| server(index, thread)).collect();
         text += &format!(
             "[[sandbox]]\nname = \"box-{core}\"\ncore = {core}\nmemory = \"32MiB\"\n\
@@ -286,14 +323,14 @@ fn with_sets(count: usize) -> Result<System, String> {
              ballot_deadline = \"20ms\"\nverdict_deadline = \"30ms\"\n"
         );
     }
-    let read = Description::parse("sets.toml", &text);
-    read.map(|it| it.system).map_err(|error| error.to_string())
+    text
 }
 
 #[test]
 fn a_sandbox_writes_no_more_sealed_channels_than_it_can_choose_between() {
-    assert!(with_sets(3).is_ok());
-    let refused = with_sets(4).unwrap_err();
+    read(&with_sets(3, 3));
+    let refused = Description::parse("sets.toml", &with_sets(4, 3)).unwrap_err();
+    let refused = refused.to_string();
     assert_eq!(refused.lines().count(), 1, "{refused}");
     assert!(
         refused.contains(

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::{limits, load, requests};
 use crate::layout::{LARGE_PAGE, Machine};
 use crate::ports::{SERIAL_PORT_COUNT, SERIAL_PORTS};
-use crate::system::{Runs, Sandbox, System, ThreadRef, Voting};
+use crate::system::{ReplicaSet, Runs, Sandbox, System, ThreadRef, Voting};
 
 /// Notes what is wrong in the reader; returns what is only worth a warning.
 pub(super) fn check(
@@ -35,15 +35,9 @@ pub(super) fn check(
         warnings.extend(load::long_jobs(&reader.places, index, sandbox));
     }
     for (index, set) in system.replica_sets.iter().enumerate() {
-        let device = set.device.filter(|_| !set.tags);
-        if let Some(device) = device.and_then(|it| system.devices.get(it as usize)) {
-            let (set, device) = (&set.name, &device.name);
-            let reason = format!(
-                "input of \"{set}\" is trusted from \"{device}\" and who drives it, and so is its \
-                 output: leave this out to have both prove themselves"
-            );
-            let place = Place::root().item("replica_set", index);
-            warnings.push(reader.places.problem(&place, "tags", reason));
+        let place = Place::root().item("replica_set", index);
+        for (key, reason) in given_up(system, set) {
+            warnings.push(reader.places.problem(&place, key, reason));
         }
     }
     for (index, device) in system.devices.iter().enumerate() {
@@ -70,6 +64,50 @@ pub(super) fn check(
         }
     }
     warnings
+}
+
+/// What the set does not survive that it could: the key that says so, and what follows.
+fn given_up(system: &System, set: &ReplicaSet) -> Vec<(&'static str, String)> {
+    let mut given_up = Vec::new();
+    let name = &set.name;
+    let device = set.device.filter(|_| !set.tags);
+    if let Some(device) = device.and_then(|it| system.devices.get(it as usize)) {
+        let device = &device.name;
+        let reason = format!(
+            "input of \"{name}\" is trusted from \"{device}\" and who drives it, and so is its \
+             output: leave this out to have both prove themselves"
+        );
+        given_up.push(("tags", reason));
+    }
+    match set.voting {
+        Voting::Arbitrator { seal } => {
+            if !seal {
+                let reason = format!(
+                    "the arbitrator of \"{name}\" can show replicas different inputs, after which \
+                     sound ones have no majority: leave `seal` out to have it show all the same"
+                );
+                given_up.push(("voting", reason));
+            }
+            if !set.coded {
+                let reason = format!(
+                    "one flip while the arbitrator votes can let out an output of \"{name}\" that \
+                     no majority cast: leave this out to have it voted on in code words"
+                );
+                given_up.push(("coded", reason));
+            }
+            let count = set.replicas.len();
+            if count.is_multiple_of(2) {
+                let reason = format!(
+                    "{count} replicas of \"{name}\" survive as many faulty ones as {}: leave one \
+                     out, or add one",
+                    count.saturating_sub(1)
+                );
+                given_up.push(("voting", reason));
+            }
+        }
+        Voting::Unprotected => {}
+    }
+    given_up
 }
 
 fn names(reader: &mut Reader, system: &System) {
