@@ -54,6 +54,14 @@ impl VoterChannel {
         }
     }
 
+    /// The word at which begins what its readers read.
+    pub fn sealed_at(&self) -> usize {
+        match self.seal {
+            Some(_) => Seal::from_word(self.seal_word()).sealed_half() * self.half_words(),
+            None => 0,
+        }
+    }
+
     /// The seal's word.
     pub fn seal_word(&self) -> u64 {
         let seal = self.seal.as_ref();

@@ -48,6 +48,13 @@ impl World {
         self.channel(of)[word].fetch_xor(1 << bit, Ordering::Relaxed);
     }
 
+    /// Flips a bit of what replicas read in the voter's channel now: of the word with this number
+    /// in it.
+    pub fn flip_shown(&self, word: usize, bit: u32) {
+        let begin = self.voter_channel.sealed_at();
+        self.flip_channel(Place::Voter, begin + word, bit);
+    }
+
     /// The first words of a replica's channel: its ballot.
     #[must_use]
     pub fn ballot_words(&self, of: usize) -> Vec<u64> {

@@ -54,6 +54,18 @@ impl World {
         }
     }
 
+    /// The words of what replicas read in the voter's channel at each release: of each record, which
+    /// is there twice, the first copy.
+    #[must_use]
+    pub fn shown_records(&self) -> Vec<Range<usize>> {
+        let layout = VoterLayout::new(self.voter_channel.half_words());
+        layout.map_or_else(Vec::new, |layout| {
+            let [first, second] = layout.release().copies().map(|copy| copy.at);
+            let [verdict, again] = layout.verdict().copies().map(|copy| copy.at);
+            vec![first..second, verdict..again]
+        })
+    }
+
     /// The words of a channel that are read beside that where so many pages are repaired: list,
     /// progress, confirmations and slots.
     #[must_use]

@@ -37,7 +37,7 @@ pub enum Class {
     Voter,
     /// A bit of the records in a replica's channel.
     Channel,
-    /// A bit of the records in the voter's channel.
+    /// A bit of the records in the voter's channel that replicas read.
     VoterChannel,
     /// The ballot of an earlier epoch.
     BallotStale,
@@ -177,8 +177,8 @@ impl Class {
             Self::LeafTable => one(at, draw.leaf(replica)),
             Self::Replica => one(at, draw.state(own, REPLICA_POLLS)),
             Self::Voter => one(draw.ballots_due(), draw.state(Place::Voter, VOTER_POLLS)),
-            Self::Channel => one(at, draw.channel(own)),
-            Self::VoterChannel => one(draw.before_release(), draw.channel(Place::Voter)),
+            Self::Channel => one(at, draw.channel(replica)),
+            Self::VoterChannel => one(draw.before_release(), draw.shown()),
             Self::BallotStale => {
                 let age = draw.random.u64(1..6);
                 one(draw.between_ballot_and_vote(), Act::Stale { replica, age })
@@ -189,10 +189,9 @@ impl Class {
             }
             Self::BallotMalformed => {
                 let (word, bit) = draw.ballot_bit(replica);
-                let of = own;
                 one(
                     draw.between_ballot_and_vote(),
-                    Act::Channel { of, word, bit },
+                    Act::Channel { replica, word, bit },
                 )
             }
             Self::BallotFlood => {
@@ -229,7 +228,7 @@ impl Class {
                 let later = at.saturating_add(draw.random.u64(0..3 * draw.period));
                 let second = match draw.random.u32(0..4) {
                     0 => draw.state(Place::Voter, VOTER_POLLS),
-                    1 => draw.channel(Place::Voter),
+                    1 => draw.shown(),
                     2 => draw.hold(Place::Voter),
                     _ => Act::RestartVoter { erases: true },
                 };

@@ -50,8 +50,14 @@ pub(super) enum Act {
         bit: u32,
         poll: u32,
     },
-    /// A bit of a channel flips.
-    Channel { of: Place, word: usize, bit: u32 },
+    /// A bit of a replica's channel flips.
+    Channel {
+        replica: usize,
+        word: usize,
+        bit: u32,
+    },
+    /// A bit flips of what replicas read in the voter's channel now.
+    Shown { word: usize, bit: u32 },
     /// The ballot of an earlier epoch stands in the channel.
     Stale { replica: usize, age: u64 },
     /// A second ballot is cast whose summary differs in this bit.
@@ -89,7 +95,7 @@ impl Act {
     pub fn is_read(&self) -> bool {
         match self {
             Self::State { name, .. } => *name == "copies",
-            Self::Channel { of, .. } => *of == Place::Voter,
+            Self::Shown { .. } => true,
             Self::Memory { .. }
             | Self::Damage { .. }
             | Self::Register { .. }
@@ -100,6 +106,7 @@ impl Act {
             | Self::Stop { .. }
             | Self::Restart { .. }
             | Self::RestartVoter { .. }
+            | Self::Channel { .. }
             | Self::Stale { .. }
             | Self::Twice { .. }
             | Self::Flood { .. }
@@ -118,11 +125,12 @@ impl Act {
             | Self::Endless { replica }
             | Self::Stop { replica }
             | Self::Restart { replica, .. }
+            | Self::Channel { replica, .. }
             | Self::Stale { replica, .. }
             | Self::Twice { replica, .. }
             | Self::Flood { replica, .. } => Place::Replica(replica),
-            Self::RestartVoter { .. } | Self::Forge { .. } => Place::Voter,
-            Self::Hold { of, .. } | Self::State { of, .. } | Self::Channel { of, .. } => of,
+            Self::RestartVoter { .. } | Self::Shown { .. } | Self::Forge { .. } => Place::Voter,
+            Self::Hold { of, .. } | Self::State { of, .. } => of,
         }
     }
 
@@ -175,7 +183,10 @@ impl Act {
                     }
                 });
             }
-            Self::Channel { of, word, bit } => world.flip_channel(of, word, bit),
+            Self::Channel { replica, word, bit } => {
+                world.flip_channel(Place::Replica(replica), word, bit);
+            }
+            Self::Shown { word, bit } => world.flip_shown(word, bit),
             Self::Stale { replica, age } => {
                 let epoch = world.epoch().saturating_sub(age) as usize;
                 if let Some(ballots) = ballots.get(epoch) {
@@ -355,14 +366,24 @@ impl Draw<'_> {
         words
     }
 
-    /// A bit of the records that are read in every epoch.
-    pub fn channel(&mut self, of: Place) -> Act {
-        let words: Vec<usize> = self.world.records(of).into_iter().flatten().collect();
-        Act::Channel {
-            of,
-            word: words[self.random.usize(0..words.len())],
-            bit: self.random.u32(0..64),
-        }
+    /// A bit of the records of a replica's channel that are read in every epoch.
+    pub fn channel(&mut self, replica: usize) -> Act {
+        let records = self.world.records(Place::Replica(replica));
+        let (word, bit) = self.bit_of(records);
+        Act::Channel { replica, word, bit }
+    }
+
+    /// A bit of the records of the voter's channel that the next release begins with.
+    pub fn shown(&mut self) -> Act {
+        let records = self.world.shown_records();
+        let (word, bit) = self.bit_of(records);
+        Act::Shown { word, bit }
+    }
+
+    fn bit_of(&mut self, records: Vec<Range<usize>>) -> (usize, u32) {
+        let words: Vec<usize> = records.into_iter().flatten().collect();
+        let word = words[self.random.usize(0..words.len())];
+        (word, self.random.u32(0..64))
     }
 
     /// A bit of a replica's ballot.
