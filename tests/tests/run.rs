@@ -163,22 +163,14 @@ fn an_arbitrator_that_forges_gets_no_output_taken_and_no_replica_accused() {
 
 #[test]
 fn without_tags_an_arbitrator_that_forges_gets_every_output_taken() {
-    let demo = xtask::workspace::root().join("systems/pendulum/system.toml");
-    let tagged = std::fs::read_to_string(demo).unwrap();
-    let set = "[[replica_set]]\n";
-    assert_eq!(tagged.matches(set).count(), 1);
-    let file = std::env::temp_dir().join("test-untagged.toml");
-    std::fs::write(&file, tagged.replace(set, &format!("{set}tags = false\n"))).unwrap();
     let options = RunOptions {
-        system: Some(file.clone()),
         faults: faults("forge@arbitrator"),
         seed: 5,
-        trace: Some(std::env::temp_dir().join("test-untagged.trace")),
         ..RunOptions::default()
     };
-    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
-    std::fs::remove_file(&outcome.trace_file).unwrap();
-    std::fs::remove_file(&file).unwrap();
+    let set = "[[replica_set]]\n";
+    let untagged = format!("{set}tags = false\n");
+    let outcome = of_demo_with(set, &untagged, "untagged", options);
     assert!(!outcome.verdict.passed(), "{}", outcome.verdict);
     assert_eq!(
         line(&outcome, "forged outputs"),
@@ -188,10 +180,54 @@ fn without_tags_an_arbitrator_that_forges_gets_every_output_taken() {
     assert!(line(&outcome, "outputs").contains(" wrong from epoch "));
 }
 
+/// Runs the demo system with a piece of its description replaced.
+fn of_demo_with(piece: &str, by: &str, name: &str, options: RunOptions) -> Outcome {
+    let demo = xtask::workspace::root().join("systems/pendulum/system.toml");
+    let demo = std::fs::read_to_string(demo).unwrap();
+    assert_eq!(demo.matches(piece).count(), 1, "{piece}");
+    let file = std::env::temp_dir().join(format!("test-{name}.toml"));
+    std::fs::write(&file, demo.replace(piece, by)).unwrap();
+    let options = RunOptions {
+        system: Some(file.clone()),
+        trace: Some(file.with_extension("trace")),
+        ..options
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    outcome
+}
+
 #[test]
-fn with_x2apic_nothing_exits_between_the_first_and_the_last_epoch() {
-    let outcome = passes("random", 8, Emulator::Qemu10);
-    assert!(line(&outcome, "exits").starts_with("0 in every sandbox"));
+fn with_x2apic_nothing_exits_but_to_seal_each_verdict_and_without_seals_nothing() {
+    let sealed = passes("random", 8, Emulator::Qemu10);
+    assert!(line(&sealed, "exits").starts_with("only to seal"));
+    let told = sealed.verdict.lines().iter().map(|line| line.seen.as_str());
+    let told: Vec<_> = told
+        .filter_map(|it| it.split_once("; in the epochs "))
+        .collect();
+    assert_eq!(told.len(), 4);
+    for (start, epochs) in told {
+        // Of 120 epochs, those after the first command.
+        let due = if start.starts_with("arbitrator:") {
+            "seal 119"
+        } else {
+            "none"
+        };
+        assert_eq!(epochs, due, "{start}");
+    }
+
+    let options = RunOptions {
+        faults: faults("random"),
+        seed: 8,
+        emulator: Some(Emulator::Qemu10.program().display().to_string()),
+        ..RunOptions::default()
+    };
+    let seal = "voting = \"arbitrator\"";
+    let none = "voting = { kind = \"arbitrator\", seal = false }";
+    let open = of_demo_with(seal, none, "not-sealed", options);
+    assert!(open.verdict.passed(), "{}", open.verdict);
+    assert!(line(&open, "exits").starts_with("0 in every sandbox"));
 }
 
 #[test]

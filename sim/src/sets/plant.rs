@@ -17,7 +17,7 @@ const MOST_HISTORIES: usize = 16;
 pub(crate) struct Plant {
     set: Set,
     /// What takes the outputs, where they are tagged.
-    actuator: Option<Actuator>,
+    pub(super) actuator: Option<Actuator>,
     decoder: Decoder,
     /// Bytes on their way to the voter.
     answer: Vec<u8>,

@@ -120,6 +120,22 @@ impl World {
         is_read
     }
 
+    /// Lets a replica have cast, in the place of its newest ballot, what `change` makes of it;
+    /// whether it has one.
+    pub fn cast_instead(&mut self, replica: usize, change: impl FnOnce(&mut Ballot)) -> bool {
+        let words = &self.channels[replica];
+        let layout = ReplicaLayout::new(words.len()).expect("it has room");
+        let read = Ballot::read(&self.set, replica, &layout, Reader::new(words));
+        let is_read = read.is_ok();
+        if let Ok(mut ballot) = read {
+            change(&mut ballot);
+            // As if nothing had been written there in this epoch.
+            words[layout.ballot().at].store(0, Ordering::Relaxed);
+            ballot.cast(&self.set, &layout, Writer::new(words));
+        }
+        is_read
+    }
+
     /// Starts the sandbox of a replica anew, with its channel erased or as it stands.
     pub fn restart(&mut self, replica: usize, erases: bool) {
         let number = self.set.number;

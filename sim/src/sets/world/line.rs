@@ -104,6 +104,13 @@ impl World {
         &self.set
     }
 
+    /// Whether the device takes its safe action by now, as it has taken no output for long enough.
+    pub fn is_safe_action_due(&mut self) -> bool {
+        let now = Instant::from_nanos(self.now);
+        let actuator = self.plant.actuator.as_mut();
+        actuator.is_some_and(|actuator| actuator.due(now).is_some())
+    }
+
     /// Returns the newest command that the device got.
     #[must_use]
     pub const fn last_command(&self) -> &Command {
