@@ -61,6 +61,7 @@ fn a_healthy_run_is_well_and_its_numbers_are_these() {
         (votes.unanimous, votes.minority, votes.timeout, votes.absent),
         (10, 0, 0, 0)
     );
+    assert_eq!(votes.ran_epochs.count(), 10);
     let inputs = &summary.inputs[0];
     assert_eq!((inputs.fresh, inputs.stale), (9, 1));
     assert_eq!(inputs.stale_epochs.to_string(), "2");

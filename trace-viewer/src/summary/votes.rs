@@ -31,6 +31,8 @@ pub struct Votes {
     pub no_majority: u64,
     /// Epochs between the first and the last that were not voted on.
     pub absent: u64,
+    /// Epochs whose majority had run their job.
+    pub ran_epochs: Ranges,
     /// Every vote that was not unanimous, in order.
     pub disagreements: Vec<Disagreement>,
 }
@@ -197,6 +199,15 @@ pub(super) fn votes_of(set: u16, votes: &BTreeMap<u32, Vote>, layout: &Layout) -
             .filter(|vote| vote.outcome == outcome)
             .count() as u64
     };
+    let mut ran_epochs = Ranges::default();
+    for (&epoch, vote) in votes {
+        match vote.outcome {
+            VoteOutcome::Unanimous | VoteOutcome::Minority | VoteOutcome::Timeout => {
+                ran_epochs.push(epoch, epoch);
+            }
+            VoteOutcome::Held | VoteOutcome::NoMajority => {}
+        }
+    }
     let somebody =
         |replica: u16| (replica != VoteParties::NOBODY).then(|| layout.replica_name(set, replica));
     Votes {
@@ -209,6 +220,7 @@ pub(super) fn votes_of(set: u16, votes: &BTreeMap<u32, Vote>, layout: &Layout) -
         held: count(VoteOutcome::Held),
         no_majority: count(VoteOutcome::NoMajority),
         absent: u64::from(last_epoch - first_epoch) + 1 - votes.len() as u64,
+        ran_epochs,
         disagreements: votes
             .iter()
             .filter(|(_, vote)| vote.outcome != VoteOutcome::Unanimous)

@@ -1,11 +1,10 @@
 //! What a run left behind, from outside the machine and from its trace.
+use super::outputs::{self, Outputs};
 use crate::emulator::ExitCounts;
 use crate::fault::inject::Injected;
 use crate::plant::{Exchange, Reference};
-use std::collections::BTreeMap;
 use tern_abi::directory::Violation;
 use tern_config::{ReplicaSet, System};
-use tern_pendulum::{Input, command};
 use tern_plant::frames::Outcome;
 use tern_trace::{RepairResult, Trace};
 use trace_viewer::names::result_name;
@@ -79,21 +78,6 @@ pub struct Repair {
     pub done: bool,
     /// The epoch in which the replica took part again.
     pub rejoined: Option<u32>,
-}
-
-/// How the released outputs compare with what the controller should have computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Outputs {
-    /// Outputs released.
-    pub released: u64,
-    /// Those that differ from the reference in any bit.
-    pub wrong: u64,
-    /// The epoch of the first of those.
-    pub first: Option<u64>,
-    /// Those whose force is wrong, not only the check over the controller's memory.
-    pub wrong_forces: u64,
-    /// The worst of those: epoch, force released, force expected.
-    pub worst: Option<(u64, f64, f64)>,
 }
 
 impl Evidence<'_> {
@@ -239,7 +223,7 @@ impl Evidence<'_> {
 
     /// Compares every released output with the reference, which gets the same inputs:
     /// sample E − 1 in epoch E wherever the trace says that it came in time. It does those
-    /// jobs alone that the agreed states have seen. `None` of a program other than the
+    /// jobs alone that the agreed states have seen, those too whose command was lost on the line. `None` of a program other than the
     /// pendulum's controller, and of its inputs from another plant.
     #[must_use]
     pub fn outputs(&self) -> Option<Outputs> {
@@ -252,68 +236,16 @@ impl Evidence<'_> {
             let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
             stale.iter().any(|epochs| epochs.contains(epoch))
         };
-        let samples: BTreeMap<u64, (f64, f64)> = self
-            .exchanges
-            .iter()
-            .filter_map(|exchange| {
-                let measured = exchange.motion?.measured;
-                Some((exchange.command.epoch + 1, measured))
-            })
+        let votes = self.summary.votes.iter();
+        let ran: Vec<&Ranges> = votes
+            .filter(|votes| votes.set == self.set().name)
+            .map(|votes| &votes.ran_epochs)
             .collect();
-        let input = |epoch: u64| {
-            let sample = epoch.saturating_sub(1);
-            let measured = samples.get(&sample).filter(|_| !is_stale(epoch));
-            let (position, angle) = measured.copied().unwrap_or_default();
-            Input {
-                epoch,
-                fresh: measured.is_some(),
-                sample,
-                position,
-                angle,
-            }
+        let has_run = |epoch: u64| {
+            let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+            ran.iter().any(|epochs| epochs.contains(epoch))
         };
-        let mut reference = Reference::new();
-        let mut outputs = Outputs::default();
-        let mut jobs_until = 0;
-        for exchange in self.exchanges {
-            let (epoch, status) = (exchange.command.epoch, &exchange.command.status);
-            match status.outcome {
-                Outcome::Unanimous | Outcome::Majority | Outcome::Held | Outcome::Unprotected => {}
-                Outcome::Lost | Outcome::Stopped => continue,
-            }
-            // The last job that the agreed state has seen, if that is a new one.
-            let job = epoch.saturating_sub(u64::from(status.behind));
-            if job < jobs_until {
-                continue;
-            }
-            jobs_until = job + 1;
-            let expected = reference.job(&input(job));
-            let words = &exchange.command.words;
-            if !exchange.accepted {
-                continue;
-            }
-            outputs.released += 1;
-            if [words[command::FORCE], words[command::CHECK]]
-                == [expected.force.to_bits(), expected.check]
-            {
-                continue;
-            }
-            outputs.wrong += 1;
-            outputs.first = outputs.first.or(Some(epoch));
-            let released = f64::from_bits(words[command::FORCE]);
-            let error = (released - expected.force).abs();
-            if error != 0.0 {
-                outputs.wrong_forces += 1;
-                let worst = outputs
-                    .worst
-                    .map_or(0.0, |(_, wrong, right)| (wrong - right).abs());
-                // What is no number is worse than any.
-                if error > worst || error.is_nan() {
-                    outputs.worst = Some((epoch, released, expected.force));
-                }
-            }
-        }
-        Some(outputs)
+        Some(outputs::compare(self.exchanges, is_stale, has_run))
     }
 }
 

@@ -4,14 +4,16 @@ mod consequences;
 mod evidence;
 pub mod machine;
 mod options;
+mod outputs;
 mod plan;
 mod session;
 mod verdict;
 mod view;
 
 pub use consequences::{Hit, Misses};
-pub use evidence::{Detection, Evidence, Outputs, Repair, Sign};
+pub use evidence::{Detection, Evidence, Repair, Sign};
 pub use options::{HELP, RunOptions, targets};
+pub use outputs::Outputs;
 pub use verdict::{Line, Verdict};
 
 use crate::emulator::bochs::Model;

@@ -1,7 +1,8 @@
 //! The verdict: what has to hold for a run to count as passed, and what was seen.
 mod faults;
 
-use super::evidence::{Evidence, Outputs};
+use super::evidence::Evidence;
+use super::outputs::Outputs;
 use crate::emulator::ExitCounts;
 use std::fmt;
 use tern_abi::directory::ExitReason;
