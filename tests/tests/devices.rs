@@ -192,12 +192,13 @@ fn a_flood_is_held_off(platform: Platform, control: Control) {
 /// Given a port at which nothing is, then that is said once, and its driver takes no time.
 fn absent_devices_are_said_once(platform: Platform) {
     let built = system(0x3e8, LONG);
+    const SAID: &str = "nothing answers at port 0x3e8: the driver of device \"uart\" stops";
     let mut machine = Running::start(&built, platform);
+    // What is said waits for the serial line, however many jobs are done meanwhile.
+    machine.wait_for(SAID);
     machine.goes_on(0, LONG.jobs);
     let said = machine.lines();
-    let said = said.iter().filter(|line| {
-        line.contains("nothing answers at port 0x3e8: the driver of device \"uart\" stops")
-    });
+    let said = said.iter().filter(|line| line.contains(SAID));
     assert_eq!(said.count(), 1, "{platform}");
 
     let events = events(&machine.trace(0));
