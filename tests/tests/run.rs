@@ -198,24 +198,31 @@ fn of_demo_with(piece: &str, by: &str, name: &str, options: RunOptions) -> Outco
     outcome
 }
 
-#[test]
-fn with_x2apic_nothing_exits_but_to_seal_each_verdict_and_without_seals_nothing() {
-    let sealed = passes("random", 8, Emulator::Qemu10);
-    assert!(line(&sealed, "exits").starts_with("only to seal"));
-    let told = sealed.verdict.lines().iter().map(|line| line.seen.as_str());
+/// No sandbox has left to the hypervisor in the epochs, but the arbitrator, so often, to seal.
+fn expect_seals_alone(outcome: &Outcome, seals: u64) {
+    assert!(line(outcome, "exits").starts_with("only to seal"));
+    let told = outcome
+        .verdict
+        .lines()
+        .iter()
+        .map(|line| line.seen.as_str());
     let told: Vec<_> = told
         .filter_map(|it| it.split_once("; in the epochs "))
         .collect();
-    assert_eq!(told.len(), 4);
+    assert!(told.len() > 3, "{}", outcome.verdict);
     for (start, epochs) in told {
-        // Of 120 epochs, those after the first command.
-        let due = if start.starts_with("arbitrator:") {
-            "seal 119"
-        } else {
-            "none"
+        let due = match start.starts_with("arbitrator:") {
+            true => format!("seal {seals}"),
+            false => "none".into(),
         };
         assert_eq!(epochs, due, "{start}");
     }
+}
+
+#[test]
+fn with_x2apic_nothing_exits_but_to_seal_each_verdict_and_without_seals_nothing() {
+    // Of 120 epochs, those after the first command.
+    expect_seals_alone(&passes("random", 8, Emulator::Qemu10), 119);
 
     let options = RunOptions {
         faults: faults("random"),
@@ -259,10 +266,11 @@ fn in_bochs(model: Model, text: &str, seed: u64) -> Outcome {
 }
 
 #[test]
-fn in_bochs_a_fault_is_repaired_without_an_exit_and_in_the_same_way_every_time_under_vt_x() {
+fn in_bochs_a_fault_is_repaired_with_seals_alone_and_in_the_same_way_every_time_under_vt_x() {
     let first = in_bochs(Model::Intel, "heap", 2);
     assert_ne!(line(&first, "pages copied"), "0");
-    assert!(line(&first, "exits").starts_with("0 in every sandbox"));
+    // Of 40 epochs, those after the first command.
+    expect_seals_alone(&first, 39);
     let second = in_bochs(Model::Intel, "heap", 2);
     assert_eq!(first.verdict.to_string(), second.verdict.to_string());
     let same = first.trace.to_bytes() == second.trace.to_bytes();
