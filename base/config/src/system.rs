@@ -211,7 +211,7 @@ pub struct Channel {
 pub enum Voting {
     /// One arbitrator sandbox with private channels.
     Arbitrator {
-        /// Whether its channel is sealed, so that it cannot show replicas different inputs and
+        /// The arbitrator's channel is sealed: it cannot show replicas different inputs and
         /// verdicts.
         seal: bool,
     },

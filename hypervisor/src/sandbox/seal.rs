@@ -50,8 +50,8 @@ impl SealedChannel {
         Seal::from_word(self.word.load(Ordering::Relaxed))
     }
 
-    /// Whether it is time for `number`, so many ticks after the time epoch. A number that is far
-    /// too high would be the last one that there is.
+    /// Returns whether the time of `number` has come, so many ticks after the time epoch. Without
+    /// this a number that is far too high would be the last one that there is.
     fn is_time_for(&self, number: u64, ticks: u64) -> bool {
         let begin = u128::from(number).checked_mul(self.interval);
         begin.is_some_and(|begin| begin <= u128::from(ticks) * BILLION)

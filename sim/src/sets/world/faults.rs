@@ -1,5 +1,5 @@
 //! What may go wrong with a set, and the words that it may go wrong in.
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_replication::{ReplicaStart, VoterTask};
 use tern_units::{Instant, StateWords};
@@ -109,28 +109,30 @@ impl World {
 
     /// Lets a replica cast its newest ballot again, as `change` makes it; whether it has one.
     pub fn cast_again(&mut self, replica: usize, change: impl FnOnce(&mut Ballot)) -> bool {
-        let words = &self.channels[replica];
-        let layout = ReplicaLayout::new(words.len()).expect("it has room");
-        let read = Ballot::read(&self.set, replica, &layout, Reader::new(words));
-        let is_read = read.is_ok();
-        if let Ok(mut ballot) = read {
-            change(&mut ballot);
-            ballot.cast(&self.set, &layout, Writer::new(words));
-        }
-        is_read
+        self.cast_changed(replica, change, |_| {})
     }
 
     /// Lets a replica have cast, in the place of its newest ballot, what `change` makes of it;
     /// whether it has one.
     pub fn cast_instead(&mut self, replica: usize, change: impl FnOnce(&mut Ballot)) -> bool {
+        // As if nothing had been written there in this epoch.
+        let forget = |generation: &AtomicU64| generation.store(0, Ordering::Relaxed);
+        self.cast_changed(replica, change, forget)
+    }
+
+    fn cast_changed(
+        &self,
+        replica: usize,
+        change: impl FnOnce(&mut Ballot),
+        before: impl FnOnce(&AtomicU64),
+    ) -> bool {
         let words = &self.channels[replica];
         let layout = ReplicaLayout::new(words.len()).expect("it has room");
         let read = Ballot::read(&self.set, replica, &layout, Reader::new(words));
         let is_read = read.is_ok();
         if let Ok(mut ballot) = read {
             change(&mut ballot);
-            // As if nothing had been written there in this epoch.
-            words[layout.ballot().at].store(0, Ordering::Relaxed);
+            before(&words[layout.ballot().at]);
             ballot.cast(&self.set, &layout, Writer::new(words));
         }
         is_read
