@@ -5,7 +5,7 @@ use tern_tests::{Built, Emulator, Platform, start};
 use xtask::emulator::{Machine, Options, bochs};
 use xtask::setup;
 
-static PENDULUM: LazyLock<Built> = LazyLock::new(|| Built::new("systems/pendulum/system.toml"));
+static PENDULUM: LazyLock<Built> = LazyLock::new(|| Built::new("systems/pendulum/arbitrator.toml"));
 
 /// What is changed of a machine that would do.
 #[derive(Clone, Debug)]

@@ -98,7 +98,7 @@ fn an_emulator_that_ends_is_noticed_at_once_with_its_last_words() {
 const FIRST_JOB_TICKS: u64 = 100_000_000;
 
 fn the_first_job_comes_soon(model: Model) {
-    let built = Built::new("systems/pendulum/system.toml");
+    let built = Built::new("systems/pendulum/arbitrator.toml");
     let mut machine = start(&built, model);
     let mut first_job = || {
         let stop = machine.run_for(1_000_000).unwrap();

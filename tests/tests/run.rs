@@ -133,7 +133,7 @@ fn a_replica_stops_and_the_arbitrator_is_late_in_the_same_epoch() {
 #[test]
 fn a_sample_that_comes_after_its_vote_costs_no_output() {
     let options = RunOptions {
-        system: Some(xtask::workspace::root().join("systems/pendulum/simulated.toml")),
+        system: Some(xtask::workspace::root().join("systems/pendulum/arbitrator-simulated.toml")),
         faults: faults("late=5ms@arbitrator"),
         seed: 5,
         trace: Some(std::env::temp_dir().join("test-late-sample.trace")),
@@ -182,7 +182,7 @@ fn without_tags_an_arbitrator_that_forges_gets_every_output_taken() {
 
 /// Runs the demo system with a piece of its description replaced.
 fn of_demo_with(piece: &str, by: &str, name: &str, options: RunOptions) -> Outcome {
-    let demo = xtask::workspace::root().join("systems/pendulum/system.toml");
+    let demo = xtask::workspace::root().join("systems/pendulum/arbitrator.toml");
     let demo = std::fs::read_to_string(demo).unwrap();
     assert_eq!(demo.matches(piece).count(), 1, "{piece}");
     let file = std::env::temp_dir().join(format!("test-{name}.toml"));
@@ -302,7 +302,7 @@ fn in_bochs_a_replica_whose_core_is_held_misses_its_ballot_and_is_repaired() {
 #[test]
 fn a_plant_outside_the_machine_is_refused_in_bochs_with_the_key_that_helps() {
     let options = RunOptions {
-        system: Some(xtask::workspace::root().join("systems/pendulum/system.toml")),
+        system: Some(xtask::workspace::root().join("systems/pendulum/arbitrator.toml")),
         bochs: Some(Model::Intel),
         ..RunOptions::default()
     };

@@ -168,7 +168,7 @@ fn a_simulated_trace_is_read_like_a_kernels() {
     let file = trace.to_str().unwrap();
     let system = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../systems/pendulum/simulated.toml"
+        "/../systems/pendulum/arbitrator-simulated.toml"
     );
     let output = run(&["--until", "1s", "--trace", file], Path::new(system));
     assert_eq!(output.status.code(), Some(0));

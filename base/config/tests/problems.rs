@@ -456,6 +456,26 @@ fn a_file_that_cannot_be_read_says_so() {
     );
 }
 
+#[test]
+fn a_folder_is_not_a_description_and_the_files_in_it_are_named() {
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let said = |folder: &str| {
+        let folder = base.join(folder);
+        let error = Description::read(&folder).unwrap_err().to_string();
+        error.replace(&format!("{}", base.display()), "base/config")
+    };
+    assert_eq!(
+        said("../../systems/pendulum").trim_end(),
+        "base/config/../../systems/pendulum: a folder: name a file, \
+         base/config/../../systems/pendulum/arbitrator-simulated.toml or \
+         base/config/../../systems/pendulum/arbitrator.toml"
+    );
+    assert_eq!(
+        said("src").trim_end(),
+        "base/config/src: a folder without descriptions (TOML files): name a file"
+    );
+}
+
 /// Words that descriptions are made of, put together at random.
 fn fragment() -> impl Strategy<Value = String> {
     let words = [

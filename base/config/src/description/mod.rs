@@ -96,6 +96,7 @@ impl Description {
                     Err(Problems::sorted(&file, alloc::vec![problem]))
                 }
             },
+            Err(_) if path.is_dir() => Err(Problems::of_file(&file, folder_reason(path))),
             Err(error) => Err(Problems::of_file(&file, format!("cannot be read: {error}"))),
         }
     }
@@ -112,6 +113,23 @@ impl Description {
         } else {
             Err(Problems::sorted(&self.file, problems))
         }
+    }
+}
+
+/// Why a folder is no description, with the files in it that may be meant.
+fn folder_reason(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|file| file.extension().is_some_and(|it| it == "toml"))
+        .filter(|file| file.file_name().is_some_and(|name| name != "Cargo.toml"))
+        .map(|file| format!("{}", file.display()))
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        "a folder without descriptions (TOML files): name a file".into()
+    } else {
+        format!("a folder: name a file, {}", files.join(" or "))
     }
 }
 

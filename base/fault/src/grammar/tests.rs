@@ -77,7 +77,7 @@ fn what_is_wrong_is_said_with_what_there_is() {
 
 /// A set of three with a voter behind a device, and a thread that has no part in it.
 fn system() -> System {
-    let text = include_str!("../../../../systems/pendulum/system.toml");
+    let text = include_str!("../../../../systems/pendulum/arbitrator.toml");
     Description::parse("system.toml", text).unwrap().system
 }
 

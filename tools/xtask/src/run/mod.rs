@@ -204,8 +204,8 @@ fn start_in_bochs(
 
 fn description_file(options: &RunOptions) -> PathBuf {
     let demo = match options.bochs {
-        None => "systems/pendulum/system.toml",
-        Some(_) => "systems/pendulum/simulated.toml",
+        None => "systems/pendulum/arbitrator.toml",
+        Some(_) => "systems/pendulum/arbitrator-simulated.toml",
     };
     let file = options.system.clone();
     file.unwrap_or_else(|| workspace::root().join(demo))
@@ -241,7 +241,7 @@ fn plant_is_outside(file: &Path, system: &System, set: usize) -> Error {
     Error::input(format!(
         "{}: the plant behind device \"{name}\" is outside the machine, where nothing in Bochs \
          reaches it: give the thread of a program that stands for it `simulates = \"{name}\"`, in \
-         a sandbox of its own, as systems/pendulum/simulated.toml does",
+         a sandbox of its own, as systems/pendulum/arbitrator-simulated.toml does",
         file.display()
     ))
 }

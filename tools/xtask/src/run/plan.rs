@@ -93,7 +93,7 @@ mod tests {
     use tern_config::Description;
 
     fn plan(faults: &[&str], seed: u64) -> Result<Plan> {
-        let text = include_str!("../../../../systems/pendulum/system.toml");
+        let text = include_str!("../../../../systems/pendulum/arbitrator.toml");
         let system = Description::parse("system.toml", text).unwrap().system;
         let options = RunOptions {
             faults: faults.iter().map(|it| it.parse().unwrap()).collect(),
