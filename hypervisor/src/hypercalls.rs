@@ -51,6 +51,7 @@ pub fn serve(
             Ok(choice) => return Outcome::Sealed(choice),
             Err(error) => Err(error),
         },
+        Ok(Hypercall::Close) => close(sandbox, first, second).map(|()| 0),
         Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
             sandbox.line.finish();
             shutdown::end(sandbox.owner.local, first)
@@ -83,9 +84,18 @@ fn console_write(sandbox: &mut Sandbox, address: u64, bytes: u64) -> Result<u64,
 
 #[inline(never)]
 fn seal(sandbox: &Sandbox, channel: u64, number: u64) -> Result<usize, HypercallError> {
+    seal::seal(&sandbox.seals, channel, number, since_time_epoch()?)
+}
+
+#[inline(never)]
+fn close(sandbox: &Sandbox, mask: u64, number: u64) -> Result<(), HypercallError> {
+    seal::close(&sandbox.closable, mask, number, since_time_epoch()?)
+}
+
+/// Ticks since the time epoch: before it no number has begun.
+fn since_time_epoch() -> Result<u64, HypercallError> {
     let ticks = timestamp().checked_sub(TIME_EPOCH.load(Ordering::Relaxed));
-    let ticks = ticks.ok_or(HypercallError::TooSoon)?;
-    seal::seal(&sandbox.seals, channel, number, ticks)
+    ticks.ok_or(HypercallError::TooSoon)
 }
 
 /// Moves on what the serial line takes at once, and returns what is left of the sandbox's own.

@@ -15,10 +15,12 @@ const LOCAL_APIC: u64 = 0xfee0_0000;
 
 /// The sandbox with a device.
 const DRIVER: usize = 2;
+/// The sandbox that has no part in the sealed channel.
+const STRANGER: usize = 3;
 const CORES: usize = 4;
 
 /// A load, a sandbox that ends the run, one with a device, and one that is stopped; the first
-/// writes a channel that all others read.
+/// writes a channel that all others read, and a sealed one that two of them may close.
 fn system() -> Built {
     let device = "name = \"own\"\nport = 0x2f8\ninterrupt = 3\n";
     let driver = "devices = [\"own\"]\n[[sandbox.server]]\nname = \"driver\"\nbudget = \"1ms\"\n\
@@ -26,7 +28,9 @@ fn system() -> Built {
     Built::parse(&format!(
         "[system]\nname = \"confinement\"\n[[device]]\n{device}{}{}may_shut_down = true\n{}{driver}{}\
          [[channel]]\nname = \"news\"\nwriter = \"load\"\nreaders = [\"last\", \"driver\", \"stopped\"]\n\
-         size = \"4KiB\"\n",
+         size = \"4KiB\"\n\
+         [[channel]]\nname = \"sealed\"\nwriter = \"load\"\nreaders = [\"last\", \"driver\"]\n\
+         size = \"4KiB\"\nseal = \"5ms\"\nclose = \"4ms\"\n",
         text::load("load", 0),
         text::guest("last", 1, "guest-hello", "100"),
         text::guest("driver", DRIVER, "guest-hello", "50"),
@@ -137,8 +141,24 @@ impl AtRest {
         }
     }
 
-    /// Of another sandbox and its core, and of channels, a core has nothing: all that two cores
-    /// have in common are the hypervisor's image and the interrupt controllers.
+    /// The page with the seal's word of the sealed channel, behind its halves.
+    fn seal(&self) -> Range<u64> {
+        range(self.directory.channels[1].as_u64() + 2 * 4096, 4096)
+    }
+
+    /// A seal's word is mapped where the hypervisor changes it, and its channel's halves nowhere.
+    fn maps_seals_where_changed(&self, index: usize) {
+        let (core, seal) = (&self.cores[index], self.seal());
+        let seen = core.of(&seal);
+        assert_eq!(seen.len(), usize::from(index != STRANGER), "core {index}");
+        assert!(seen.iter().all(|it| it.writable && it.bytes == 4096));
+        let halves = seal.start - 2 * 4096..seal.start;
+        assert!(core.of(&halves).is_empty(), "core {index}");
+    }
+
+    /// Of another sandbox and its core, and of what channels hold, a core has nothing: all that two
+    /// cores have in common are the hypervisor's image, the interrupt controllers, and the words of
+    /// seals.
     fn maps_nothing_of_another(&self, index: usize, other: usize) {
         let (core, its) = (&self.cores[index], &self.cores[other]);
         let channel = range(self.directory.channels[0].as_u64(), 4096);
@@ -154,7 +174,9 @@ impl AtRest {
         let image = hypervisor("hypervisor_start")..hypervisor("hypervisor_end");
         let is_shared = |it: &Mapped| {
             let end = it.frame + it.bytes;
-            image.contains(&it.frame) && end <= image.end || CONTROLLERS.contains(&it.frame)
+            image.contains(&it.frame) && end <= image.end
+                || CONTROLLERS.contains(&it.frame)
+                || self.seal().contains(&it.frame)
         };
         let private = core.pages.iter().filter(|it| !is_shared(it));
         let common = private.filter(|it| !its.of(&range(it.frame, it.bytes)).is_empty());
@@ -186,6 +208,7 @@ fn each_core_maps_its_own(platform: Platform) {
         machine.maps_nothing_odd(index);
         machine.maps_its_own(index);
         machine.maps_controllers_where_needed(index);
+        machine.maps_seals_where_changed(index);
         for other in (0..CORES).filter(|other| *other != index) {
             machine.maps_nothing_of_another(index, other);
         }

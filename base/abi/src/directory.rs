@@ -152,11 +152,13 @@ pub enum ExitReason {
     ControlRegister = 18,
     /// A hypercall to seal a channel.
     Seal = 19,
+    /// A hypercall to close a number of sealed channels.
+    Close = 20,
 }
 
 impl ExitReason {
     /// Every reason, in the order of the counts.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Hypercall,
         Self::ApicHypercall,
         Self::Cpuid,
@@ -177,6 +179,7 @@ impl ExitReason {
         Self::Hypervisor,
         Self::ControlRegister,
         Self::Seal,
+        Self::Close,
     ];
 
     /// Its name in reports.
@@ -203,6 +206,7 @@ impl ExitReason {
             Self::Hypervisor => "hypervisor",
             Self::ControlRegister => "control-register",
             Self::Seal => "seal",
+            Self::Close => "close",
         }
     }
 }

@@ -41,6 +41,12 @@ pub enum Hypercall {
     /// description must seal it. Numbers only grow, and none is taken before its time: number n
     /// from n periods of the channel after the time epoch on.
     Seal = 8,
+    /// Closes number RSI of the channels that RDI names, by a bit for each of those that the caller
+    /// may close, in the order of the description: what is not sealed as that number then never is,
+    /// see [`crate::seal`]. A channel may be closed by its readers where the description gives it a
+    /// time to close, and each number from that time after its begin on. Where a number as high has
+    /// been sealed or closed, it stays so. If one channel is refused, none is closed.
+    Close = 9,
 }
 
 /// The most bytes one [`Hypercall::ConsoleWrite`] takes.
@@ -65,7 +71,7 @@ pub enum HypercallError {
 
 impl Hypercall {
     /// How many there are: the first number that is none.
-    pub const COUNT: u64 = Self::Seal as u64 + 1;
+    pub const COUNT: u64 = Self::Close as u64 + 1;
 }
 
 impl TryFrom<u64> for Hypercall {
@@ -82,6 +88,7 @@ impl TryFrom<u64> for Hypercall {
             6 => Self::ShutDown,
             7 => Self::ConsoleDrain,
             8 => Self::Seal,
+            9 => Self::Close,
             _ => return Err(HypercallError::UnknownNumber),
         })
     }

@@ -5,6 +5,10 @@
 //! other one, which the hypervisor keeps from being written, is the same for all readers whenever
 //! they look. [`crate::hypercall::Hypercall::Seal`] exchanges the two, and gives what is read
 //! from then on a number that was never given before.
+//!
+//! What is not sealed in time never is: from a number's deadline on any reader may *close* it
+//! ([`crate::hypercall::Hypercall::Close`]). Who is first, writer or reader, decides for all: one
+//! word says which number is the last, and only ever grows.
 
 /// Which half is sealed, and as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,8 @@ impl Seal {
         self.0
     }
 
-    /// Returns the number that the sealed half has, if one is sealed.
+    /// Returns the last number that was sealed or closed, if there is one. What the sealed half
+    /// holds belongs to it or, where it was closed, to one before.
     #[must_use]
     pub const fn number(self) -> Option<u64> {
         (self.0 >> 1).checked_sub(1)
@@ -49,13 +54,29 @@ impl Seal {
     /// the last: what has been read under a number is never read otherwise.
     #[must_use]
     pub const fn next(self, number: u64) -> Option<Self> {
+        self.numbered(number, self.sealed_half())
+    }
+
+    /// Closes `number`: nothing can be sealed under it any more, nor under one below it. `None`
+    /// if a number as high has been sealed or closed before, and so is decided already.
+    ///
+    /// The halves stay as they are. Who reads finds in the sealed one what was sealed before, which
+    /// says itself that it belongs to another number, so that nobody takes it for this one's. (A
+    /// writer that sealed a record of this number too early has it read now, but by all readers.)
+    #[must_use]
+    pub const fn closed(self, number: u64) -> Option<Self> {
+        self.numbered(number, self.open_half())
+    }
+
+    /// The seal with a number above the last, and this half open.
+    const fn numbered(self, number: u64, open_half: usize) -> Option<Self> {
         const MOST: u64 = (u64::MAX >> 1) - 1;
         let is_new = match self.number() {
             Some(last) => number > last,
             None => true,
         };
         if is_new && number <= MOST {
-            Some(Self((number + 1) << 1 | self.sealed_half() as u64))
+            Some(Self((number + 1) << 1 | open_half as u64))
         } else {
             None
         }
@@ -96,5 +117,38 @@ mod tests {
         assert_eq!(last.number(), Some(most));
         assert_eq!(last.next(most + 1), None);
         assert_eq!(Seal::NONE.next(u64::MAX), None);
+        let last = Seal::NONE.closed(most).unwrap();
+        assert_eq!(last.number(), Some(most));
+        assert_eq!(last.closed(most + 1), None);
+        assert_eq!(Seal::NONE.closed(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_number_that_is_closed_is_sealed_no_more_and_one_that_is_sealed_not_closed() {
+        for begin in [Seal::NONE, Seal::NONE.next(2).unwrap()] {
+            let closed = begin.closed(7).unwrap();
+            assert_eq!(closed.number(), Some(7));
+            assert_eq!(closed.open_half(), begin.open_half(), "the halves stay");
+            let sealed = begin.next(7).unwrap();
+            for decided in [closed, sealed] {
+                for old in [0, 6, 7] {
+                    assert_eq!(decided.next(old), None, "{old} after 7");
+                    assert_eq!(decided.closed(old), None, "{old} after 7");
+                }
+            }
+            assert_eq!(
+                closed.next(8).unwrap().sealed_half(),
+                begin.open_half(),
+                "what was written in vain may be sealed as the next"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_number_may_be_closed_before_anything_is_sealed() {
+        let closed = Seal::NONE.closed(0).unwrap();
+        assert_eq!((closed.number(), closed.open_half()), (Some(0), 0));
+        assert_eq!(closed.next(0), None);
+        assert_eq!(closed.next(1).unwrap().sealed_half(), 0);
     }
 }

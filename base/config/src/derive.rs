@@ -194,6 +194,7 @@ impl System {
                 bytes: LINE_CHANNEL_BYTES,
                 doorbell: None,
                 seal: None,
+                close: None,
             });
         }
         self.devices[index].channels = Some(DeviceChannels {
@@ -217,6 +218,7 @@ impl System {
             bytes: voter_channel_bytes(pages),
             doorbell: None,
             seal: set.voter_seal(),
+            close: None,
         });
         for writer in &replicas {
             let others = replicas.iter().copied().filter(|reader| reader != writer);
@@ -228,6 +230,7 @@ impl System {
                 bytes: replica_channel_bytes(pages),
                 doorbell: None,
                 seal: None,
+                close: None,
             });
         }
         let set = &mut self.replica_sets[index];

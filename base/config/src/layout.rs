@@ -180,6 +180,17 @@ impl System {
         self.sealed_by(sandbox).count()
     }
 
+    /// Returns the channels that a sandbox may close, by index: those that it reads and that have a
+    /// time to close. Bit n of the call that closes them stands for the n-th.
+    pub fn closable(&self, sandbox: usize) -> impl Iterator<Item = u32> {
+        let may = move |channel: &Channel| {
+            let reads = channel.readers.iter().any(|it| *it as usize == sandbox);
+            channel.seal.and(channel.close).is_some() && reads
+        };
+        let channels = (0..).zip(&self.channels);
+        channels.filter_map(move |(index, channel)| may(channel).then_some(index))
+    }
+
     /// Returns how many sets of nested tables a sandbox has: one for each choice of the open
     /// halves of the sealed channels that it writes.
     fn nested_roots(&self, sandbox: usize) -> u64 {

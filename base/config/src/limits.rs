@@ -17,6 +17,10 @@ pub const MAX_SANDBOXES: usize = MAX_ENTRIES;
 pub const MAX_REPLICAS: usize = 8;
 /// The most sealed channels that a sandbox writes: each doubles its nested tables.
 pub const MAX_SEALED: usize = 3;
+/// The most sealed channels that a sandbox may close: each takes a little of the one call that
+/// closes them all, and a bit of its argument. Two sets of eight that read each other's votes and
+/// verdicts take 28.
+pub const MAX_CLOSABLE: usize = 32;
 /// The most bytes of a guest's command line.
 pub const COMMAND_LINE_MAX: usize = 4095;
 

@@ -204,6 +204,9 @@ pub struct Channel {
     /// Where it is sealed, the time in nanoseconds from one number of its seal to the next: its
     /// readers all read the same, which the writer can no longer change (`tern_abi::seal`).
     pub seal: Option<u64>,
+    /// Where its readers may close it, the time in nanoseconds from the begin of a number to when
+    /// they may: it is sealed, and this is below the time from one number to the next.
+    pub close: Option<u64>,
 }
 
 /// Who votes.

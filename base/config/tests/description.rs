@@ -300,6 +300,55 @@ fn the_voters_channel_is_sealed_once_an_epoch_unless_the_description_says_no() {
     assert_eq!(log.channels[0].seal, Some(5 * MS));
 }
 
+#[test]
+fn a_sealed_channel_is_closed_by_its_readers_where_the_description_says_when() {
+    let closable = |keys: &str| {
+        let system = read(&FULL.replacen("doorbell = \"50ms\"", keys, 1));
+        let sandboxes = 0..system.sandboxes.len();
+        let of = |sandbox| system.closable(sandbox).collect::<Vec<_>>();
+        sandboxes.map(of).collect::<Vec<_>>()
+    };
+    // Beta writes the log; the arbitrator and gamma read it.
+    let nobody = [vec![], vec![], vec![], vec![]];
+    assert_eq!(closable("seal = \"5ms\""), nobody);
+    let readers = [vec![], vec![], vec![0], vec![0]];
+    assert_eq!(closable("seal = \"5ms\"\nclose = \"4ms\""), readers);
+}
+
+#[test]
+fn a_sandbox_closes_no_more_channels_than_one_call_takes() {
+    let with = |count: usize| {
+        let mut text = String::from("[system]\nname = \"many\"\n");
+        let writers = (0..count.div_ceil(3)).map(|index| format!("w{index}"));
+        let names = ["first", "second"].map(String::from).into_iter();
+        for (core, name) in names.chain(writers).enumerate() {
+            text += &format!(
+                "[[sandbox]]\nname = \"{name}\"\ncore = {core}\nmemory = \"4MiB\"\n\
+                 kernel = \"guest\"\n"
+            );
+        }
+        for index in 0..count {
+            let writer = index / 3;
+            text += &format!(
+                "[[channel]]\nname = \"c{index}\"\nwriter = \"w{writer}\"\n\
+                 readers = [\"first\", \"second\"]\nsize = \"4KiB\"\nseal = \"5ms\"\n\
+                 close = \"4ms\"\n"
+            );
+        }
+        Description::parse("many.toml", &text)
+    };
+    assert!(with(32).is_ok());
+    let refused = with(33).unwrap_err().to_string();
+    let problem = |name: &str, line: usize| {
+        format!(
+            "many.toml:{line}: sandbox.{name}.name: 33 of the channels that it reads may be closed, \
+             at most 32 can be: leave `close` out where nobody waits for the writer"
+        )
+    };
+    let expected = [problem("first", 4), problem("second", 9)];
+    assert_eq!(refused.lines().collect::<Vec<_>>(), expected);
+}
+
 /// A system whose arbitrator votes for so many sets, whose replicas are in so many sandboxes.
 fn with_sets(count: usize, replicas: usize) -> String {
     let mut text = String::from("[system]\nname = \"sets\"\n");

@@ -60,6 +60,7 @@ fn two_sandboxes() -> System {
                 bytes: 4096,
                 doorbell: None,
                 seal: None,
+                close: None,
             },
             Channel {
                 name: "wide".into(),
@@ -68,6 +69,7 @@ fn two_sandboxes() -> System {
                 bytes: (2 << 20) + 4096,
                 doorbell: None,
                 seal: None,
+                close: None,
             },
             Channel {
                 name: "down".into(),
@@ -76,6 +78,7 @@ fn two_sandboxes() -> System {
                 bytes: 8192,
                 doorbell: Some(50_000_000),
                 seal: None,
+                close: None,
             },
         ],
         ..System::default()
@@ -152,7 +155,7 @@ fn each_fault_of_an_image_has_its_line() {
         ),
         (
             resealed(8, IMAGE_VERSION + 1),
-            "system image of format 6, this build reads format 5: rebuild it with `cargo xtask image`",
+            "system image of format 7, this build reads format 6: rebuild it with `cargo xtask image`",
         ),
         (
             {

@@ -27,8 +27,10 @@ pub fn private(
     if let Some((guest, sandbox)) = launch {
         written.add(page(guest.block().as_u64()));
         written.add(page(ptr::from_ref(sandbox.owner.record) as u64));
-        for sealed in &sandbox.seals {
-            written.add(page(ptr::from_ref(sealed.word()) as u64));
+        let own = sandbox.seals.iter().map(|it| it.seal);
+        let closable = sandbox.closable.iter().map(|it| *it.seal());
+        for seal in own.chain(closable) {
+            written.add(page(ptr::from_ref(seal.word()) as u64));
         }
         if let LocalApic::Xapic(address) = facts.local {
             written.add(page(address));

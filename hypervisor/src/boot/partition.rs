@@ -11,7 +11,7 @@ use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
 use crate::sandbox::Sandbox;
 use crate::sandbox::record::{Owner, Record};
-use crate::sandbox::seal::SealedChannel;
+use crate::sandbox::seal::{ChannelSeal, ClosableChannel, SealedChannel};
 use crate::speculation::{
     arch_capabilities, leaks_between_threads, thread_shift, threads_of_one_core,
 };
@@ -54,6 +54,7 @@ pub struct Partition {
     record: &'static Record,
     reach: Reach,
     seals: Vec<SealedChannel>,
+    closable: Vec<ClosableChannel>,
 }
 
 /// Where the pieces of memory are that one sandbox sees.
@@ -172,6 +173,7 @@ pub fn plan(
         };
         (reach.memory, reach.halves) = pieces.seen_in(&windows, system);
         let seals = seals(system, index as u32, &channels, facts);
+        let closable = closable(system, index, &channels, facts);
         let partition = Partition {
             apic_id: facts.machine.cores[sandbox.core as usize],
             index,
@@ -182,6 +184,7 @@ pub fn plan(
             record,
             reach,
             seals,
+            closable,
         };
         if partitions
             .iter()
@@ -314,6 +317,7 @@ impl Partition {
             apic_id: self.apic_id,
             doorbells: doorbells(system, self.index as u32, facts)?,
             seals: self.seals.clone(),
+            closable: self.closable.clone(),
             may_shut_down: description.may_shut_down,
             line: LineBuffer::new(console),
             nmi_was_told: false,
@@ -372,20 +376,48 @@ fn seals(
     channels: &[HostPhysical],
     facts: &Facts,
 ) -> Vec<SealedChannel> {
-    let own = (0..).zip(&system.channels).zip(channels);
-    let own = own.filter(|((_, channel), _)| channel.writer == sandbox);
-    let sealed =
-        own.filter_map(|((index, channel), host)| Some((index, channel, host, channel.seal?)));
-    sealed
-        .map(|(index, channel, host, nanos)| {
-            let word = (host.as_u64() + channel.seal_offset()) as *const AtomicU64;
-            // SAFETY: in a page of the channel's memory, which is taken for good, mapped to itself,
-            // all zeroes, and shared with readers on other cores as a word that changes.
-            let word = unsafe { &*word };
-            let interval = Duration::from_nanos(nanos);
-            SealedChannel::new(index, word, interval, facts.timing.tsc)
+    let indices = (0..).zip(&system.channels);
+    let own = indices.filter(|(_, channel)| channel.writer == sandbox);
+    own.filter_map(|(index, _)| {
+        let seal = seal_of(system, index, channels, facts)?;
+        let channel = index as u64;
+        Some(SealedChannel { channel, seal })
+    })
+    .collect()
+}
+
+/// The sealed channels that a sandbox reads and may close.
+fn closable(
+    system: &System,
+    sandbox: usize,
+    channels: &[HostPhysical],
+    facts: &Facts,
+) -> Vec<ClosableChannel> {
+    system
+        .closable(sandbox)
+        .filter_map(|index| {
+            let index = index as usize;
+            let seal = seal_of(system, index, channels, facts)?;
+            let close = Duration::from_nanos(system.channels[index].close?);
+            Some(ClosableChannel::new(seal, close, facts.timing.tsc))
         })
         .collect()
+}
+
+/// The seal of a channel, if it is sealed.
+fn seal_of(
+    system: &System,
+    index: usize,
+    channels: &[HostPhysical],
+    facts: &Facts,
+) -> Option<ChannelSeal> {
+    let channel = &system.channels[index];
+    let interval = Duration::from_nanos(channel.seal?);
+    let word = (channels[index].as_u64() + channel.seal_offset()) as *const AtomicU64;
+    // SAFETY: in a page of the channel's memory, which is taken for good, mapped to itself, all
+    // zeroes, and shared with other cores as a word that changes.
+    let word = unsafe { &*word };
+    Some(ChannelSeal::new(word, interval, facts.timing.tsc))
 }
 
 /// The doorbells of the channels that a sandbox writes.

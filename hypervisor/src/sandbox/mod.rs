@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use record::Owner;
-use seal::SealedChannel;
+use seal::{ClosableChannel, SealedChannel};
 use tern_abi::directory::{ExitReason, Violation};
 use tern_abi::hypercall::{Hypercall, HypercallError};
 use tern_machine::apic::{LocalApic, Register};
@@ -36,6 +36,8 @@ pub struct Sandbox {
     pub doorbells: Vec<Doorbell>,
     /// The sealed channels that it writes.
     pub seals: Vec<SealedChannel>,
+    /// The sealed channels that it reads and may close, in the order of the description.
+    pub closable: Vec<ClosableChannel>,
     /// Whether it may end the machine's run.
     pub may_shut_down: bool,
     /// The line it is writing on the console.
@@ -127,6 +129,7 @@ pub fn reason_of_call(call: Result<Hypercall, HypercallError>) -> ExitReason {
         // Until it has rung.
         Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
         Ok(Hypercall::Seal) => ExitReason::Seal,
+        Ok(Hypercall::Close) => ExitReason::Close,
         _ => ExitReason::Hypercall,
     }
 }

@@ -1,7 +1,11 @@
-//! Seals: which half of a sealed channel its readers read, and which its writer, this sandbox, may
-//! write. What they are is in `tern_abi::seal`.
+//! Seals: which half of a sealed channel its readers read, and which its writer may write; and the
+//! numbers that readers close. What they are is in `tern_abi::seal`.
 //!
-//! Only the writer's own core changes a seal's word, while its guest does not run.
+//! A seal's word is changed by compare-and-swap alone, by the cores of the channel's writer and of
+//! its readers: who is first decides for all. Only the writer's own core, while its guest does not
+//! run, changes which half is open: a reader that closes a number leaves that as it is. So the
+//! choice of nested tables, by which the writer may write one half, never changes under it, and is
+//! right whatever readers close meanwhile.
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use tern_abi::hypercall::HypercallError;
@@ -11,51 +15,71 @@ use tern_units::{Duration, TscFrequency};
 /// The timestamp counter at the time epoch. Before boot has chosen that nothing is sealed.
 pub static TIME_EPOCH: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// A sealed channel in the hands of its writer.
+/// Billionths of ticks in a tick.
+const BILLION: u128 = 1_000_000_000;
+
+/// The seal of a channel, and when its numbers begin.
 #[derive(Clone, Copy, Debug)]
-pub struct SealedChannel {
-    channel: u64,
+pub struct ChannelSeal {
     word: &'static AtomicU64,
     /// The time from one number to the next, in billionths of ticks, which is exact.
     interval: u128,
 }
 
-/// Billionths of ticks in a tick.
-const BILLION: u128 = 1_000_000_000;
-
-impl SealedChannel {
-    /// The channel of index `channel`, whose seal has this word, and a new number every
-    /// `interval`.
+impl ChannelSeal {
+    /// The seal with this word, which has a new number every `interval`.
     #[must_use]
-    pub fn new(
-        channel: u64,
-        word: &'static AtomicU64,
-        interval: Duration,
-        tsc: TscFrequency,
-    ) -> Self {
+    pub fn new(word: &'static AtomicU64, interval: Duration, tsc: TscFrequency) -> Self {
         Self {
-            channel,
             word,
-            interval: u128::from(interval.as_nanos()) * u128::from(tsc.hertz()),
+            interval: billionths(interval, tsc),
         }
     }
 
-    /// Returns its seal's word.
+    /// Returns its word.
     #[must_use]
     pub const fn word(&self) -> &'static AtomicU64 {
         self.word
     }
 
-    fn seal(&self) -> Seal {
+    fn load(&self) -> Seal {
         Seal::from_word(self.word.load(Ordering::Relaxed))
     }
 
-    /// Returns whether the time of `number` has come, so many ticks after the time epoch. Without
-    /// this a number that is far too high would be the last one that there is.
-    fn is_time_for(&self, number: u64, ticks: u64) -> bool {
+    /// Returns whether `number` has begun so many billionths of ticks ago, so many ticks after the
+    /// time epoch. Without this a number that is far too high would be the last one that there is.
+    fn has_begun(&self, number: u64, ago: u128, ticks: u64) -> bool {
         let begin = u128::from(number).checked_mul(self.interval);
-        begin.is_some_and(|begin| begin <= u128::from(ticks) * BILLION)
+        let instant = begin.and_then(|begin| begin.checked_add(ago));
+        instant.is_some_and(|instant| instant <= u128::from(ticks) * BILLION)
     }
+
+    /// Makes of the seal what `change` makes of it, at once; `None` if it makes nothing of it.
+    ///
+    /// A turn is repeated only where another core has changed the word since its beginning, for
+    /// which that core takes a hypercall of its own: more instructions than a turn, so that one that
+    /// does nothing else cannot spoil two turns in a row.
+    fn change(&self, change: impl Fn(Seal) -> Option<Seal>) -> Option<()> {
+        let change = |word| change(Seal::from_word(word)).map(Seal::to_word);
+        // What the writer wrote is there for whoever finds it sealed.
+        let changed = self
+            .word
+            .fetch_update(Ordering::Release, Ordering::Relaxed, change);
+        changed.ok().map(drop)
+    }
+}
+
+fn billionths(span: Duration, tsc: TscFrequency) -> u128 {
+    u128::from(span.as_nanos()) * u128::from(tsc.hertz())
+}
+
+/// A sealed channel in the hands of its writer.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedChannel {
+    /// Its index in the description.
+    pub channel: u64,
+    /// Its seal.
+    pub seal: ChannelSeal,
 }
 
 /// Seals channel `channel` of these as `number`, so many ticks after the time epoch, and returns
@@ -63,7 +87,8 @@ impl SealedChannel {
 ///
 /// # Errors
 /// [`HypercallError::NotPermitted`] if it is none of these, [`HypercallError::TooSoon`] before the
-/// number's time, [`HypercallError::BadArgument`] if a number as high has been given already.
+/// number's time, [`HypercallError::BadArgument`] if a number as high has been sealed or closed
+/// already.
 pub fn seal(
     channels: &[SealedChannel],
     channel: u64,
@@ -71,16 +96,71 @@ pub fn seal(
     ticks: u64,
 ) -> Result<usize, HypercallError> {
     let sealed = channels.iter().find(|sealed| sealed.channel == channel);
-    let sealed = sealed.ok_or(HypercallError::NotPermitted)?;
-    if !sealed.is_time_for(number, ticks) {
+    let SealedChannel { seal, .. } = sealed.ok_or(HypercallError::NotPermitted)?;
+    if !seal.has_begun(number, 0, ticks) {
         return Err(HypercallError::TooSoon);
     }
-    let next = sealed.seal().next(number);
-    let next = next.ok_or(HypercallError::BadArgument)?;
-    sealed.word.store(next.to_word(), Ordering::Release);
+    seal.change(|last| last.next(number))
+        .ok_or(HypercallError::BadArgument)?;
 
-    let open = channels.iter().map(|it| it.seal().open_half());
+    let open = channels.iter().map(|it| it.seal.load().open_half());
     Ok(open.rev().fold(0, |choice, half| choice << 1 | half))
+}
+
+/// A sealed channel in the hands of a reader that may close it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosableChannel {
+    seal: ChannelSeal,
+    /// The time from a number's begin to when it may be closed, in billionths of ticks.
+    close: u128,
+}
+
+impl ClosableChannel {
+    /// The channel with this seal, whose numbers may be closed from `close` after their begin on.
+    #[must_use]
+    pub fn new(seal: ChannelSeal, close: Duration, tsc: TscFrequency) -> Self {
+        Self {
+            seal,
+            close: billionths(close, tsc),
+        }
+    }
+
+    /// Returns its seal.
+    #[must_use]
+    pub const fn seal(&self) -> &ChannelSeal {
+        &self.seal
+    }
+}
+
+/// Closes `number` of those of these channels whose bit is set in `mask`, the first one's the
+/// lowest, so many ticks after the time epoch. Where a number as high has been sealed or closed
+/// there is nothing to do.
+///
+/// # Errors
+/// [`HypercallError::NotPermitted`] if a bit is set for which there is no channel,
+/// [`HypercallError::TooSoon`] before the time to close one of them: then none is closed.
+pub fn close(
+    channels: &[ClosableChannel],
+    mask: u64,
+    number: u64,
+    ticks: u64,
+) -> Result<(), HypercallError> {
+    let beyond = mask.checked_shr(channels.len() as u32).unwrap_or(0);
+    if beyond != 0 {
+        return Err(HypercallError::NotPermitted);
+    }
+    let named = || {
+        let bits = (0..u64::BITS).zip(channels);
+        bits.filter_map(|(bit, channel)| (mask >> bit & 1 != 0).then_some(channel))
+    };
+    if !named().all(|it| it.seal.has_begun(number, it.close, ticks)) {
+        return Err(HypercallError::TooSoon);
+    }
+    for ClosableChannel { seal, .. } in named() {
+        // Nothing changes what is decided already.
+        let _ = seal.change(|last| last.closed(number));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,12 +169,16 @@ mod tests {
     use super::*;
     use std::boxed::Box;
 
+    fn word() -> &'static AtomicU64 {
+        Box::leak(Box::new(AtomicU64::new(0)))
+    }
+
     /// Channels 3 and 8 at 3 GHz: a number every 10 ms, and every 7 ns, which is 21 ticks.
     fn channels() -> [SealedChannel; 2] {
         let tsc = TscFrequency::from_hertz(3_000_000_000).unwrap();
         [(3, 10_000_000), (8, 7)].map(|(channel, nanos)| {
-            let word = Box::leak(Box::new(AtomicU64::new(0)));
-            SealedChannel::new(channel, word, Duration::from_nanos(nanos), tsc)
+            let seal = ChannelSeal::new(word(), Duration::from_nanos(nanos), tsc);
+            SealedChannel { channel, seal }
         })
     }
 
@@ -104,7 +188,7 @@ mod tests {
         for (channel, number, choice) in [(3, 0, 0b01), (8, 0, 0b11), (8, 1, 0b01), (3, 1, 0b00)] {
             let result = seal(&channels, channel, number, 1 << 40);
             assert_eq!(result, Ok(choice), "channel {channel}, number {number}");
-            let of = |it: &SealedChannel| (it.channel == channel).then(|| it.seal().number());
+            let of = |it: &SealedChannel| (it.channel == channel).then(|| it.seal.load().number());
             assert_eq!(channels.iter().find_map(of), Some(Some(number)));
         }
         assert_eq!(
@@ -137,13 +221,91 @@ mod tests {
     #[test]
     fn an_interval_that_is_no_whole_number_of_ticks_does_not_drift() {
         let tsc = TscFrequency::from_hertz(2_599_999_999).unwrap();
-        let word = Box::leak(Box::new(AtomicU64::new(0)));
-        let channel = SealedChannel::new(0, word, Duration::from_nanos(100_000_003), tsc);
+        let seal = ChannelSeal::new(word(), Duration::from_nanos(100_000_003), tsc);
         // In a hundred years.
         let number = 31_556_952_000_u64;
         let exact = u128::from(number) * 100_000_003 * 2_599_999_999;
         let at = u64::try_from(exact.div_ceil(BILLION)).unwrap();
-        assert!(channel.is_time_for(number, at));
-        assert!(!channel.is_time_for(number, at - 1));
+        assert!(seal.has_begun(number, 0, at));
+        assert!(!seal.has_begun(number, 0, at - 1));
+    }
+
+    /// The same two channels in the hands of a reader: closed 4 ms after the begin of a number,
+    /// and 3 ns, which is 9 ticks.
+    fn closable(channels: &[SealedChannel; 2]) -> [ClosableChannel; 2] {
+        let tsc = TscFrequency::from_hertz(3_000_000_000).unwrap();
+        let [first, second] = channels.map(|it| it.seal);
+        [(first, 4_000_000), (second, 3)]
+            .map(|(seal, nanos)| ClosableChannel::new(seal, Duration::from_nanos(nanos), tsc))
+    }
+
+    fn numbers(channels: &[SealedChannel; 2]) -> [Option<u64>; 2] {
+        channels.map(|it| it.seal.load().number())
+    }
+
+    #[test]
+    fn who_is_first_decides_whether_a_number_was_sealed() {
+        let channels = channels();
+        let closable = closable(&channels);
+        let old = Err(HypercallError::BadArgument);
+        assert_eq!(seal(&channels, 8, 1, 30), Ok(0b10));
+        assert_eq!(close(&closable, 0b10, 1, 30), Ok(()), "it was sealed");
+        assert_eq!(channels[1].seal.load().open_half(), 1);
+
+        assert_eq!(close(&closable, 0b10, 2, 51), Ok(()));
+        assert_eq!(numbers(&channels), [None, Some(2)]);
+        assert_eq!(seal(&channels, 8, 2, 51), old, "it was closed");
+        assert_eq!(seal(&channels, 8, 1, 51), old);
+        assert_eq!(channels[1].seal.load().open_half(), 1, "the halves stay");
+        assert_eq!(close(&closable, 0b10, 1, 51), Ok(()), "nothing goes back");
+        assert_eq!(numbers(&channels), [None, Some(2)]);
+
+        // Of all channels' halves, the writer's next choice is right again.
+        assert_eq!(seal(&channels, 3, 0, 51), Ok(0b11));
+        assert_eq!(seal(&channels, 8, 3, 63), Ok(0b01));
+    }
+
+    #[test]
+    fn a_number_is_closed_in_all_channels_that_a_call_names_or_in_none() {
+        let (forbidden, too_soon) = (HypercallError::NotPermitted, HypercallError::TooSoon);
+        let channels = channels();
+        let closable = closable(&channels);
+        // Number 0 of the first begins at 0, and may be closed 4 ms later.
+        let late = 12_000_000;
+        for (mask, number, ticks, result) in [
+            (0b100, 0, u64::MAX, Err(forbidden)),
+            (0b111, 0, u64::MAX, Err(forbidden)),
+            (u64::MAX, 0, u64::MAX, Err(forbidden)),
+            (1 << 63, 0, u64::MAX, Err(forbidden)),
+            (0b10, 0, 8, Err(too_soon)),
+            (0b11, 0, late - 1, Err(too_soon)),
+            (0b10, 1 << 62, u64::MAX, Err(too_soon)),
+            (0b10, u64::MAX, u64::MAX, Err(too_soon)),
+            (0, u64::MAX, 0, Ok(())),
+        ] {
+            let closed = close(&closable, mask, number, ticks);
+            assert_eq!(closed, result, "{mask:#b}, {number} at {ticks}");
+            assert_eq!(numbers(&channels), [None, None]);
+        }
+        assert_eq!(close(&closable, 0b10, 0, 9), Ok(()));
+        assert_eq!(numbers(&channels), [None, Some(0)]);
+        assert_eq!(close(&closable, 0b11, 0, late), Ok(()));
+        assert_eq!(numbers(&channels), [Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn a_bit_stands_for_each_of_as_many_channels_as_there_can_be() {
+        for count in [0, 1, 32, 64] {
+            let tsc = TscFrequency::from_hertz(1_000_000_000).unwrap();
+            let channel = || {
+                let seal = ChannelSeal::new(word(), Duration::from_nanos(10), tsc);
+                ClosableChannel::new(seal, Duration::from_nanos(1), tsc)
+            };
+            let channels: std::vec::Vec<_> = (0..count).map(|_| channel()).collect();
+            let all = (1_u128 << count) as u64;
+            let all = all.wrapping_sub(1);
+            assert_eq!(close(&channels, all, 0, 1), Ok(()), "{count}");
+            assert!(channels.iter().all(|it| it.seal.load().number() == Some(0)));
+        }
     }
 }

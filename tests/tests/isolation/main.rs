@@ -205,6 +205,9 @@ on_each_machine! {
     nobody_hears_a_replica_or_an_arbitrator_that_rings => floods::along_what_a_set_implies;
     no_reader_of_a_sealed_channel_is_shown_something_else
         => seals::no_reader_is_shown_something_else;
+    readers_close_what_is_late_and_nothing_else
+        => seals::readers_close_what_is_late_and_nothing_else;
+    all_agree_whether_a_number_was_sealed_or_closed => seals::all_agree_what_became_of_a_number;
     a_sandbox_that_floods_the_console_costs_its_neighbours_nothing => console::from_beside;
     a_program_that_floods_the_console_costs_the_threads_beside_it_nothing => console::from_within;
     the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it

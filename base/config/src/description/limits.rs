@@ -6,7 +6,9 @@ use super::problem::{Place, sandbox_place};
 use super::quantity::show_size;
 use super::reader::Reader;
 use crate::layout::{LARGE_PAGE, MAX_SERVERS, MAX_THREADS};
-use crate::limits::{COMMAND_LINE_MAX, Limit, MAX_CORES, MAX_REPLICAS, MAX_SEALED, beyond};
+use crate::limits::{
+    COMMAND_LINE_MAX, Limit, MAX_CLOSABLE, MAX_CORES, MAX_REPLICAS, MAX_SEALED, beyond,
+};
 use crate::partition::{NoFiles, has_own_kernel, memory_needed};
 use crate::system::{Sandbox, System};
 
@@ -64,6 +66,14 @@ fn of_sandbox(reader: &mut Reader, system: &System, index: usize, sandbox: &Sand
              `voting = {{ kind = \"arbitrator\", seal = false }}`"
         );
         reader.problem(&place, "voter", reason);
+    }
+    let closable = system.closable(index).count();
+    if closable > MAX_CLOSABLE {
+        let reason = format!(
+            "{closable} of the channels that it reads may be closed, at most {MAX_CLOSABLE} can be: \
+             leave `close` out where nobody waits for the writer"
+        );
+        reader.problem(&place, "name", reason);
     }
     if !has_own_kernel(sandbox) {
         return;

@@ -210,6 +210,24 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
                       `readers`, or leave it out";
         reader.problem(&keys.place, "seal", reason);
     }
+    let close = reader.span(&mut keys, "close");
+    match (close, seal) {
+        (Some(close), Some(seal)) if close >= seal => {
+            let reason = format!(
+                "{} is not before the next number begins, after {}: closing is for what is late, \
+                 write less than `seal`",
+                show(close),
+                show(seal)
+            );
+            reader.problem(&keys.place, "close", reason);
+        }
+        (Some(_), None) if !keys.has("seal") => {
+            let reason = "nothing is sealed here that could be closed: add `seal = \"…ms\"`, or \
+                          leave it out";
+            reader.problem(&keys.place, "close", reason);
+        }
+        (Some(_) | None, Some(_) | None) => {}
+    }
     reader.finish(keys);
     Channel {
         name,
@@ -218,6 +236,7 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
         bytes: bytes.unwrap_or(0),
         doorbell,
         seal,
+        close,
     }
 }
 

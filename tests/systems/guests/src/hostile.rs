@@ -195,7 +195,12 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                 }
             }
             "seal-write" | "seal-other-half" | "seal-word" | "seal-foreign" | "seal-again"
-            | "seal-early" | "seal-flood" | "seal-exchange" => sealed(guest, attack, address?)?,
+            | "seal-early" | "seal-flood" | "seal-exchange" | "seal-closed" => {
+                sealed(guest, attack, address?)?
+            }
+            "close-first" | "close-beyond" | "close-denied" | "close-early" | "close-flood" => {
+                closing(guest, attack, address?)?
+            }
             "spin" => loop {
                 // Not PAUSE, which yields to the other cores of an emulator.
                 asm!("nop");
@@ -359,6 +364,14 @@ unsafe fn sealed(guest: &Guest, attack: &str, channel: u64) -> Option<u64> {
                     seal(number);
                 });
             },
+            // What its reader closes: `close-first`.
+            "seal-closed" => {
+                while read(begin + 2 * HALF) >> 1 <= CLOSED_FIRST {}
+                match seal(CLOSED_FIRST - 1) == seal(CLOSED_FIRST) {
+                    true => seal(CLOSED_FIRST),
+                    false => u64::MAX,
+                }
+            }
             // What a writer does that keeps to its rights.
             "seal-exchange" => {
                 let exchange = |number: u64| {
@@ -374,6 +387,50 @@ unsafe fn sealed(guest: &Guest, attack: &str, channel: u64) -> Option<u64> {
         }
     };
     Some(value)
+}
+
+/// What `close-first` closes and `seal-closed` would seal: number n begins n milliseconds after
+/// the time epoch.
+const CLOSED_FIRST: u64 = 20;
+
+/// Closes numbers of the sealed channels that it reads: number `channel`, of halves of a page, is
+/// the only one.
+///
+/// # Safety
+/// As [`perform`].
+unsafe fn closing(guest: &Guest, attack: &str, channel: u64) -> Option<u64> {
+    const HALF: u64 = 4096;
+    let word = CHANNEL_BASE.as_u64() + (channel << 21) + 2 * HALF;
+    let close = |mask, number| guest.call(Hypercall::Close as u64, mask, number);
+    // SAFETY: as the caller says.
+    let before = unsafe { read(word) };
+    let result = match attack {
+        // What a reader does that keeps to its rights.
+        "close-first" => {
+            guest.wait_until(2 * CLOSED_FIRST);
+            close(1, CLOSED_FIRST)
+        }
+        // One that is its own to close, and some that are not.
+        "close-beyond" => close(0b11, 0).max(close(u64::MAX, 0)),
+        // It reads the channel, and the description gives it no time to close.
+        "close-denied" => close(1, 0),
+        "close-early" => close(1, 1 << 40)
+            .max(close(1, 1000))
+            .max(close(1, u64::MAX)),
+        "close-flood" => loop {
+            (0..1000).for_each(|number| {
+                close(1, number);
+            });
+        },
+        _ => return None,
+    };
+    // SAFETY: as the caller says.
+    let after = unsafe { read(word) };
+    let expected = match attack {
+        "close-first" => (CLOSED_FIRST + 1) << 1 | before & 1,
+        _ => before,
+    };
+    Some(if after == expected { result } else { after })
 }
 
 fn instruction(execute: impl FnOnce()) -> u64 {

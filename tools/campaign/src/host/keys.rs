@@ -71,7 +71,7 @@ pub(super) const PARTS: [(&str, &str, &str); 7] = [
 
 /// Keys that no bound on a response depends on, and why.
 #[cfg(test)]
-pub(super) const BESIDE: [(&str, &str, &str); 44] = [
+pub(super) const BESIDE: [(&str, &str, &str); 45] = [
     ("system", "name", NAME),
     ("system", "trace", RING),
     ("system", "trace_mode", RING),
@@ -104,6 +104,7 @@ pub(super) const BESIDE: [(&str, &str, &str); 44] = [
     ),
     ("channel", "size", BOOT),
     ("channel", "seal", WCET),
+    ("channel", "close", WCET),
     ("replica_set", "name", NAME),
     ("replica_set", "program", NAME),
     ("replica_set", "argument", WCET),
@@ -338,6 +339,7 @@ impl Found {
             bytes: _,
             doorbell,
             seal: _,
+            close: _,
         } = channel;
         let rings = doorbell.is_some() && !readers.is_empty();
         self.note("channel", "doorbell", "doorbell", rings);
