@@ -1,5 +1,7 @@
 //! A toy program for replicas: some pages, and a job of some writes to them whose output
 //! depends on all that it read.
+use std::rc::Rc;
+
 use tern_recovery::PageMemory;
 use tern_units::{PAGE_SIZE, PageNumber};
 use tern_vote::{Page, Release};
@@ -11,10 +13,11 @@ const WRITES: u32 = 12;
 /// Pages at the program's begin that it reads and never writes.
 const CONSTANT: u64 = 2;
 
-/// A program's pages with their dirty bits.
+/// A program's pages with their dirty bits. A clone shares the pages that neither has written
+/// since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    pages: Vec<Page>,
+    pages: Vec<Rc<Page>>,
     dirty: Vec<bool>,
 }
 
@@ -28,7 +31,7 @@ impl Memory {
         assert!(u64::from(pages) > CONSTANT, "a job needs a page to write");
         let pages = pages as usize;
         let mut memory = Self {
-            pages: vec![[0; PAGE_SIZE]; pages],
+            pages: std::iter::repeat_n(Rc::new([0; PAGE_SIZE]), pages).collect(),
             dirty: vec![false; pages],
         };
         // No two pages are equal.
@@ -39,20 +42,20 @@ impl Memory {
         memory
     }
 
-    /// The contents of all pages.
+    /// Whether all pages hold what those of `other` hold, dirty or not.
     #[must_use]
-    pub fn pages(&self) -> &[Page] {
-        &self.pages
+    pub fn holds_the_same(&self, other: &Self) -> bool {
+        self.pages == other.pages
     }
 
     /// Flips a bit: the page tables do not see it.
     pub fn flip(&mut self, page: u32, bit: u32) {
-        self.pages[page as usize][bit as usize / 8] ^= 1 << (bit % 8);
+        self.content(page as usize)[bit as usize / 8] ^= 1 << (bit % 8);
     }
 
     /// Makes a bit what it is stuck at.
     pub fn set(&mut self, page: u32, bit: u32, is_one: bool) {
-        let byte = &mut self.pages[page as usize][bit as usize / 8];
+        let byte = &mut self.content(page as usize)[bit as usize / 8];
         let mask = 1 << (bit % 8);
         *byte = if is_one { *byte | mask } else { *byte & !mask };
     }
@@ -72,8 +75,12 @@ impl Memory {
     }
 
     fn write(&mut self, page: usize, word: usize, value: u64) {
-        self.pages[page][8 * word..8 * word + 8].copy_from_slice(&value.to_le_bytes());
+        self.content(page)[8 * word..8 * word + 8].copy_from_slice(&value.to_le_bytes());
         self.dirty[page] = true;
+    }
+
+    fn content(&mut self, page: usize) -> &mut Page {
+        Rc::make_mut(&mut self.pages[page])
     }
 }
 
@@ -83,7 +90,7 @@ impl PageMemory for Memory {
     }
 
     fn replace(&mut self, page: PageNumber, content: &Page) {
-        self.pages[page.0 as usize] = *content;
+        *self.content(page.0 as usize) = *content;
     }
 
     fn take_dirty(&mut self, page: PageNumber) -> bool {

@@ -113,9 +113,9 @@ impl World {
     /// Whether all replicas have the memory that a copy has that no fault reaches.
     #[must_use]
     pub fn memories_are_sound(&self) -> bool {
-        let first = self.nodes[0].memory.pages();
+        let first = &self.nodes[0].memory;
         let mut nodes = self.nodes.iter();
-        nodes.all(|node| node.memory.pages() == first) && self.is_sound(0)
+        nodes.all(|node| node.memory.holds_the_same(first)) && self.is_sound(0)
     }
 
     /// The memory of a replica.
@@ -127,9 +127,9 @@ impl World {
     /// Whether a replica has the memory of a copy that no fault reaches.
     #[must_use]
     pub fn is_sound(&self, replica: usize) -> bool {
-        let pages = self.nodes[replica].memory.pages();
+        let own = &self.nodes[replica].memory;
         let mut sound = self.plant.sound().iter();
-        sound.any(|memory| memory.pages() == pages)
+        sound.any(|memory| memory.holds_the_same(own))
     }
 
     /// Whether everything that outlives a step is as in `other`: tasks, memories and channels.
@@ -158,10 +158,6 @@ impl World {
         let [a, b, c, d] = [1, 2, 3, 4];
         let mut hasher = RandomState::with_seeds(a, b, c, d).build_hasher();
         for node in &self.nodes {
-            node.memory
-                .pages()
-                .iter()
-                .for_each(|page| hasher.write(page));
             let has_register = u8::from(node.register.is_some());
             let waits = u8::from(node.is_endless) | u8::from(node.is_silent) << 1;
             hasher.write_u8(waits | has_register << 2);

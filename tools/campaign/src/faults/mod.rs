@@ -104,6 +104,7 @@ pub fn campaign(options: &Options, mut show: impl FnMut(&str)) -> Result<Report>
 
     let mut said = begin;
     let mut stage = Stage::default();
+    let mut done = Counts::default();
     // A block of each row after the other, so that a campaign cut short has some of all.
     let blocks = options.runs.div_ceil(BLOCK);
     'blocks: for block in 0..blocks {
@@ -133,12 +134,19 @@ pub fn campaign(options: &Options, mut show: impl FnMut(&str)) -> Result<Report>
                 }
             }
             ledger.add(*row, block, counts)?;
+            done += counts;
             if said.elapsed() >= PROGRESS {
                 said = Instant::now();
                 show(&format!("block {} of {blocks}, {}", block + 1, row.name()));
             }
         }
     }
+    let (runs, epochs, seconds) = (done.runs(), done.epochs, begin.elapsed().as_secs_f64());
+    show(&format!(
+        "{runs} runs of {epochs} epochs in {seconds:.1} s: {:.0} runs and {:.0} epochs a second",
+        runs as f64 / seconds,
+        epochs as f64 / seconds
+    ));
     show(&format!("the ledger is {}", path.display()));
     Ok(ledger.report())
 }

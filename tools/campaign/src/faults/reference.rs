@@ -103,7 +103,7 @@ impl End {
     pub fn is_as(&self, world: &mut World) -> bool {
         let mut replicas = 0..world.description().replicas.len();
         self.digest == world.digest()
-            && replicas.all(|replica| world.memory(replica).pages() == self.memory.pages())
+            && replicas.all(|replica| world.memory(replica).holds_the_same(&self.memory))
     }
 
     /// Whether what `world` has recorded is what the reference had recorded by then.

@@ -86,7 +86,7 @@ impl fmt::Display for Report {
         for (name, _) in COLUMNS {
             write!(out, "{name:>10}")?;
         }
-        writeln!(out, "{:>10}{:>8}", "withheld", "mend")?;
+        writeln!(out, "{:>10}{:>8}{:>10}", "withheld", "mend", "epochs")?;
         for (row, counts) in &self.rows {
             write!(out, "{:<31}{:>8}", row.name(), counts.runs())?;
             for (_, class) in COLUMNS {
@@ -95,7 +95,8 @@ impl fmt::Display for Report {
                     runs => write!(out, "{runs:>10}")?,
                 }
             }
-            writeln!(out, "{:>10}{:>8}", counts.withheld, counts.mended)?;
+            let (withheld, mended, epochs) = (counts.withheld, counts.mended, counts.epochs);
+            writeln!(out, "{withheld:>10}{mended:>8}{epochs:>10}")?;
         }
         let mut all = Counts::default();
         let protected = self.rows.iter().filter(|(row, _)| row.placement.protects());
@@ -105,8 +106,8 @@ impl fmt::Display for Report {
         writeln!(
             out,
             "withheld: epochs without an output; mend: the most epochs from a fault until all is \
-             well\n{} epochs run, {} saved; where outputs are voted on, {wrong} runs of {runs} had a \
-             wrong one: below {:.1e} a run, with 95 % confidence",
+             well; epochs: those run\nwhere outputs are voted on: {} epochs run, {} saved; {wrong} \
+             runs of {runs} had a wrong output: below {:.1e} a run, with 95 % confidence",
             all.epochs,
             all.saved,
             poisson_bound(wrong) / runs
