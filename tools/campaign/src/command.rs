@@ -39,16 +39,18 @@ fn search(options: &Options) -> Result<ExitCode> {
 
 fn campaign(task: &Task) -> Result<ExitCode> {
     let show = |line: &str| println!("{line}");
-    let report = match task {
-        Task::Run(options) => faults::campaign(options, show)?,
-        Task::Merge(ledgers) => faults::merge(ledgers)?,
+    // What a part lacks others may have.
+    let (report, is_whole) = match task {
+        Task::Run(options) => (faults::campaign(options, show)?, options.shard.1 == 1),
+        Task::Merge(ledgers) => (faults::merge(ledgers)?, true),
         Task::Replay { row, seed, number } => {
             let lines = faults::replay(*row, *seed, *number)?;
             lines.iter().for_each(|line| show(line));
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let (broken, lacks) = (report.broken(), report.lacks());
+    let broken = report.broken();
+    let lacks = if is_whole { report.lacks() } else { Vec::new() };
     println!("\n{report}");
     for line in &broken {
         println!("BROKEN {line}");

@@ -19,8 +19,9 @@ campaign                      strike simulated replica sets by seeded faults, ma
   campaign --replay PLACEMENT/CLASS/NUMBER [--seed S]
                                 one run again, with all that it recorded
       ends with 1 if an output was wrong, a set hung or stopped for a single fault, a deadline of
-      another thread was missed, or most faults of a class did nothing; target/campaign has the
-      ledger, CSV with a line a block
+      another thread was missed, or, all parts together, most faults of a class did nothing;
+      target/campaign has the ledger, CSV with a line a block; tools/campaign/campaign.sbatch
+      runs the parts by Slurm
 ";
 
 /// Executes `campaign` with these arguments by its program.

@@ -21,6 +21,8 @@ struct Manager {
     disc: &'static [&'static str],
     /// UEFI for the emulator.
     uefi: &'static [&'static str],
+    /// Slurm's daemons and commands. None where nobody has tried it.
+    slurm: &'static [&'static str],
 }
 
 const MANAGERS: [Manager; 3] = [
@@ -38,6 +40,7 @@ const MANAGERS: [Manager; 3] = [
             "mtools",
         ],
         uefi: &["ovmf"],
+        slurm: &["slurmctld", "slurmd", "slurm-client", "munge"],
     },
     Manager {
         program: "dnf",
@@ -47,6 +50,7 @@ const MANAGERS: [Manager; 3] = [
         bochs: &[],
         disc: &[],
         uefi: &["edk2-ovmf"],
+        slurm: &[],
     },
     Manager {
         program: "pacman",
@@ -56,6 +60,7 @@ const MANAGERS: [Manager; 3] = [
         bochs: &[],
         disc: &["grub", "libisoburn", "mtools"],
         uefi: &["edk2-ovmf"],
+        slurm: &[],
     },
 ];
 
@@ -165,6 +170,30 @@ pub fn ensure_disc_tools() -> Result<PathBuf> {
     find_or_install(program, find, || {
         install_packages(program, |manager| manager.disc)
     })
+}
+
+/// Installs Slurm if any of it is missing, and returns the daemon that controls it. Not among what
+/// the tests need: one that is not part of `cargo xtask test` does.
+///
+/// # Errors
+/// As [`ensure_emulator`].
+pub fn ensure_slurm() -> Result<PathBuf> {
+    let programs = ["munged", "slurmd", "sbatch", "slurmctld"];
+    let find = || {
+        let found = programs.map(find_daemon);
+        found.into_iter().collect::<Option<Vec<_>>>()?.pop()
+    };
+    let what = "Slurm";
+    find_or_install(what, find, || {
+        install_packages(what, |manager| manager.slurm)
+    })
+}
+
+/// Finds the program `name` on the path or where daemons are, which not everybody has on it.
+#[must_use]
+pub fn find_daemon(name: &str) -> Option<PathBuf> {
+    let daemon = Path::new("/usr/sbin").join(name);
+    find_program(name).or_else(|| is_program(&daemon).then_some(daemon))
 }
 
 fn ensure(
