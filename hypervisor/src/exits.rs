@@ -60,6 +60,12 @@ fn serve_hypercall<G: Guest>(guest: &mut G, sandbox: &mut Sandbox) {
             guest.registers().rax = 0;
             guest.skip_instruction();
         }
+        Outcome::Taken(value) => {
+            let share = sandbox.owner.share;
+            guest.choose_ports(share.is_some_and(|it| it.has_device()));
+            guest.registers().rax = value;
+            guest.skip_instruction();
+        }
         Outcome::Stop(code) => sandbox.stop(
             violation(why, code, 0, guest.instruction_pointer()),
             format_args!("it asked to, with code {code}"),
@@ -85,7 +91,17 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
     match exit {
         Exit::Hypercall | Exit::Cpuid | Exit::ReadMsr => {} // served above
         Exit::WriteMsr => write_msr_exit(guest, sandbox, why),
-        Exit::Port { port, write } => sandbox.stop(
+        Exit::Port {
+            port,
+            write,
+            bytes,
+            is_string: false,
+        } if sandbox.owner.share.is_some_and(|it| it.covers(port, bytes)) => {
+            let record = sandbox.owner.record;
+            record.count_instead(why, ExitReason::DeviceAway);
+            reach_nothing(guest, write, bytes);
+        }
+        Exit::Port { port, write, .. } => sandbox.stop(
             violation(why, u64::from(port), u64::from(write), at),
             format_args!("{} of port {port:#x}", if write { "write" } else { "read" }),
         ),
@@ -106,7 +122,13 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
         Exit::WriteCr4 => guest.inject(Event::GENERAL_PROTECTION),
         Exit::Nmi => {
             guest.take_nmi();
-            sandbox.tell_nmi();
+            match attend(guest, sandbox) {
+                true => (sandbox.owner.record).count_instead(why, ExitReason::Attend),
+                false => sandbox.tell_nmi(),
+            }
+        }
+        Exit::AtOnce => {
+            attend(guest, sandbox);
         }
         Exit::MachineCheck => {
             sandbox.stop(violation(why, 18, 0, at), format_args!("machine check"))
@@ -133,6 +155,30 @@ fn serve_rare<G: Guest>(guest: &mut G, sandbox: &mut Sandbox, exit: Exit, why: E
             format_args!("unexpected exit with code {code:#x}"),
         ),
     }
+}
+
+/// Looks whose the shared device is, if another core has asked: returns whether one has.
+fn attend<G: Guest>(guest: &mut G, sandbox: &Sandbox) -> bool {
+    sandbox.owner.share.is_some_and(|share| {
+        let was_asked = share.attend();
+        if was_asked {
+            guest.choose_ports(share.has_device());
+        }
+        was_asked
+    })
+}
+
+/// Lets an access to a port pass where no device is: who reads, reads ones.
+fn reach_nothing<G: Guest>(guest: &mut G, write: bool, bytes: u8) {
+    if !write {
+        let rax = &mut guest.registers().rax;
+        *rax = match bytes {
+            1 => *rax | 0xff,
+            2 => *rax | 0xffff,
+            _ => 0xffff_ffff, // as every write of 32 bits clears the upper half
+        };
+    }
+    guest.skip_instruction();
 }
 
 fn serve_cpuid<G: Guest>(guest: &mut G, sandbox: &Sandbox) {

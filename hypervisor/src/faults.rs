@@ -145,12 +145,23 @@ pub fn unclaimed_nmis() -> u64 {
 }
 
 /// Takes a non-maskable interrupt that came to this core: rests if the run is over
-/// ([`crate::shutdown::end`]), or else counts it. Uses no FP register: the guest's may be loaded.
-pub fn take_nmi() {
+/// ([`crate::shutdown::end`]). If another core asks whose a device is (`sandbox::handover`), lets
+/// the guest exit as soon as it is entered; else counts it. Uses no FP register: the guest's may be
+/// loaded.
+fn take_nmi() {
     if ending::is_ending() {
         ending::rest()
     }
-    UNCLAIMED_NMIS.fetch_add(1, Ordering::Relaxed);
+    match owner() {
+        Some(Owner {
+            share: Some(share),
+            vendor,
+            ..
+        }) if share.is_asked() => vendor.exit_at_once(),
+        _ => {
+            UNCLAIMED_NMIS.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Called by the stubs. All vectors but that of the NMI end this core.

@@ -91,6 +91,10 @@ pub enum Exit {
         port: u16,
         /// Whether it was to be written.
         write: bool,
+        /// How many bytes, from that port on.
+        bytes: u8,
+        /// Whether they were to come from memory, or go there.
+        is_string: bool,
     },
     /// An access to memory that is not its own.
     Memory {
@@ -107,6 +111,8 @@ pub enum Exit {
     WriteCr4,
     /// A non-maskable interrupt waits.
     Nmi,
+    /// The exit that a non-maskable interrupt asked for which came in the hypervisor, under VT-x.
+    AtOnce,
     /// A machine check.
     MachineCheck,
     /// An external interrupt.
@@ -166,8 +172,8 @@ pub trait Guest {
     fn instruction_pointer(&self) -> u64;
     /// The ring it runs in.
     fn ring(&self) -> u8;
-    /// Moves on past the instruction that left, which is a hypercall, CPUID, RDMSR or
-    /// WRMSR.
+    /// Moves on past the instruction that left, which is a hypercall, CPUID, RDMSR, WRMSR, or an
+    /// access to a port.
     fn skip_instruction(&mut self);
     /// Delivers an exception at the next entry.
     fn inject(&mut self, event: Event);
@@ -179,8 +185,11 @@ pub trait Guest {
     /// Serves [`Exit::WriteCr0`]: the guest goes on with what it wrote, but for what is the
     /// hypervisor's. `None` if the instruction is not found, or is no MOV.
     fn write_cr0(&mut self) -> Option<Result<(), Refused>>;
-    /// Takes the non-maskable interrupt for which the guest left: [`crate::faults::take_nmi`].
+    /// Lets the hypervisor's handler (`faults.rs`) have the non-maskable interrupt for which the
+    /// guest left.
     fn take_nmi(&mut self);
+    /// Lets the guest reach the ports of a shared device or not, from the next entry on.
+    fn choose_ports(&mut self, with_shared: bool);
     /// Lets the guest see memory by another choice of its nested tables, from the next entry on:
     /// one of [`Reach::choices`].
     fn choose_memory(&mut self, choice: usize);
@@ -207,6 +216,8 @@ pub struct Reach {
     pub halves: Vec<[Mapping; 2]>,
     /// I/O ports: the first and how many.
     pub ports: Vec<(u16, u16)>,
+    /// Those of a device that it shares, which it has at times.
+    pub shared_ports: Option<(u16, u16)>,
     /// Model-specific registers that it may read.
     pub readable: Vec<u32>,
     /// Model-specific registers that it may read and write.

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use tern_abi::directory::ExitReason;
 use tern_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, HypercallError};
 use tern_abi::layout::DOORBELL_VECTOR;
-use tern_machine::apic::{COMMAND_FIXED, Register};
+use tern_machine::apic::{COMMAND_FIXED, COMMAND_NMI, Register};
 use tern_machine::cpu::timestamp;
 
 /// What a hypercall leads to.
@@ -20,6 +20,8 @@ pub enum Outcome {
     Return(u64),
     /// Back into the guest with zero in RAX, by this choice of its nested tables.
     Sealed(usize),
+    /// Back into the guest with this in RAX, and with the shared device if it has it.
+    Taken(u64),
     /// The sandbox asked to be stopped, with this code.
     Stop(u64),
 }
@@ -52,6 +54,10 @@ pub fn serve(
             Err(error) => Err(error),
         },
         Ok(Hypercall::Close) => close(sandbox, first, second).map(|()| 0),
+        Ok(Hypercall::Take) => {
+            let taken = take(sandbox, first, second);
+            return Outcome::Taken(taken.map_or_else(in_register, |()| 0));
+        }
         Ok(Hypercall::ShutDown) if sandbox.may_shut_down => {
             sandbox.line.finish();
             shutdown::end(sandbox.owner.local, first)
@@ -59,7 +65,12 @@ pub fn serve(
         Ok(Hypercall::ShutDown) => Err(HypercallError::NotPermitted),
         Err(error) => Err(error),
     };
-    Outcome::Return(result.unwrap_or_else(|error| error as i64 as u64))
+    Outcome::Return(result.unwrap_or_else(in_register))
+}
+
+/// An error as RAX has it.
+const fn in_register(error: HypercallError) -> u64 {
+    error as i64 as u64
 }
 
 // Out of line: its buffer would make every hypercall's stack frame a large one.
@@ -90,6 +101,16 @@ fn seal(sandbox: &Sandbox, channel: u64, number: u64) -> Result<usize, Hypercall
 #[inline(never)]
 fn close(sandbox: &Sandbox, mask: u64, number: u64) -> Result<(), HypercallError> {
     seal::close(&sandbox.closable, mask, number, since_time_epoch()?)
+}
+
+#[inline(never)]
+fn take(sandbox: &Sandbox, device: u64, epoch: u64) -> Result<(), HypercallError> {
+    let share = sandbox.owner.share.ok_or(HypercallError::NotPermitted)?;
+    let local = sandbox.owner.local;
+    share.take(device, epoch, |core| {
+        // SAFETY: that core's guest exits, or its handler makes the next entry exit.
+        unsafe { local.send(core, COMMAND_NMI) };
+    })
 }
 
 /// Ticks since the time epoch: before it no number has begun.

@@ -5,9 +5,10 @@ use crate::memory::frames::{Frames, OutOfMemory};
 use bit_field::BitField;
 use core::marker::PhantomData;
 
-/// A guest's two bitmaps.
+/// A guest's bitmaps: those of ports without the shared device's and with them, and that of
+/// registers.
 pub type Bitmaps<const PORTS: usize, const REGISTERS: usize, B> = (
-    &'static PortPermissions<PORTS>,
+    [&'static PortPermissions<PORTS>; 2],
     &'static RegisterPermissions<REGISTERS, B>,
 );
 
@@ -19,19 +20,32 @@ pub fn allow<const PORTS: usize, const REGISTERS: usize, B: RegisterBits>(
     frames: &mut Frames,
     reach: &Reach,
 ) -> Result<Bitmaps<PORTS, REGISTERS, B>, OutOfMemory> {
-    // SAFETY: byte arrays.
-    let ports = unsafe { frames.place::<PortPermissions<PORTS>>()? };
-    // SAFETY: likewise; the marker beside the bytes has no size.
+    let without = allow_ports(frames, reach.ports.iter())?;
+    let with = match &reach.shared_ports {
+        None => without,
+        Some(shared) => allow_ports(frames, reach.ports.iter().chain([shared]))?,
+    };
+    // SAFETY: a byte array; the marker beside the bytes has no size.
     let registers = unsafe { frames.place::<RegisterPermissions<REGISTERS, B>>()? };
-    ports.deny_all();
     registers.deny_all();
-    for &(first, count) in &reach.ports {
-        ports.allow(first, count);
-    }
     for (register, write) in reach.registers() {
         registers.allow(register, write);
     }
-    Ok((ports, registers))
+    Ok(([without, with], registers))
+}
+
+/// A fresh bitmap that allows these ports.
+fn allow_ports<'a, const PORTS: usize>(
+    frames: &mut Frames,
+    allowed: impl Iterator<Item = &'a (u16, u16)>,
+) -> Result<&'static PortPermissions<PORTS>, OutOfMemory> {
+    // SAFETY: a byte array.
+    let ports = unsafe { frames.place::<PortPermissions<PORTS>>()? };
+    ports.deny_all();
+    for &(first, count) in allowed {
+        ports.allow(first, count);
+    }
+    Ok(ports)
 }
 
 /// One bit a port. What a vendor has past the bits of the last port stays set.

@@ -51,6 +51,16 @@ impl Vendor {
         }
     }
 
+    /// Makes the next entry of this core's guest exit at once. For the handler of an NMI that came
+    /// in the hypervisor. Under AMD-V there is nothing to do: it came between two exits because it
+    /// was let in there, and was held back before.
+    pub fn exit_at_once(self) {
+        match self {
+            Self::Amd => {}
+            Self::Intel => vmx::exit_at_once(),
+        }
+    }
+
     /// Enables it on this core, with a page for the processor's own use.
     ///
     /// # Safety

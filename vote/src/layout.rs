@@ -5,6 +5,7 @@
 //! the SHA-256 of pages it confirms as a witness, and slots for pages it gives as a
 //! donor. Both sides derive the layout from the channel's size alone.
 use crate::sealed_record::{SealedRecord, Twice};
+use tern_abi::ownership::OWNER_WORD;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::PAGE_SIZE;
 
@@ -38,6 +39,8 @@ const _: () = assert!(TAGGED + SealedRecord::<TAGGED_WORDS>::WORDS <= SECOND);
 const _: () = assert!(Twice::<RELEASE_WORDS>::WORDS <= SECOND);
 const _: () = assert!(SECOND + Twice::<PROGRESS_WORDS>::WORDS <= HEAD_WORDS);
 const _: () = assert!(SECOND + Twice::<VERDICT_WORDS>::WORDS <= HEAD_WORDS);
+const _: () =
+    assert!(SECOND + Twice::<VERDICT_WORDS>::WORDS <= OWNER_WORD && OWNER_WORD < HEAD_WORDS);
 const _: () = assert!(SealedRecord::<4>::WORDS <= SLOT_WORDS - PAGE_WORDS);
 
 /// Purposes of records and digests, one each.

@@ -154,11 +154,17 @@ pub enum ExitReason {
     Seal = 19,
     /// A hypercall to close a number of sealed channels.
     Close = 20,
+    /// A hypercall to take a device that several sandboxes share.
+    Take = 21,
+    /// Another core's request to look whose a shared device is.
+    Attend = 22,
+    /// An access to a port of a shared device that another sandbox has: without effect.
+    DeviceAway = 23,
 }
 
 impl ExitReason {
     /// Every reason, in the order of the counts.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Hypercall,
         Self::ApicHypercall,
         Self::Cpuid,
@@ -180,6 +186,9 @@ impl ExitReason {
         Self::ControlRegister,
         Self::Seal,
         Self::Close,
+        Self::Take,
+        Self::Attend,
+        Self::DeviceAway,
     ];
 
     /// Its name in reports.
@@ -207,6 +216,9 @@ impl ExitReason {
             Self::ControlRegister => "control-register",
             Self::Seal => "seal",
             Self::Close => "close",
+            Self::Take => "take",
+            Self::Attend => "attend",
+            Self::DeviceAway => "device-away",
         }
     }
 }

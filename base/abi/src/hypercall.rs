@@ -47,6 +47,11 @@ pub enum Hypercall {
     /// time to close, and each number from that time after its begin on. Where a number as high has
     /// been sealed or closed, it stays so. If one channel is refused, none is closed.
     Close = 9,
+    /// Takes device RDI, which several sandboxes share, from whoever of them has it, as the owner
+    /// from epoch RSI on. More than half of them must have sealed, as that number, that the caller is
+    /// the owner: see [`crate::ownership`]. Refused with [`HypercallError::NotYet`] until the sandbox
+    /// that had it has been made to leave it.
+    Take = 10,
 }
 
 /// The most bytes one [`Hypercall::ConsoleWrite`] takes.
@@ -67,11 +72,13 @@ pub enum HypercallError {
     NotPermitted = -3,
     /// It comes sooner after the last one than the system description permits.
     TooSoon = -4,
+    /// Another core has its part still to do: the call is to be made again.
+    NotYet = -5,
 }
 
 impl Hypercall {
     /// How many there are: the first number that is none.
-    pub const COUNT: u64 = Self::Close as u64 + 1;
+    pub const COUNT: u64 = Self::Take as u64 + 1;
 }
 
 impl TryFrom<u64> for Hypercall {
@@ -89,6 +96,7 @@ impl TryFrom<u64> for Hypercall {
             7 => Self::ConsoleDrain,
             8 => Self::Seal,
             9 => Self::Close,
+            10 => Self::Take,
             _ => return Err(HypercallError::UnknownNumber),
         })
     }

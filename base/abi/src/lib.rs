@@ -8,5 +8,6 @@ pub mod directory;
 pub mod hypercall;
 pub mod layout;
 pub mod line;
+pub mod ownership;
 pub mod seal;
 pub mod system_call;

@@ -143,7 +143,7 @@ fn of_thread(thread: &Thread) -> u64 {
 }
 
 fn of_device(device: &Device) -> u64 {
-    of_text(&device.name)
+    of_text(&device.name).saturating_add(of_list(&device.verdicts, |_| 0))
 }
 
 fn of_channel(channel: &Channel) -> u64 {

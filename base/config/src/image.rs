@@ -35,7 +35,7 @@ use crate::system::{Server, ServerKind, System};
 pub const IMAGE_MAGIC: [u8; 8] = *b"TERNIMG1";
 /// The format that this build writes and reads. It changes with the layout above and
 /// with the types of [`crate::system`].
-pub const IMAGE_VERSION: u64 = 6;
+pub const IMAGE_VERSION: u64 = 7;
 /// The longest name of a file, in bytes.
 pub const NAME_MAX: usize = 48;
 

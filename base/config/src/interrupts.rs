@@ -62,14 +62,14 @@ fn class(above: usize) -> u8 {
 impl System {
     /// Returns the priority at which the line of `device` interrupts in `sandbox`: the highest
     /// that its driver's server may have, its own or one that it inherits from requesters.
-    /// `None` if no thread there drives it, or it is simulated and has no line.
+    /// `None` if no thread there drives it, or it is simulated or shared, and has no line.
     ///
     /// A guest without servers is not known to have drivers: its lines have the highest.
     #[must_use]
     pub fn line_priority(&self, sandbox: usize, device: u32) -> Option<u32> {
         let servers = &self.sandboxes.get(sandbox)?.servers;
-        let is_simulated = self.devices.get(device as usize)?.channels.is_some();
-        if is_simulated {
+        let described = self.devices.get(device as usize)?;
+        if described.channels.is_some() || described.is_shared() {
             return None;
         }
         if servers.is_empty() {

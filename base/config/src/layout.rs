@@ -6,7 +6,7 @@ use core::fmt;
 use tern_abi::layout::CHANNEL_BASE;
 use tern_units::{GuestPhysical, PAGE_SIZE};
 
-use crate::system::{Channel, Sandbox, System, Thread, ThreadRef};
+use crate::system::{Channel, Device, Sandbox, System, Thread, ThreadRef};
 
 /// Channels begin at multiples of this, and memory of sandboxes comes in such pieces.
 pub const LARGE_PAGE: u64 = 2 << 20;
@@ -74,6 +74,14 @@ impl Channel {
     #[must_use]
     pub const fn seal_offset(&self) -> u64 {
         self.half_offset(2)
+    }
+}
+
+impl Device {
+    /// Returns whether several sandboxes share it.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        !self.verdicts.is_empty()
     }
 }
 
@@ -178,6 +186,20 @@ impl System {
     #[must_use]
     pub fn sealed_channels(&self, sandbox: usize) -> usize {
         self.sealed_by(sandbox).count()
+    }
+
+    /// Returns the device that a sandbox shares with others, by index, and its place among them.
+    #[must_use]
+    pub fn shared_device(&self, sandbox: usize) -> Option<(u32, usize)> {
+        let writes = |index: &u32| {
+            let channel = self.channels.get(*index as usize);
+            channel.is_some_and(|it| it.writer as usize == sandbox)
+        };
+        let mut devices = self.sandboxes.get(sandbox)?.devices.iter();
+        devices.find_map(|index| {
+            let device = self.devices.get(*index as usize)?;
+            Some((*index, device.verdicts.iter().position(writes)?))
+        })
     }
 
     /// Returns the channels that a sandbox may close, by index: those that it reads and that have a

@@ -76,7 +76,7 @@ impl System {
         let devices_hold = self.devices.iter().all(|device| {
             let channels = device.channels.iter();
             let mut both = channels.flat_map(|it| [it.output, it.input]);
-            both.all(channel)
+            both.all(channel) && device.verdicts.iter().all(|index| channel(*index))
         });
         let sets_hold = self.replica_sets.iter().all(|set| {
             set.replicas.iter().all(thread)

@@ -168,6 +168,11 @@ pub struct Device {
     /// The channels that take the place of ports and line where a program simulates what
     /// is at the device's other end.
     pub channels: Option<DeviceChannels>,
+    /// Where several sandboxes share it, one having it at a time: the sealed channels in which they
+    /// say who that is, one of each of them. Their places are positions here
+    /// (`tern_abi::ownership`). Indices into [`System::channels`]. Such a device is polled: its line
+    /// stays masked. A sandbox shares one at most.
+    pub verdicts: Vec<u32>,
 }
 
 /// The two directions of a simulated device: indices into [`System::channels`].

@@ -55,6 +55,7 @@ fn every_key_of_a_full_description_arrives() {
         port_count: 8,
         interrupt: 3,
         channels: None,
+        verdicts: Vec::new(),
     };
     assert_eq!(system.devices, [plant]);
 

@@ -155,7 +155,7 @@ fn each_fault_of_an_image_has_its_line() {
         ),
         (
             resealed(8, IMAGE_VERSION + 1),
-            "system image of format 7, this build reads format 6: rebuild it with `cargo xtask image`",
+            "system image of format 8, this build reads format 7: rebuild it with `cargo xtask image`",
         ),
         (
             {

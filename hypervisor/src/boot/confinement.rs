@@ -41,6 +41,17 @@ pub fn private(
                 written.add(page(controller.address.into()));
             }
         }
+        // What those say about the owner with whom it shares a device.
+        let mut read = Ranges::new();
+        let verdicts = sandbox.owner.share.iter();
+        for verdict in verdicts.flat_map(|it| it.device().verdicts()) {
+            let [first, second] = verdict.owner;
+            for word in [verdict.seal, first, second] {
+                read.add(page(ptr::from_ref(word) as u64));
+            }
+        }
+        written.iter().for_each(|range| read.remove(range));
+        reach.extend(read.iter().map(|range| (range, Access::ReadOnly)));
         // Its texts for the console are all that is read of its memory.
         let memory = Range::new(sandbox.memory, sandbox.memory_bytes);
         reach.push((memory, Access::ReadOnly));

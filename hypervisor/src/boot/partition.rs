@@ -10,6 +10,7 @@ use crate::loader;
 use crate::memory::frames::{Frames, LARGE_PAGE, OutOfMemory};
 use crate::memory::mapping::{Access, Mapping};
 use crate::sandbox::Sandbox;
+use crate::sandbox::handover::{Share, SharedDevice, Verdict};
 use crate::sandbox::record::{Owner, Record};
 use crate::sandbox::seal::{ChannelSeal, ClosableChannel, SealedChannel};
 use crate::speculation::{
@@ -22,9 +23,10 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use tern_abi::boot::{ApicAccess, SandboxBoot};
 use tern_abi::directory::DirectoryEntry;
+use tern_abi::ownership::OWNER_WORD;
 use tern_config::layout::LEAST_DOORBELL;
 use tern_config::partition::{View, Window, windows};
-use tern_config::{Image, Private, System};
+use tern_config::{Device, Image, Private, System};
 use tern_machine::apic::{LocalApic, MSR_APIC_BASE, MSR_TSC_DEADLINE, Register};
 use tern_units::{Duration, HostPhysical, PAGE_SIZE};
 
@@ -55,6 +57,7 @@ pub struct Partition {
     reach: Reach,
     seals: Vec<SealedChannel>,
     closable: Vec<ClosableChannel>,
+    share: Option<Share>,
 }
 
 /// Where the pieces of memory are that one sandbox sees.
@@ -159,11 +162,22 @@ pub fn plan(
         channels.push(frames.take(channel.bytes, LARGE_PAGE)?);
     }
 
+    let shared = shared_devices(system, &channels, facts);
+
     let mut partitions: Vec<Partition> = Vec::with_capacity(parts.len());
     for (index, (windows, memory, trace, record)) in parts.into_iter().enumerate() {
         let sandbox = &system.sandboxes[index];
         let mut reach = reach_of_registers(facts);
-        reach.ports = ports::of_devices(system, sandbox, &facts.machine)?;
+        let own = |_, device: &Device| !device.is_shared();
+        reach.ports = ports::of_devices(system, sandbox, &facts.machine, own)?;
+        let place = system.shared_device(index);
+        let in_turns = |device, _: &Device| place.is_some_and(|(shared, _)| shared == device);
+        let in_turns = ports::of_devices(system, sandbox, &facts.machine, in_turns)?;
+        reach.shared_ports = in_turns.first().copied();
+        let share = place.and_then(|(device, place)| {
+            let shared = shared.iter().find(|it| it.index() == u64::from(device))?;
+            Share::new(shared, place)
+        });
         let pieces = Pieces {
             memory,
             trace,
@@ -185,6 +199,7 @@ pub fn plan(
             reach,
             seals,
             closable,
+            share,
         };
         if partitions
             .iter()
@@ -303,11 +318,13 @@ impl Partition {
             record: self.record,
             console,
             local: facts.local,
+            vendor: facts.vendor,
             lines: lines
                 .map(|device| &system.devices[*device as usize])
-                .filter(|device| device.channels.is_none())
+                .filter(|device| device.channels.is_none() && !device.is_shared())
                 .map(|device| device.interrupt)
                 .collect(),
+            share: self.share,
             has_ended: AtomicBool::new(false),
         }));
         let sandbox = Sandbox {
@@ -400,6 +417,41 @@ fn closable(
             let seal = seal_of(system, index, channels, facts)?;
             let close = Duration::from_nanos(system.channels[index].close?);
             Some(ClosableChannel::new(seal, close, facts.timing.tsc))
+        })
+        .collect()
+}
+
+/// The devices that sandboxes share, with what these seal about them.
+fn shared_devices(
+    system: &System,
+    channels: &[HostPhysical],
+    facts: &Facts,
+) -> Vec<&'static SharedDevice> {
+    let member = |index: &u32| {
+        let index = *index as usize;
+        let channel = &system.channels[index];
+        let writer = &system.sandboxes[channel.writer as usize];
+        let word = |half| {
+            let offset = channel.half_offset(half) + 8 * OWNER_WORD as u64;
+            let word = (channels[index].as_u64() + offset) as *const AtomicU64;
+            // SAFETY: in the first page of a half of the channel's memory, which is taken for good,
+            // mapped to itself, all zeroes, and shared with other cores as a word that changes.
+            unsafe { &*word }
+        };
+        let verdict = seal_of(system, index, channels, facts).map(|seal| Verdict {
+            seal: seal.word(),
+            owner: [word(0), word(1)],
+        });
+        (facts.machine.cores[writer.core as usize], verdict)
+    };
+    let shared = (0..).zip(&system.devices);
+    shared
+        .filter(|(_, device)| device.is_shared())
+        .map(|(index, device)| {
+            let members = device.verdicts.iter().map(member);
+            let ports = (device.port, device.port_count);
+            let shared = SharedDevice::new(index, ports, members);
+            &*Box::leak(Box::new(shared))
         })
         .collect()
 }

@@ -38,8 +38,8 @@ impl fmt::Display for PortObstacle {
     }
 }
 
-/// Returns the ports of a sandbox's devices, each of which has shown that it is what the
-/// description says. Channels are in the place of those of a simulated one.
+/// Returns the ports of those of a sandbox's devices that `wanted` holds for, each of which has
+/// shown that it is what the description says. Channels are in the place of those of a simulated one.
 ///
 /// # Errors
 /// If the sandbox may not have the ports of one.
@@ -47,11 +47,13 @@ pub fn of_devices(
     system: &System,
     sandbox: &Sandbox,
     facts: &MachineFacts,
+    wanted: impl Fn(u32, &Device) -> bool,
 ) -> Result<Vec<(u16, u16)>, PartitionError> {
     let devices = sandbox.devices.iter();
     devices
-        .map(|device| &system.devices[*device as usize])
-        .filter(|device| device.channels.is_none())
+        .map(|index| (*index, &system.devices[*index as usize]))
+        .filter(|(index, device)| device.channels.is_none() && wanted(*index, device))
+        .map(|(_, device)| device)
         .map(|device| match obstacle(device, facts) {
             None => Ok((device.port, device.port_count)),
             Some(obstacle) => Err(PartitionError::Ports {

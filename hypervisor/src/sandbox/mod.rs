@@ -1,4 +1,5 @@
 //! A sandbox while it runs: what it may ask for, what is counted, and how it ends.
+pub mod handover;
 pub mod record;
 pub mod seal;
 
@@ -92,6 +93,9 @@ pub fn retire(owner: &Owner, violation: &Violation, what: fmt::Arguments<'_>) ->
         owner.local.mask_local_entries();
     }
     io_apic::mask_lines(&owner.lines);
+    if let Some(share) = owner.share {
+        share.leave();
+    }
     // What follows may take long: nobody is on this core any more who would have to wait.
     ending::open_global_interrupts();
 
@@ -130,6 +134,7 @@ pub fn reason_of_call(call: Result<Hypercall, HypercallError>) -> ExitReason {
         Ok(Hypercall::Doorbell) => ExitReason::RefusedDoorbell,
         Ok(Hypercall::Seal) => ExitReason::Seal,
         Ok(Hypercall::Close) => ExitReason::Close,
+        Ok(Hypercall::Take) => ExitReason::Take,
         _ => ExitReason::Hypercall,
     }
 }
@@ -149,7 +154,8 @@ pub fn reason(exit: &Exit, register: u32) -> ExitReason {
         Exit::Memory { .. } => ExitReason::NestedPageFault,
         Exit::Exception(_) => ExitReason::Exception,
         Exit::WriteCr0 | Exit::WriteCr4 => ExitReason::ControlRegister,
-        Exit::Nmi => ExitReason::Nmi,
+        Exit::Nmi => ExitReason::Nmi, // or `Attend`, once it is known who sent it
+        Exit::AtOnce => ExitReason::Attend,
         Exit::MachineCheck => ExitReason::MachineCheck,
         Exit::Interrupt => ExitReason::Interrupt,
         Exit::Shutdown => ExitReason::Shutdown,

@@ -1,5 +1,7 @@
 //! What the outside reads of a sandbox: how often it left, and why its core ended.
+use super::handover::Share;
 use crate::console::SandboxConsole;
+use crate::vendor::Vendor;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tern_abi::directory::{ExitReason, Violation};
@@ -57,8 +59,12 @@ pub struct Owner {
     pub console: SandboxConsole,
     /// The core's local APIC.
     pub local: LocalApic,
+    /// The core's virtualization.
+    pub vendor: Vendor,
     /// The interrupt lines of the sandbox's devices.
     pub lines: Vec<u8>,
+    /// The sandbox's part in a device that it shares.
+    pub share: Option<Share>,
     /// Whether the core has come to its end.
     pub has_ended: AtomicBool,
 }

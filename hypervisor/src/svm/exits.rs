@@ -22,11 +22,7 @@ fn decode_rare(block: &Block) -> Exit {
     let information = get!(block, control.exit_info_1);
     match get!(block, control.exit_code) {
         exit_code::MSR => Exit::WriteMsr,
-        // APM vol. 2 §15.10.2: port, and bit 0 for IN.
-        exit_code::IO => Exit::Port {
-            port: information.get_bits(16..32) as u16,
-            write: !information.get_bit(0),
-        },
+        exit_code::IO => port(information),
         // §15.25.6: the low bits as in a page fault's error code.
         exit_code::NESTED_PAGE_FAULT => Exit::Memory {
             address: GuestPhysical::new(get!(block, control.exit_info_2)),
@@ -74,11 +70,40 @@ fn decode_rare(block: &Block) -> Exit {
     }
 }
 
+/// APM vol. 2 §15.10.2: bit 0 for IN, bit 2 for a string instruction, the bytes in bits 6:4, and
+/// the port in bits 31:16.
+fn port(information: u64) -> Exit {
+    Exit::Port {
+        port: information.get_bits(16..32) as u16,
+        write: !information.get_bit(0),
+        bytes: information.get_bits(4..7) as u8,
+        is_string: information.get_bit(2),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::memory::frames::tests::of_host;
     use crate::svm::vmcb::{Vmcb, set};
+
+    #[test]
+    fn a_port_access_keeps_its_port_direction_and_bytes() {
+        for (information, number, write, bytes, is_string) in [
+            (0x03f8_0011, 0x3f8, false, 1, false),
+            (0x02f8_0020, 0x2f8, true, 2, false),
+            (0x0cf8_0040, 0xcf8, true, 4, false),
+            (0x02f8_001c, 0x2f8, true, 1, true),
+        ] {
+            let access = Exit::Port {
+                port: number,
+                write,
+                bytes,
+                is_string,
+            };
+            assert_eq!(port(information), access, "{information:#x}");
+        }
+    }
 
     #[test]
     fn an_exit_code_of_the_manual_is_a_reason() {

@@ -109,6 +109,8 @@ pub struct SvmGuest {
     pat: u64,
     /// Where its own memory, from its address 0 on, is, and its bytes.
     memory: (u64, u64),
+    /// Its I/O bitmaps, without a shared device and with it.
+    ports: [u64; 2],
     /// The top tables of its nested tables, by [`Reach::choices`].
     roots: ArrayVec<HostPhysical, MOST_CHOICES>,
 }
@@ -134,13 +136,14 @@ impl SvmGuest {
             }
             roots.push(tables.root());
         }
-        let (ports, registers): (&IoPermissions, &MsrPermissions) =
+        let (ports, registers): ([&IoPermissions; 2], &MsrPermissions) =
             permissions::allow(frames, reach)?;
+        let ports = ports.map(|it| &raw const *it as u64);
         // SAFETY: all zeroes is a VMCB.
         let block = unsafe { frames.place::<Vmcb>()? };
         let host_block = frames.page()?.as_u64();
         control(&mut block.control);
-        block.control.io_permissions = &raw const *ports as u64;
+        block.control.io_permissions = ports[0];
         block.control.msr_permissions = &raw const *registers as u64;
         block.control.nested_root = roots[0].as_u64();
         begin(&mut block.saved, start.entry);
@@ -155,6 +158,7 @@ impl SvmGuest {
             has_next_rip: cpuid_if_present(0x8000_000a).edx & NEXT_RIP_SAVE != 0,
             pat: PAT_RESET,
             memory: own.map_or((0, 0), |own| (own.host.as_u64(), own.bytes)),
+            ports,
             roots,
         })
     }
@@ -319,13 +323,15 @@ impl Guest for SvmGuest {
     }
 
     fn skip_instruction(&mut self) {
-        let length = match get!(self.block, control.exit_code) {
-            exit_code::VMMCALL => 3,
-            _ => 2, // CPUID, RDMSR, WRMSR
-        };
+        let after = |length| get!(self.block, saved.rip).wrapping_add(length);
         let next = match get!(self.block, control.next_rip) {
             next if self.has_next_rip && next != 0 => next,
-            _ => get!(self.block, saved.rip).wrapping_add(length),
+            _ => match get!(self.block, control.exit_code) {
+                exit_code::VMMCALL => after(3),
+                // §15.10.2.
+                exit_code::IO => get!(self.block, control.exit_info_2),
+                _ => after(2), // CPUID, RDMSR, WRMSR
+            },
         };
         set!(self.block, saved.rip, next);
         // The skipped instruction ends a shadow of STI or MOV SS.
@@ -385,6 +391,11 @@ impl Guest for SvmGuest {
         // SAFETY: the core's interrupt table handles NMI on a stack of its own, and
         // interrupts are masked in the flags.
         unsafe { asm!("stgi", "nop", "clgi") };
+    }
+
+    fn choose_ports(&mut self, with_shared: bool) {
+        let ports = self.ports[usize::from(with_shared)];
+        set!(self.block, control.io_permissions, ports);
     }
 
     fn choose_memory(&mut self, choice: usize) {

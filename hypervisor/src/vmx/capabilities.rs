@@ -18,6 +18,7 @@ const TRUE_ENTRY: u32 = 0x490;
 pub mod pin {
     #![allow(missing_docs)]
     pub const NMI_EXITING: u32 = 1 << 3;
+    pub const PREEMPTION_TIMER: u32 = 1 << 6;
 }
 
 /// Primary processor-based controls (§25.6.2).
@@ -102,6 +103,8 @@ impl Capabilities {
         const TRUE_CONTROLS: u64 = 1 << 55;
         const TOO_OLD: &str =
             "the processor's VT-x has no unrestricted guests: use a newer processor";
+        const NO_TIMER: &str =
+            "the processor's VT-x has no preemption timer: use a newer processor";
         // SAFETY: the register exists with VT-x (appendix A.1).
         let basic = unsafe { read_msr(BASIC) };
         if basic & TRUE_CONTROLS == 0 {
@@ -135,6 +138,8 @@ impl Capabilities {
                 "the processor's VT-x lacks large pages or write-back tables in EPT: use a newer processor",
             );
         }
+        // Activated where an exit is wanted at once.
+        let pin = adjust(msr(TRUE_PIN), pin::NMI_EXITING | pin::PREEMPTION_TIMER, 0);
         let exit = adjust(
             msr(TRUE_EXIT),
             exit::SAVE_DEBUG_CONTROLS
@@ -153,7 +158,7 @@ impl Capabilities {
         Ok(Self {
             revision: basic as u32 & 0x7fff_ffff,
             controls: Controls {
-                pin: adjust(msr(TRUE_PIN), pin::NMI_EXITING, 0).ok_or(TOO_OLD)?,
+                pin: pin.ok_or(NO_TIMER)? & !pin::PREEMPTION_TIMER,
                 processor,
                 secondary,
                 exit: exit.ok_or(TOO_OLD)?,

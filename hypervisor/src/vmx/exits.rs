@@ -1,6 +1,7 @@
 //! Why the guest left: the processor's reasons in the words that both vendors share
 //! (Intel SDM vol. 3, appendix C and §28.2).
 use super::fields::{Field, read};
+use super::state;
 use crate::guest::{Event, Exit};
 use bit_field::BitField;
 use core::arch::asm;
@@ -45,6 +46,7 @@ pub fn decode() -> Exit {
         32 => Exit::WriteMsr,
         36 => Exit::Instruction("MWAIT"),
         39 => Exit::Instruction("MONITOR"),
+        52 => at_once(),
         48 => memory(read(Field::GUEST_PHYSICAL), read(Field::QUALIFICATION)),
         54 => Exit::Instruction("WBINVD"),
         55 => Exit::Instruction("XSETBV"),
@@ -54,11 +56,21 @@ pub fn decode() -> Exit {
     }
 }
 
-/// Table 28-5: direction in bit 3, the port in bits 31:16.
+/// The exit that was asked for has happened: the next entry runs the guest again.
+fn at_once() -> Exit {
+    // SAFETY: the guest of the current VMCS has just left.
+    unsafe { state::exit_at_once(false) };
+    Exit::AtOnce
+}
+
+/// Table 28-5: bytes less one in bits 2:0, direction in bit 3, a string instruction in bit 4, the
+/// port in bits 31:16.
 fn port(qualification: u64) -> Exit {
     Exit::Port {
         port: qualification.get_bits(16..32) as u16,
         write: !qualification.get_bit(3),
+        bytes: qualification.get_bits(0..3) as u8 + 1,
+        is_string: qualification.get_bit(4),
     }
 }
 
@@ -126,13 +138,24 @@ mod tests {
         let read = Exit::Port {
             port: 0x3f8,
             write: false,
+            bytes: 1,
+            is_string: false,
         };
         let write = Exit::Port {
             port: 0xcf8,
             write: true,
+            bytes: 4,
+            is_string: false,
+        };
+        let string = Exit::Port {
+            port: 0x2f8,
+            write: true,
+            bytes: 2,
+            is_string: true,
         };
         assert_eq!(port(0x03f8_0008), read);
         assert_eq!(port(0x0cf8_0003), write);
+        assert_eq!(port(0x02f8_0031), string);
     }
 
     #[test]

@@ -44,6 +44,8 @@ impl Field {
     pub const ENTRY_EVENT_ERROR: Self = Self(0x4018);
     pub const SECONDARY_CONTROLS: Self = Self(0x401e);
 
+    pub const PREEMPTION_TIMER: Self = Self(0x482e);
+
     pub const INSTRUCTION_ERROR: Self = Self(0x4400);
     pub const EXIT_REASON: Self = Self(0x4402);
     pub const EXIT_EVENT: Self = Self(0x4404);

@@ -8,7 +8,6 @@ mod fields;
 mod state;
 
 use crate::event_word;
-use crate::faults;
 use crate::guest::{Event, Exit, Guest, MOST_CHOICES, Reach, Refused, Registers, Start};
 use crate::kept::{self, MSR_EFER, MSR_PAT};
 use crate::memory::frames::{Frames, OutOfMemory};
@@ -128,6 +127,8 @@ pub struct VmxGuest {
     addresses: Addresses,
     entry: u64,
     launched: bool,
+    /// Its I/O bitmaps, without a shared device and with it.
+    ports: [u64; 2],
     /// The top tables of its nested tables, by [`Reach::choices`].
     roots: ArrayVec<HostPhysical, MOST_CHOICES>,
 }
@@ -151,8 +152,9 @@ impl VmxGuest {
             }
             roots.push(tables.root());
         }
-        let (ports, registers): (&IoPermissions, &MsrPermissions) =
+        let (ports, registers): ([&IoPermissions; 2], &MsrPermissions) =
             permissions::allow(frames, reach)?;
+        let ports = ports.map(|it| &raw const *it as u64);
         Ok(Self {
             context: Context::new(Registers {
                 rbx: start.start_info,
@@ -161,11 +163,12 @@ impl VmxGuest {
             addresses: Addresses {
                 block: frames.page()?.as_u64(),
                 nested_root: roots[0],
-                ports: &raw const *ports as u64,
+                ports: ports[0],
                 registers: &raw const *registers as u64,
             },
             entry: start.entry,
             launched: false,
+            ports,
             roots,
         })
     }
@@ -187,6 +190,13 @@ impl VmxGuest {
     }
 }
 
+/// Makes the next entry of this core's guest exit at once. For the handler of an NMI that came in
+/// the hypervisor, maybe just before that entry: it touches no memory but the VMCS.
+pub fn exit_at_once() {
+    // SAFETY: a guest has been entered on this core, so its VMCS is current.
+    unsafe { state::exit_at_once(true) };
+}
+
 /// Ends the shadow of STI or MOV SS, as an instruction and the delivery of an event do.
 fn end_shadow() {
     const STI_OR_MOV_SS: Range<usize> = 0..2;
@@ -195,6 +205,19 @@ fn end_shadow() {
         shadow.set_bits(STI_OR_MOV_SS, 0);
         // SAFETY: lets the guest's own interrupts through.
         unsafe { write(Field::GUEST_INTERRUPTIBILITY, shadow) };
+    }
+}
+
+/// Lets NMIs exit the guest again: it is never in a handler of one, as none is delivered to it. An
+/// exit for an NMI holds others off only once it is complete (§28.1), but Bochs saves that the guest
+/// itself does, and its next entry would do so for good.
+fn end_nmi_blocking() {
+    const BLOCKED_BY_NMI: usize = 3;
+    let mut blocking = read(Field::GUEST_INTERRUPTIBILITY);
+    if blocking.get_bit(BLOCKED_BY_NMI) {
+        blocking.set_bit(BLOCKED_BY_NMI, false);
+        // SAFETY: lets interrupts of the hypervisor's through.
+        unsafe { write(Field::GUEST_INTERRUPTIBILITY, blocking) };
     }
 }
 
@@ -292,10 +315,22 @@ impl Guest for VmxGuest {
         Some(Ok(()))
     }
 
-    /// The exit has taken it; those that come while the hypervisor runs reach its handler at
-    /// once (§28.3.1, §26.1), up to the very entry: [`crate::shutdown::end`].
+    /// The exit has taken it (§28.3.1), so the handler is called as an interrupt calls it: its
+    /// return lets the next one in. Those that come while the hypervisor runs reach it at once
+    /// (§26.1), up to the very entry.
     fn take_nmi(&mut self) {
-        faults::take_nmi();
+        // SAFETY: the core's interrupt table handles NMI on a stack of its own, which is not in
+        // use: others are held off between their exit and the handler's return.
+        unsafe { asm!("int 2") };
+        end_nmi_blocking();
+        // The exit that it has asked for is this one.
+        // SAFETY: the controls of every guest.
+        unsafe { state::exit_at_once(false) };
+    }
+
+    fn choose_ports(&mut self, with_shared: bool) {
+        // SAFETY: bitmaps of the guest's own.
+        unsafe { state::choose_ports(self.ports[usize::from(with_shared)]) };
     }
 
     /// Translations are told apart by the address of their top table, and what the guest drops of

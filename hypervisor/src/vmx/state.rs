@@ -1,8 +1,8 @@
 //! What a VMCS is filled with: controls, the hypervisor's state to come back to, and
 //! the state that the PVH protocol demands of a guest at its start.
-use super::capabilities::{Capabilities, secondary};
+use super::capabilities::{Capabilities, pin, secondary};
 use super::enter::vmx_exit;
-use super::fields::{Field, Segment, write};
+use super::fields::{Field, Segment, read, write};
 use crate::kept::{MSR_EFER, MSR_PAT, PAT_RESET};
 use core::arch::asm;
 use tern_machine::cpu::read_msr;
@@ -87,6 +87,31 @@ pub unsafe fn choose_nested_tables(root: HostPhysical) {
     unsafe { write(Field::EPT_POINTER, root.as_u64() | POINTER) };
 }
 
+/// Lets the guest of the current VMCS reach the ports that the two bitmaps at `ports` allow.
+///
+/// # Safety
+/// A VMCS is current, and the bitmaps allow only its guest's ports.
+pub unsafe fn choose_ports(ports: u64) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        write(Field::IO_BITMAP_A, ports);
+        write(Field::IO_BITMAP_B, ports + 4096);
+    }
+}
+
+/// Lets the next entry of the current VMCS exit before the guest's first instruction, or not: by
+/// its preemption timer, which is zero (§26.5.1, §27.7.4).
+///
+/// # Safety
+/// The current VMCS has been filled in.
+#[inline(always)]
+pub unsafe fn exit_at_once(at_once: bool) {
+    let others = read(Field::PIN_CONTROLS) & !u64::from(pin::PREEMPTION_TIMER);
+    let timer = if at_once { pin::PREEMPTION_TIMER } else { 0 };
+    // SAFETY: as the caller vouches; every processor that is accepted has the timer.
+    unsafe { write(Field::PIN_CONTROLS, others | u64::from(timer)) };
+}
+
 /// # Safety
 /// As [`load`], with the VMCS current.
 unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
@@ -110,8 +135,8 @@ unsafe fn controls(capabilities: &Capabilities, addresses: &Addresses) {
         write(Field::EXIT_LOADED_MSRS, 0);
         write(Field::ENTRY_LOADED_MSRS, 0);
         write(Field::ENTRY_EVENT, 0);
-        write(Field::IO_BITMAP_A, addresses.ports);
-        write(Field::IO_BITMAP_B, addresses.ports + 4096);
+        write(Field::PREEMPTION_TIMER, 0);
+        choose_ports(addresses.ports);
         write(Field::MSR_BITMAP, addresses.registers);
         choose_nested_tables(addresses.nested_root);
         if words.secondary & secondary::VPID != 0 {

@@ -415,6 +415,11 @@ pub fn all(places: Places) -> Vec<Attack> {
             Refused(NotPermitted as i64),
         ),
         attack(
+            "taking a device that it does not share",
+            "take",
+            Refused(NotPermitted as i64),
+        ),
+        attack(
             "printing memory that is not its own",
             "console-outside",
             Refused(BadArgument as i64),

@@ -4,10 +4,11 @@
 mod attacks;
 mod console;
 mod floods;
+mod handover;
 mod seals;
 
 use attacks::{Attack, Ending, Places};
-use tern_config::{Description, channel_address};
+use tern_config::{Description, System, channel_address};
 use tern_tests::{Built, Platform, Running, on_each_machine, text};
 
 /// Attackers in one run.
@@ -154,6 +155,23 @@ fn attacks_end_as_they_should(platform: Platform, wanted: impl Fn(Ending) -> boo
     assert!(failures.is_empty(), "{platform}: {failures:#?}");
 }
 
+/// Sees that the bystander beside `what` missed nothing, and was not late.
+fn judge_bystander(machine: &mut Running, system: &System, what: &str) {
+    let platform = machine.platform();
+    let jobs = machine.jobs(BYSTANDER);
+    assert!(
+        jobs.missed == 0,
+        "{platform}: the bystander of {what}: {jobs:?}"
+    );
+    let trace = machine.whole_trace(system);
+    let late = floods::beyond_bounds(platform, system, &trace);
+    assert!(
+        late.is_empty(),
+        "{platform}: the bystander of {what}: {late:?}"
+    );
+    assert!(machine.violation(BYSTANDER).is_none(), "{platform}: {what}");
+}
+
 /// A guest that reads a port of a device of its own; `plant` is a line of the
 /// program in the other sandbox.
 fn reader_of_its_own_port(plant: &str) -> Built {
@@ -208,6 +226,8 @@ on_each_machine! {
     readers_close_what_is_late_and_nothing_else
         => seals::readers_close_what_is_late_and_nothing_else;
     all_agree_whether_a_number_was_sealed_or_closed => seals::all_agree_what_became_of_a_number;
+    a_shared_device_is_whose_a_majority_says => handover::it_goes_to_whom_a_majority_names;
+    nobody_keeps_a_shared_device_that_is_anothers => handover::nobody_keeps_it;
     a_sandbox_that_floods_the_console_costs_its_neighbours_nothing => console::from_beside;
     a_program_that_floods_the_console_costs_the_threads_beside_it_nothing => console::from_within;
     the_ports_of_a_device_are_its_sandboxs_unless_a_plant_simulates_it

@@ -148,6 +148,7 @@ fn device(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place) -> Device {
         port_count,
         interrupt: interrupt.unwrap_or(0) as u8,
         channels: None,
+        verdicts: Vec::new(),
     }
 }
 

@@ -184,6 +184,7 @@ unsafe fn perform(guest: &mut Guest, attack: &str, address: Option<u64>) -> Opti
                 guest.boot.memory_bytes - 8,
                 64,
             ),
+            "take" => guest.call(Hypercall::Take as u64, 0, 0),
             "shut-down" => guest.call(Hypercall::ShutDown as u64, 1, 0),
             "doorbell" => guest.call(Hypercall::Doorbell as u64, address.unwrap_or(0), 0),
             "doorbell-flood" => {

@@ -322,6 +322,8 @@ impl Found {
             interrupt: _,
             // No key: it follows from `simulates`.
             channels: _,
+            // No key: it follows from who votes.
+            verdicts: _,
         } = device;
         let mut sandboxes = 0..system.sandboxes.len();
         let interrupts = sandboxes.any(|it| {
