@@ -7,7 +7,7 @@ use tern_config::{ReplicaSet, Thread, Voting};
 use tern_plant::frames::{self, Command, Decoder, Frame, MAX_FRAME, Status};
 use tern_plant::tag::{Challenge, Tags};
 use tern_recovery::Progress;
-use tern_trace::{Event, VoteOutcome, VoteParties};
+use tern_trace::{Event, VoteOutcome, VoteParties, WithheldReason};
 use tern_units::{Instant, StateWords};
 use tern_vote::{
     MAX_REPLICAS, Members, Outcome, Plan, Reader, Release, ReplicaLayout, Set, Standing, Tagged,
@@ -162,6 +162,7 @@ impl VoterTask {
             Phase::Vote if is_late => {
                 self.phase = Phase::Over as u64;
                 env.missed(&Self::job(facts, self.epoch));
+                self.withhold(WithheldReason::Late, env);
                 Next::Again
             }
             Phase::Vote => {
@@ -294,7 +295,8 @@ impl VoterTask {
             let output = self.vote.output();
             let digest = output.digest(&facts.set, self.epoch);
             match digest {
-                _ if !verdict.releases() || is_late => {}
+                _ if !verdict.releases() => {}
+                _ if is_late => self.withhold(WithheldReason::Late, env),
                 Some(digest) => {
                     command.count = output.words().len() as u8;
                     command.words[..output.words().len()].copy_from_slice(output.words());
@@ -302,12 +304,23 @@ impl VoterTask {
                     (command.challenge, command.tags) = self.tags(facts, &verdict, channels);
                 }
                 // No majority cast what is here: the epoch ends without its output.
-                None => env.missed(&Self::job(facts, self.epoch)),
+                None => {
+                    env.missed(&Self::job(facts, self.epoch));
+                    self.withhold(WithheldReason::Digest, env);
+                }
             }
+        } else {
+            self.withhold(WithheldReason::NoVerdict, env);
         }
         let mut bytes = [0; MAX_FRAME];
         let length = Frame::Command(command).encode(&mut bytes);
         env.send(&bytes[..length]);
+    }
+
+    /// Records that the epoch ends without its output.
+    fn withhold<E: VoterEnv>(&self, reason: WithheldReason, env: &mut E) {
+        let (set, epoch) = (self.number(), self.epoch as u32);
+        env.record(Event::Withheld { set, epoch, reason });
     }
 
     /// Returns what the members of the majority answer, with their tags of it. A member that

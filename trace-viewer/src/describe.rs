@@ -3,7 +3,7 @@ use tern_trace::{Event, LineErrors, SleepEnd, Trace, VoteOutcome, VoteParties};
 use tern_units::Instant;
 
 use crate::layout::Layout;
-use crate::names::{is_stale, outcome_name, result_name};
+use crate::names::{is_stale, outcome_name, result_name, withheld_name};
 use crate::table::{count, exact_instant};
 
 /// What an event of a core, with its time, says, without its time, sandbox and kind.
@@ -89,6 +89,11 @@ pub fn describe(
         Event::Ballot { set: number, epoch }
         | Event::Rejoin { set: number, epoch }
         | Event::Stop { set: number, epoch } => format!("{} epoch {epoch}", set(number)),
+        Event::Withheld {
+            set: number,
+            epoch,
+            reason,
+        } => format!("{} epoch {epoch} {}", set(number), withheld_name(reason)),
         Event::Vote {
             set: number,
             epoch,

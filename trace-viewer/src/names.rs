@@ -1,5 +1,5 @@
 //! What outcomes are called in reports.
-use tern_trace::{RepairResult, VoteOutcome};
+use tern_trace::{RepairResult, VoteOutcome, WithheldReason};
 
 /// A vote's outcome in reports.
 #[must_use]
@@ -18,6 +18,16 @@ pub const fn outcome_name(outcome: VoteOutcome) -> &'static str {
 #[must_use]
 pub const fn is_stale(epoch: u32, fresh: bool) -> bool {
     !fresh && epoch > 1
+}
+
+/// Why an output was withheld, in reports.
+#[must_use]
+pub const fn withheld_name(reason: WithheldReason) -> &'static str {
+    match reason {
+        WithheldReason::Late => "late",
+        WithheldReason::Digest => "digest",
+        WithheldReason::NoVerdict => "no-verdict",
+    }
 }
 
 /// How a round of repair ended, in reports.

@@ -34,6 +34,18 @@ pub enum RepairResult {
     Failed = 2,
 }
 
+/// Why an epoch's output was withheld.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum WithheldReason {
+    /// The epoch was over before its vote, or its verdict.
+    Late = 0,
+    /// What was about to go out is not what a majority cast.
+    Digest = 1,
+    /// No verdict of the epoch stands in the voter's channel.
+    NoVerdict = 2,
+}
+
 /// The replicas that a vote concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VoteParties {
@@ -245,6 +257,12 @@ pub enum Event {
     PageGiven { set: u16, page: PageNumber },
     /// The witness of a repair confirms a page.
     PageConfirmed { set: u16, page: PageNumber },
+    /// The voter sends no output in an epoch that has one, or may have.
+    Withheld {
+        set: u16,
+        epoch: u32,
+        reason: WithheldReason,
+    },
 }
 
 impl Event {

@@ -112,6 +112,8 @@ kinds! {
     PageGiven = 32, "page-given", false;
     /// A page of a repair is confirmed: object replica set, argument page.
     PageConfirmed = 33, "page-confirmed", false;
+    /// A voter withholds an epoch's output: object replica set, argument epoch, flags why.
+    Withheld = 34, "withheld", false;
 }
 
 impl Kind {

@@ -29,6 +29,7 @@ pub use codec::{FileError, checksum as file_checksum};
 pub use dump::{Dump, DumpError, Records};
 pub use event::{
     DecodeError, Event, Events, LineErrors, RepairResult, SleepEnd, VoteOutcome, VoteParties,
+    WithheldReason,
 };
 #[cfg(any(test, feature = "std"))]
 pub use file::{Core, InjectedFault, Note, Origin, Trace};

@@ -8,7 +8,7 @@ use crate::{Event, Kind, Record};
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TERNRING");
 
 /// The version of the record kinds and of the ring's layout.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Words of the header, before the first record.
 ///

@@ -148,6 +148,7 @@ impl Threads {
             | Event::Process { .. }
             | Event::Rejoin { .. }
             | Event::Stop { .. }
+            | Event::Withheld { .. }
             | Event::Lost { .. }
             | Event::PageGiven { .. }
             | Event::PageConfirmed { .. }

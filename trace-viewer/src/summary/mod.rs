@@ -12,6 +12,7 @@ mod repairs;
 mod servers;
 mod text;
 mod votes;
+mod withheld;
 
 use serde::Serialize;
 use tern_config::ReplicaSet;
@@ -27,6 +28,7 @@ pub(crate) use judged::JudgedJob;
 pub use repairs::Repair;
 pub use servers::ServerSummary;
 pub use votes::{Disagreement, Inputs, SafeStop, Votes};
+pub use withheld::Withheld;
 
 use crate::layout::{CoreLayout, Layout};
 use crate::read::SoundTrace;
@@ -36,6 +38,7 @@ use exits::ExitLog;
 use repairs::RepairLog;
 use servers::ServerLog;
 use votes::{VoteLog, votes_of};
+use withheld::WithheldLog;
 
 /// The numbers of a whole run.
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +63,8 @@ pub struct Summary {
     pub inputs: Vec<Inputs>,
     /// Replica sets that stopped safely.
     pub stops: Vec<SafeStop>,
+    /// Outputs that were withheld, by time.
+    pub withheld: Vec<Withheld>,
     /// What the tool that ran the machine remarked.
     pub notes: Vec<NoteSummary>,
     /// Jobs and repairs that took longer than was promised. Empty is good.
@@ -124,6 +129,7 @@ impl Summary {
             );
         }
         let (mut votes, mut repairs) = (VoteLog::default(), RepairLog::default());
+        let mut withheld = WithheldLog::default();
         let mut logs = Vec::new();
         let mut span = None;
         for number in 0..trace.cores.len() {
@@ -134,6 +140,7 @@ impl Summary {
                 log.event(at, event, layout);
                 votes.event(number, at, event);
                 repairs.event(number, at, event);
+                withheld.event(at, event);
             }
             logs.push(log);
         }
@@ -171,6 +178,7 @@ impl Summary {
             repairs,
             inputs: votes.inputs(layout),
             stops: votes.stops(layout),
+            withheld: withheld.summarize(layout),
             notes: notes(trace),
             exceeded: bounds.exceeded,
             not_judged: bounds.not_judged,

@@ -198,6 +198,14 @@ impl Summary {
                 "  safe stop of {set} in epoch {epoch} at {at} (recorded by {sandbox})"
             )?;
         }
+        for withheld in &self.withheld {
+            let (set, epoch, at) = (&withheld.set, withheld.epoch, instant(withheld.at_ns));
+            let reason = withheld.reason;
+            writeln!(
+                out,
+                "  output of {set} withheld in epoch {epoch} at {at}: {reason}"
+            )?;
+        }
         Ok(())
     }
 

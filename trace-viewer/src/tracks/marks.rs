@@ -59,6 +59,7 @@ const fn marked(event: Event) -> Option<&'static str> {
         Event::Rejoin { .. } => "rejoins",
         Event::Fault { .. } => "fault",
         Event::Stop { .. } => "safe stop",
+        Event::Withheld { .. } => "output withheld",
         Event::Input { epoch, fresh, .. } if is_stale(epoch, fresh) => "stale input",
         _ => return None,
     })

@@ -1,7 +1,10 @@
 //! How an event is a record, and a continuation where its kind has one.
 use tern_units::{Duration, Instant, PageNumber};
 
-use super::{DecodeError, Event, LineErrors, RepairResult, SleepEnd, VoteOutcome, VoteParties};
+use super::{
+    DecodeError, Event, LineErrors, RepairResult, SleepEnd, VoteOutcome, VoteParties,
+    WithheldReason,
+};
 use crate::{Kind, Record};
 
 impl Event {
@@ -104,6 +107,7 @@ impl Event {
             E::NoDevice { device } => (Kind::NoDevice, 0, device, 0, None),
             E::PageGiven { set, page } => (Kind::PageGiven, 0, set, page.0, None),
             E::PageConfirmed { set, page } => (Kind::PageConfirmed, 0, set, page.0, None),
+            E::Withheld { set, epoch, reason } => (Kind::Withheld, reason as u8, set, epoch, None),
         };
         (
             Record {
@@ -287,6 +291,16 @@ impl Event {
             Kind::PageConfirmed => E::PageConfirmed {
                 set: object,
                 page: PageNumber(argument),
+            },
+            Kind::Withheld => E::Withheld {
+                set: object,
+                epoch: argument,
+                reason: match flags {
+                    0 => WithheldReason::Late,
+                    1 => WithheldReason::Digest,
+                    2 => WithheldReason::NoVerdict,
+                    _ => return strange,
+                },
             },
             Kind::Continuation => return Err(DecodeError::ContinuationAlone),
         })

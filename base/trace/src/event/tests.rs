@@ -128,6 +128,21 @@ pub(crate) fn one_of_each() -> Vec<Event> {
             set: 0,
             page: PageNumber(65)
         },
+        Event::Withheld {
+            set: 0,
+            epoch: 12,
+            reason: WithheldReason::Late
+        },
+        Event::Withheld {
+            set: 0,
+            epoch: 12,
+            reason: WithheldReason::Digest
+        },
+        Event::Withheld {
+            set: 0,
+            epoch: 12,
+            reason: WithheldReason::NoVerdict
+        },
     ]
 }
 
@@ -208,6 +223,7 @@ fn flags_and_objects_without_meaning_are_errors() {
         (Record::new(0, Kind::Vote, 0, 0).with_flags(5), Some(0)),
         (Record::new(0, Kind::RepairEnd, 0, 0).with_flags(3), None),
         (Record::new(0, Kind::Input, 0, 0).with_flags(2), None),
+        (Record::new(0, Kind::Withheld, 0, 0).with_flags(3), None),
         (Record::new(0, Kind::InterruptIn, 256, 0), None),
         (Record::new(0, Kind::Block, 0, 5), None),
         (Record::new(0, Kind::Block, 0, 0).with_flags(1), None),

@@ -146,6 +146,7 @@ impl CoreRules<'_> {
             | Event::Input { .. }
             | Event::Rejoin { .. }
             | Event::Stop { .. }
+            | Event::Withheld { .. }
             | Event::Noise { .. }
             | Event::NoDevice { .. } => Err(format!(
                 "a thread acts, and the handler of {vector:#04x} has not ended"

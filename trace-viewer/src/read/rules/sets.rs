@@ -1,6 +1,6 @@
 //! Rules of what replicas and voters write: it is their threads that do, in their epochs.
 use tern_config::{ReplicaSet, ThreadRef};
-use tern_trace::{VoteOutcome, VoteParties};
+use tern_trace::{VoteOutcome, VoteParties, WithheldReason};
 
 use super::{Across, CoreRules, Possible};
 
@@ -16,6 +16,7 @@ pub(super) struct SetRecords {
     /// Pages of the round of repair that is under way.
     round: Option<u32>,
     stopped: Option<u32>,
+    withheld: Option<u32>,
 }
 
 impl CoreRules<'_> {
@@ -231,6 +232,39 @@ impl CoreRules<'_> {
         }
         match records.stopped.replace(epoch) == Some(epoch) {
             true => Err(format!("the set stops a second time in epoch {epoch}")),
+            false => Ok(()),
+        }
+    }
+
+    /// A voter withholds the output of its epoch, once: one that its vote releases, or of an epoch
+    /// that it has not voted on.
+    pub(super) fn withheld(
+        &mut self,
+        at: i64,
+        set: u16,
+        epoch: u32,
+        reason: WithheldReason,
+    ) -> Possible {
+        let own = self.voter(at, set)?;
+        self.is_own_epoch(set, epoch, own)?;
+        let records = self.records(set);
+        let vote = records.vote.filter(|(voted, _)| *voted == epoch);
+        let releases = vote.map(|(_, outcome)| match outcome {
+            VoteOutcome::Unanimous | VoteOutcome::Minority | VoteOutcome::Timeout => true,
+            VoteOutcome::NoMajority | VoteOutcome::Held => false,
+        });
+        let is_possible = match reason {
+            WithheldReason::Late => releases != Some(false),
+            WithheldReason::Digest => releases == Some(true),
+            WithheldReason::NoVerdict => true,
+        };
+        if !is_possible {
+            return Err(format!(
+                "an output is withheld, and the vote of epoch {epoch} releases none"
+            ));
+        }
+        match records.withheld.replace(epoch) == Some(epoch) {
+            true => Err(format!("an output is withheld twice in epoch {epoch}")),
             false => Ok(()),
         }
     }

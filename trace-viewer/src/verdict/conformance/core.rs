@@ -113,6 +113,7 @@ impl<'a> CoreReplay<'a> {
             | Event::Process { .. }
             | Event::Rejoin { .. }
             | Event::Stop { .. }
+            | Event::Withheld { .. }
             | Event::Noise { .. }
             | Event::NoDevice { .. } => {}
         }
