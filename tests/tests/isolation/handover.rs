@@ -4,7 +4,7 @@ use super::{BYSTANDER, judge_bystander};
 use std::time::Duration;
 use tern_abi::directory::ExitReason;
 use tern_config::Description;
-use tern_tests::{Built, Platform, Running, Wire, text};
+use tern_tests::{Built, Platform, QEMU, QEMU_10, Running, Wire, text};
 use tern_units::HostPhysical;
 use xtask::emulator::tables::mapped;
 
@@ -57,23 +57,32 @@ fn system(does: &str, lowest: usize, epochs: u64) -> Built {
     Built::of(system)
 }
 
-/// Runs it with a line at the device's other end, and returns what the members say.
+/// Starts it with a line at the device's other end.
+fn start(built: &Built, platform: Platform) -> Running {
+    let wire = match platform {
+        Platform::Qemu(_) => Wire::Noise(1),
+        Platform::Bochs(_) => Wire::Flood,
+    };
+    Running::start_with(built, platform, wire)
+}
+
+/// What the members say.
+fn said(machine: &mut Running) -> [[u64; WORDS]; MEMBERS] {
+    let channels = machine.directory().channels;
+    [3, 4, 5].map(|channel| machine.memory().words(channels[channel]).unwrap())
+}
+
+/// Runs it to its end, and returns what the members say.
 fn run(
     platform: Platform,
     does: &str,
     lowest: usize,
     epochs: u64,
 ) -> (Running, [[u64; WORDS]; MEMBERS]) {
-    let wire = match platform {
-        Platform::Qemu(_) => Wire::Noise(1),
-        Platform::Bochs(_) => Wire::Flood,
-    };
     let built = system(does, lowest, epochs);
-    let mut machine = Running::start_with(&built, platform, wire);
+    let mut machine = start(&built, platform);
     machine.run_to_the_end();
-    let channels = machine.directory().channels;
-    let said: [[u64; WORDS]; MEMBERS] =
-        [3, 4, 5].map(|channel| machine.memory().words(channels[channel]).unwrap());
+    let said = said(&mut machine);
     for (place, [done, wrong, ..]) in said.iter().enumerate() {
         assert_eq!(*wrong, 0, "{platform}, {does}: {place}: {said:?}");
         assert!(
@@ -161,4 +170,44 @@ pub fn nobody_keeps_it(platform: Platform) {
         Some((ExitReason::Port as u64 + 1, 0x2ff)),
         "{platform}"
     );
+}
+
+/// Epochs in which it goes round meanwhile: far more than pass while they are sent, as the
+/// machine mostly stands still then.
+const MANY: u64 = 300;
+
+/// NMIs that nobody sent come to all that share the device while it goes round: none of those that
+/// ask for it is taken for one of them, and it goes round as ever.
+fn it_goes_round_among_strange_nmis(platform: Platform) {
+    let mut machine = start(&system("turns", 0, MANY), platform);
+    machine.until("the first epochs", |it| {
+        said(it).iter().all(|[done, ..]| *done > 1)
+    });
+    for _ in 0..5 {
+        for core in FIRST..FIRST + MEMBERS {
+            machine.send_nmi(core as u64);
+        }
+    }
+    machine.run_to_the_end();
+    for [done, wrong, ..] in said(&mut machine) {
+        assert_eq!((done, wrong), (MANY, 0), "{platform}");
+    }
+    for member in FIRST..FIRST + MEMBERS {
+        assert!(machine.violation(member).is_none(), "{platform}: {member}");
+    }
+    // One that comes while a core is asked counts as the one that asks it, and then that one.
+    let lines = machine.lines();
+    let last = lines.iter().find(|line| line.contains("NMIs came"));
+    println!("{platform}: {last:?}");
+    assert!(last.is_some(), "{platform}: {lines:#?}");
+}
+
+#[test]
+fn a_shared_device_goes_round_among_nmis_that_nobody_sent_on_qemu() {
+    it_goes_round_among_strange_nmis(QEMU);
+}
+
+#[test]
+fn a_shared_device_goes_round_among_nmis_that_nobody_sent_on_qemu_10() {
+    it_goes_round_among_strange_nmis(QEMU_10);
 }
