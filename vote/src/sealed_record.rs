@@ -97,9 +97,12 @@ impl<const N: usize> SealedRecord<N> {
     /// Returns the generation that the write will give the record.
     pub fn open(&self, channel: Writer<'_>, epoch: u64) -> Generation {
         let old = channel.reader().load(self.at);
+        let end = channel.reader().load(self.at + 2 + N);
         channel.store(self.at, old | 1);
-        // Whoever begins twice has not written twice.
-        Generation::after(if old & 1 == 1 { old - 1 } else { old }, epoch)
+        // Whoever begins twice has not written twice. A generation counts only where both of its
+        // words say so: one of them alone a fault may have changed.
+        let old = if old & 1 == 1 { old - 1 } else { old };
+        Generation::after(if old == end { old } else { 0 }, epoch)
     }
 
     /// Reads payload and generation.
@@ -226,6 +229,21 @@ mod tests {
             assert_eq!(read(&words), Ok((payload, generation)));
             assert_eq!(generation.writes(), writes);
             assert!(generation.is_of(epoch) && !generation.is_of(epoch + 1));
+        }
+    }
+
+    /// Found by flips in a half that is written two epochs later.
+    #[test]
+    fn a_flip_in_a_generation_does_not_pass_for_a_write_that_has_been() {
+        let words = channel();
+        let own = Writer::new(&words);
+        for (epoch, bit, next) in [(9, 16, 10), (8, 17, 10), (8, 16, 9)] {
+            for word in [RECORD.at, RECORD.at + 6] {
+                RECORD.write(own, &KEY, epoch, &[1, 2, 3, 4, 5]);
+                words[word].fetch_xor(1 << bit, Ordering::Relaxed);
+                let generation = RECORD.write(own, &KEY, next, &[1, 2, 3, 4, 5]);
+                assert_eq!(generation.writes(), 1, "{epoch}, bit {bit}, then {next}");
+            }
         }
     }
 
