@@ -7,7 +7,7 @@ use tern_sched::analysis::{
 };
 use tern_units::Duration;
 
-use crate::wakings::Wakings;
+use crate::wakings::{Wakings, voting};
 
 /// The rounds after which servers whose activations and lateness depend on each other are taken
 /// to have no bound.
@@ -59,7 +59,10 @@ impl<'a> Core<'a> {
         let mut core = Self {
             servers,
             threads: threads.collect(),
-            wakings: order.iter().map(|i| Wakings::of(&all[*i])).collect(),
+            wakings: order
+                .iter()
+                .map(|i| Wakings::of(system, &all[*i]))
+                .collect(),
             costs,
         };
         core.settle();
@@ -196,15 +199,17 @@ fn thread_model(system: &System, thread: &Thread) -> ThreadModel {
     let nanos = Duration::from_nanos;
     let (wcet, period) = jobs(thread).unwrap_or((thread.wcet, thread.period));
     let wakes = match thread.runs {
-        Runs::Replica(set) => {
-            let set = system.replica_sets.get(set as usize);
-            match set.map(|set| set.voting) {
-                Some(Voting::Unprotected) => 1,
-                // At the release and at the verdict.
-                Some(Voting::Arbitrator { .. }) | None => 2,
-            }
-        }
-        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) | Runs::Driver(_) => 1,
+        Runs::Replica(set) => match voting(system, set) {
+            Some(Voting::Unprotected) => 1,
+            // At the release and at the verdict.
+            Some(Voting::Arbitrator { .. } | Voting::Distributed) | None => 2,
+        },
+        Runs::Voter(set) => match voting(system, set) {
+            Some(Voting::Arbitrator { .. } | Voting::Unprotected) | None => 1,
+            // When ballots are due, and when verdicts are.
+            Some(Voting::Distributed) => 2,
+        },
+        Runs::Nothing | Runs::Program { .. } | Runs::Driver(_) => 1,
     };
     ThreadModel {
         wakes,

@@ -14,14 +14,18 @@ pub fn give_room(system: &mut System, costs: &CostTable) {
     for sandbox in 0..system.sandboxes.len() {
         let rooms = {
             let mut analysis = None;
-            rooms(&system.sandboxes[sandbox].servers, |index, wakings| {
-                let (core, positions) =
-                    analysis.get_or_insert_with(|| Core::new(system, sandbox, costs));
-                let position = positions[index];
-                let mut steps = Steps::for_servers(core.servers.len());
-                let response = core.response(position, &mut steps).response;
-                core.periods_behind(position, response, wakings)
-            })
+            rooms(
+                system,
+                &system.sandboxes[sandbox].servers,
+                |index, wakings| {
+                    let (core, positions) =
+                        analysis.get_or_insert_with(|| Core::new(system, sandbox, costs));
+                    let position = positions[index];
+                    let mut steps = Steps::for_servers(core.servers.len());
+                    let response = core.response(position, &mut steps).response;
+                    core.periods_behind(position, response, wakings)
+                },
+            )
         };
         let servers = system.sandboxes[sandbox].servers.iter_mut();
         for (server, room) in servers.zip(rooms) {
@@ -35,6 +39,7 @@ pub fn give_room(system: &mut System, costs: &CostTable) {
 /// The room of each server of a sandbox; `None` for an I/O server, which has one replenishment.
 /// `periods` tells for how many periods a server hands on budget at most.
 pub(crate) fn rooms(
+    system: &System,
     servers: &[Server],
     mut periods: impl FnMut(usize, &[Waking]) -> Option<u64>,
 ) -> Vec<Option<Room>> {
@@ -42,7 +47,7 @@ pub(crate) fn rooms(
         if server.kind == ServerKind::Io {
             return None;
         }
-        Some(Wakings::of(server).room(|wakings| periods(index, wakings)))
+        Some(Wakings::of(system, server).room(|wakings| periods(index, wakings)))
     });
     rooms.collect()
 }

@@ -28,7 +28,7 @@ pub(crate) fn sandbox_report(
         found.push((response, results));
     }
 
-    let rooms = room::rooms(&sandbox.servers, |index, wakings| {
+    let rooms = room::rooms(system, &sandbox.servers, |index, wakings| {
         let position = positions[index];
         core.periods_behind(position, found[position].0.response, wakings)
     });

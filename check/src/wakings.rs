@@ -1,6 +1,6 @@
 //! What wakes a server, and the room that its list of replenishments needs for that.
 use tern_config::layout::REPAIR_LOOKS;
-use tern_config::{Runs, Server, Thread};
+use tern_config::{Runs, Server, System, Thread, Voting};
 use tern_sched::ServerKind;
 use tern_sched::analysis::{Room, Waking, activations};
 use tern_units::Duration;
@@ -32,13 +32,13 @@ pub(crate) struct Wakings {
 }
 
 impl Wakings {
-    pub(crate) fn of(server: &Server) -> Self {
+    pub(crate) fn of(system: &System, server: &Server) -> Self {
         let never_waits = match server.threads.as_slice() {
             [thread] => matches!(thread.runs, Runs::Replica(_)),
             _ => false,
         };
         Self {
-            all: wakings(server),
+            all: wakings(system, server),
             period: Duration::from_nanos(server.period),
             is_stand_in: server.threads.is_empty(),
             never_waits,
@@ -77,14 +77,14 @@ impl Wakings {
 
 /// What wakes the threads of a server. One without threads is simulated as if one thread used
 /// all of the budget in each period: in one piece, however late it is released.
-fn wakings(server: &Server) -> Vec<Waking> {
+fn wakings(system: &System, server: &Server) -> Vec<Waking> {
     let nanos = Duration::from_nanos;
     let (budget, period) = (nanos(server.budget), nanos(server.period));
     if server.threads.is_empty() {
         return vec![Waking::by_clock(budget, period, period)];
     }
     let threads = server.threads.iter();
-    let all = threads.flat_map(|it| of_thread(server, it));
+    let all = threads.flat_map(|it| of_thread(system, server, it));
     match server.jitter {
         0 => all.collect(),
         jitter => all.map(|it| late(it, nanos(jitter))).collect(),
@@ -101,13 +101,26 @@ fn late(waking: Waking, jitter: Duration) -> Waking {
     }
 }
 
-fn of_thread(server: &Server, thread: &Thread) -> Vec<Waking> {
+fn of_thread(system: &System, server: &Server, thread: &Thread) -> Vec<Waking> {
     let nanos = Duration::from_nanos;
     let (wcet, period) = (nanos(thread.wcet), nanos(thread.period));
     let by_clock = |work| Waking::by_clock(work, period, nanos(server.period));
     match thread.runs {
         Runs::Nothing if !thread.jobs.is_empty() => vec![of_jobs(server, thread)],
-        Runs::Nothing | Runs::Program { .. } | Runs::Voter(_) => vec![by_clock(wcet)],
+        Runs::Nothing | Runs::Program { .. } => vec![by_clock(wcet)],
+        Runs::Voter(set) => match voting(system, set) {
+            Some(Voting::Arbitrator { .. } | Voting::Unprotected) | None => vec![by_clock(wcet)],
+            // When ballots are due and when verdicts are, and at looks for its device between
+            // that and the next release.
+            Some(Voting::Distributed) => vec![
+                by_clock(wcet),
+                by_clock(Duration::ZERO),
+                Waking {
+                    wakes: REPAIR_LOOKS + 1,
+                    ..Waking::at_any_time(Duration::ZERO, period)
+                },
+            ],
+        },
         // By interrupts and requests, no closer than its period.
         Runs::Driver(_) => vec![Waking::at_any_time(wcet, period)],
         // At the release and at the verdict, and at looks anywhere in the epoch. A repair takes
@@ -148,4 +161,9 @@ fn of_jobs(server: &Server, thread: &Thread) -> Waking {
         instants: Some(instants.len() as u64),
         ..Waking::at_any_time(Duration::from_nanos(work), period)
     }
+}
+
+/// Who votes in a set.
+pub(crate) fn voting(system: &System, set: u32) -> Option<Voting> {
+    system.replica_sets.get(set as usize).map(|set| set.voting)
 }

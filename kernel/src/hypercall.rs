@@ -81,6 +81,26 @@ pub fn seal(channel: u32, number: u64) -> bool {
     unsafe { call(Hypercall::Seal, u64::from(channel), number) == 0 }
 }
 
+/// Closes `number` of the channels that this sandbox may close and that have their bits set: what
+/// is not sealed as that then never is. Returns whether it is so: its time must have come.
+pub fn close(channels: u64, number: u64) -> bool {
+    trace::record(Event::Hypercall {
+        number: Hypercall::Close as u16,
+    });
+    // SAFETY: it takes no memory, and nothing away that this sandbox has.
+    unsafe { call(Hypercall::Close, channels, number) == 0 }
+}
+
+/// Takes a device that this sandbox shares with others, which most of them have sealed for `epoch`
+/// that it has. Returns whether it has it: not before who had it has been made to leave it.
+pub fn take(device: u32, epoch: u64) -> bool {
+    trace::record(Event::Hypercall {
+        number: Hypercall::Take as u16,
+    });
+    // SAFETY: it takes no memory; the ports of the device are reached by its driver alone.
+    unsafe { call(Hypercall::Take, u64::from(device), epoch) == 0 }
+}
+
 /// Writes a register of the local APIC that the sandbox does not own.
 ///
 /// # Safety

@@ -20,7 +20,7 @@ use tern_replication::{
 use tern_trace::Event;
 use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
 use tern_vote::{
-    ChannelReader, ChannelWriter, Page, Reader, Release, Writer, page_of_words,
+    ChannelReader, ChannelWriter, Page, Reader, Release, Voters, Writer, page_of_words,
     replica_channel_bytes, voter_channel_bytes,
 };
 
@@ -66,6 +66,14 @@ impl<T> Env for Host<T> {
     fn budget_by(&self, _: Instant) -> Duration {
         Duration::from_nanos(PERIOD)
     }
+
+    fn close_verdicts(&mut self, _: u64) -> bool {
+        true
+    }
+
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
+        SECRET.of_sensor(0).tag_sample(measured) == tag
+    }
 }
 
 struct ReplicaOwn {
@@ -99,8 +107,8 @@ impl ReplicaEnv for Host<ReplicaOwn> {
         Some(self.0.key.tag(statement))
     }
 
-    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
-        SECRET.of_sensor(0).tag_sample(measured) == tag
+    fn seal_ballot(&mut self, _: u64) -> bool {
+        true
     }
 }
 
@@ -113,6 +121,14 @@ struct VoterOwn {
 }
 
 impl VoterEnv for Host<VoterOwn> {
+    fn close_ballots(&mut self, _: u64) -> bool {
+        true
+    }
+
+    fn take_device(&mut self, _: u64) -> bool {
+        true
+    }
+
     fn receive(&mut self, decoder: &mut Decoder) -> Option<Frame> {
         let mut bytes = self.0.answer.drain(..);
         bytes.find_map(|byte| decoder.push(byte))
@@ -170,7 +186,7 @@ impl Bench {
             voting: Voting::Arbitrator { seal: false },
             tags: true,
             replicas: vec![ThreadRef::default(); REPLICAS],
-            voter: Some(ThreadRef::default()),
+            voters: vec![ThreadRef::default()],
             key: [4, 3, 2, 1],
             ..ReplicaSet::default()
         };
@@ -204,7 +220,7 @@ impl Bench {
         let actuator = Actuator::start(settings, Kept::default(), Instant::EPOCH);
         let mut bench = Self {
             replicas: replicas.collect(),
-            voter: VoterTask::new(0, &set, &thread),
+            voter: VoterTask::new(0, &set, &thread, 0),
             host: Host(VoterOwn {
                 now: Instant::EPOCH,
                 sent: Decoder::new(),
@@ -258,9 +274,12 @@ impl Bench {
         };
         // Without a repair no replica reads another's channel.
         let readers: Vec<_> = others.iter().map(|it| Reader::new(&it.channel)).collect();
+        let voter = [ChannelReader::Plain(Reader::new(&self.channel))];
+        let writer = Writer::new(&own.channel);
         let channels = ReplicaChannels {
-            own: Writer::new(&own.channel),
-            voter: ChannelReader::Plain(Reader::new(&self.channel)),
+            own: writer,
+            ballot: ChannelWriter::Plain(writer),
+            voters: Voters(&voter),
             replicas: &readers,
         };
         act(&mut own.task, &channels, &mut own.host)
@@ -296,8 +315,13 @@ impl Bench {
         self.host.0.now = now;
         let replicas = self.replicas.iter();
         let readers: Vec<_> = replicas.map(|it| Reader::new(&it.channel)).collect();
+        let ballots: Vec<_> = readers.iter().map(|it| ChannelReader::Plain(*it)).collect();
+        let own = ChannelWriter::Plain(Writer::new(&self.channel));
+        let voter = [own.reader()];
         let channels = VoterChannels {
-            own: ChannelWriter::Plain(Writer::new(&self.channel)),
+            own,
+            voters: Voters(&voter),
+            ballots: &ballots,
             replicas: &readers,
         };
         let begin = HostInstant::now();

@@ -2,7 +2,7 @@
 use tern_config::{LeafAlgorithm, ReplicaSet, Voting};
 use tern_recovery::Hashing;
 use tern_units::Duration;
-use tern_vote::{Code, Key, LeafKind, MAX_REPLICAS, Rules, Set};
+use tern_vote::{Code, Key, LeafKind, MAX_REPLICAS, Rules, Seat, Set};
 
 use crate::epoch::Times;
 
@@ -24,8 +24,8 @@ pub(crate) struct Description(pub(crate) [u64; Description::WORDS]);
 impl Description {
     pub(crate) const WORDS: usize = 18;
 
-    /// Takes the words from the description of set `number`. `replica` is the replica's
-    /// number, and `scrub` what it scrubs in an epoch; of a voter neither matters.
+    /// Takes the words from the description of set `number`. `replica` is the number
+    /// of the replica, or of that in the voter's sandbox, and `scrub` what it scrubs in an epoch.
     pub(crate) fn new(
         number: u32,
         set: &ReplicaSet,
@@ -37,6 +37,7 @@ impl Description {
         let voting = match set.voting {
             Voting::Arbitrator { seal: false } => ARBITRATOR,
             Voting::Arbitrator { seal: true } => SEALED_ARBITRATOR,
+            Voting::Distributed => DISTRIBUTED,
             Voting::Unprotected => UNPROTECTED,
         };
         let leaf = match set.leaf {
@@ -84,7 +85,16 @@ impl Description {
         match self.0[6] {
             UNPROTECTED => Voting::Unprotected,
             ARBITRATOR => Voting::Arbitrator { seal: false },
+            DISTRIBUTED => Voting::Distributed,
             _ => Voting::Arbitrator { seal: true },
+        }
+    }
+
+    /// For whom a voter speaks.
+    pub(crate) const fn seat(&self) -> Seat {
+        match self.voting() {
+            Voting::Arbitrator { .. } | Voting::Unprotected => Seat::Arbitrator,
+            Voting::Distributed => Seat::Member(self.replica()),
         }
     }
 
@@ -136,5 +146,6 @@ impl Description {
 const ARBITRATOR: u64 = 0;
 const UNPROTECTED: u64 = 1;
 const SEALED_ARBITRATOR: u64 = 2;
+const DISTRIBUTED: u64 = 3;
 const AHASH: u64 = 0;
 const SHA256: u64 = 1;

@@ -1,4 +1,5 @@
 //! All instants of an epoch.
+use tern_config::layout::REPAIR_LOOKS;
 use tern_units::{Duration, Instant};
 
 /// The times of a replica set's protocol, each counted from the release that begins an epoch.
@@ -43,6 +44,15 @@ impl Times {
     #[must_use]
     pub fn ballots_due(&self, epoch: u64) -> Instant {
         self.release(epoch).saturating_add(self.ballot_deadline)
+    }
+
+    /// Returns the time between two looks at what another replica, or a voter, has done since the
+    /// verdict was due. The bound on repairs relies on looks being that far apart from instant to
+    /// instant.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        let rest = self.period.saturating_sub(self.verdict_deadline);
+        Duration::from_nanos((rest.as_nanos() / REPAIR_LOOKS).max(1))
     }
 
     /// Returns when the verdict on an epoch is due.

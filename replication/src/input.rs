@@ -4,10 +4,10 @@
 //! No sample is kept beside the frozen one, which stands in the voter's channel twice with a
 //! checksum: a flip cannot change what was measured, nor pass for a sample to come.
 use tern_plant::frames::{Decoder, Frame};
-use tern_vote::{Reader, Release, Set, VoterLayout};
+use tern_vote::{Reader, Release, Set, Verdict, VoterLayout, Voters};
 
 use crate::epoch::Times;
-use crate::next::{ReplicaEnv, VoterEnv};
+use crate::next::{Env, VoterEnv};
 
 /// How often a frame is looked for in an epoch: in lock-step one comes. A device that never stops
 /// talking does not hold up the vote.
@@ -54,15 +54,41 @@ pub(crate) fn next_input<E: VoterEnv>(
     }
 }
 
+/// Returns the input of the epoch after a verdict, for replica `place` and the voter beside it.
+///
+/// It is what the voter that had the device has frozen. Where each replica has a voter, and that
+/// one's input is missing or not sound, the newest that the voters have taken over stands once
+/// more. All see the same: what is sealed is decided, and so is whether it is sound.
+pub(crate) fn input_after<E: Env>(
+    facts: (&Set, &Times),
+    verdict: &Verdict,
+    place: u8,
+    voters: &Voters<'_>,
+    env: &mut E,
+) -> Option<Release> {
+    let (set, times) = facts;
+    let next = verdict.epoch.checked_add(1)?;
+    let Some(owner) = verdict.owner else {
+        return voters.input(set, place, next);
+    };
+    let frozen = voters.input(set, owner.before, next);
+    let frozen = frozen.filter(|input| is_sound(set, times, input, env));
+    frozen.or_else(|| {
+        let last = voters.known_input(set, place, verdict.epoch)?;
+        Some(Release {
+            epoch: next,
+            time: times.release(next),
+            fresh: false,
+            stale: last.stale.saturating_add(1),
+            ..last
+        })
+    })
+}
+
 /// Whether a frozen input is what a sound voter can have frozen: its sample is the sensor's, and
 /// the rest follows from the epoch. What a replica runs with is then nobody's invention; a voter
 /// that lies can keep it from a newer sample, and says so with that.
-pub(crate) fn is_sound<E: ReplicaEnv>(
-    set: &Set,
-    times: &Times,
-    input: &Release,
-    env: &mut E,
-) -> bool {
+pub(crate) fn is_sound<E: Env>(set: &Set, times: &Times, input: &Release, env: &mut E) -> bool {
     let newest = input.epoch.saturating_sub(1);
     let follows = input.time == times.release(input.epoch)
         && input.sample <= newest

@@ -129,7 +129,7 @@ mod tests {
             replica_sets: Vec::from([ReplicaSet {
                 tags: true,
                 replicas: (0..3).map(at).collect(),
-                voter: Some(at(3)),
+                voters: Vec::from([at(3)]),
                 device: Some(0),
                 ..ReplicaSet::default()
             }]),

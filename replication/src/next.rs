@@ -5,7 +5,7 @@ use tern_plant::tag::{Measured, PlaceTag, Statement};
 use tern_recovery::PageMemory;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::{ChannelReader, ChannelWriter, Page, Reader, Release, Writer};
+use tern_vote::{ChannelReader, ChannelWriter, Page, Reader, Release, Voters, Writer};
 
 /// What is to be done until the task is polled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub trait Env {
     /// Returns the budget that the task's server will have at `at` if it does not run from
     /// now on.
     fn budget_by(&self, at: Instant) -> Duration;
+
+    /// Makes sure, once the verdict on `epoch` is due, that from here on no voter seals one who
+    /// has not, so that whoever looks sees the same. Returns whether it is so; where one voter
+    /// decides there is nothing to do.
+    fn close_verdicts(&mut self, epoch: u64) -> bool;
+
+    /// Whether the sensor has said so. Of a device that does not tag, all that came is taken. An
+    /// arbitrator is never asked.
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool;
 }
 
 /// What a replica's task needs beside that.
@@ -83,8 +92,9 @@ pub trait ReplicaEnv: Env {
     /// Returns this place's tag of a statement; none of a set that does not tag.
     fn tag(&mut self, statement: &Statement<'_>) -> Option<PlaceTag>;
 
-    /// Whether the sensor has said so. Of a device that does not tag, all that came is taken.
-    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool;
+    /// Lets all voters read the ballot that was cast for `epoch`, and nobody change it any more;
+    /// where ballots are not sealed there is nothing to do. Returns whether it is so.
+    fn seal_ballot(&mut self, epoch: u64) -> bool;
 }
 
 /// What a voter's task needs beside that: the line to the device.
@@ -96,10 +106,19 @@ pub trait VoterEnv: Env {
     /// Sends bytes. What there is no room for is lost: the far end passes over the piece.
     fn send(&mut self, bytes: &[u8]);
 
+    /// Makes sure, once the ballots for `epoch` are due, that from here on nobody seals one who has
+    /// not, so that all voters count the same. Returns whether it is so; where one voter counts
+    /// them there is nothing to do.
+    fn close_ballots(&mut self, epoch: u64) -> bool;
+
     /// Lets all replicas read what stands in the open half of the voter's channel, as `number`,
     /// and nobody change it any more; of a channel that is not sealed there is nothing to do.
     /// Returns whether it is so.
     fn seal(&mut self, number: u64) -> bool;
+
+    /// Takes the device, which the agreed verdict on `epoch` gives to this voter's sandbox.
+    /// Returns whether it has it; of a device that does not move, it always has.
+    fn take_device(&mut self, epoch: u64) -> bool;
 }
 
 /// The channels that a replica sees.
@@ -107,8 +126,10 @@ pub trait VoterEnv: Env {
 pub struct ReplicaChannels<'a> {
     /// Its own.
     pub own: Writer<'a>,
-    /// The voter's.
-    pub voter: ChannelReader<'a>,
+    /// Where it casts its ballot: in its own as well, or in one that is sealed.
+    pub ballot: ChannelWriter<'a>,
+    /// The voter's; where each replica's sandbox has one, all voters', by number.
+    pub voters: Voters<'a>,
     /// All replicas', by number.
     pub replicas: &'a [Reader<'a>],
 }
@@ -118,6 +139,10 @@ pub struct ReplicaChannels<'a> {
 pub struct VoterChannels<'a> {
     /// Its own.
     pub own: ChannelWriter<'a>,
+    /// All voters', its own among them, by number.
+    pub voters: Voters<'a>,
+    /// Where replicas cast their ballots, by number.
+    pub ballots: &'a [ChannelReader<'a>],
     /// All replicas', by number.
     pub replicas: &'a [Reader<'a>],
 }

@@ -1,23 +1,29 @@
-//! The task of a set's voter: once an epoch it votes, freezes the next input, publishes the
-//! verdict, and sends the agreed output to the device.
+//! The task of a voter: once an epoch it votes, freezes the next input, publishes the verdict, and
+//! sends the agreed output to the device.
+//!
+//! An arbitrator's verdict is the set's, and its output goes out at once. Where each replica's
+//! sandbox has a voter, each publishes its own verdict, and once those are due acts on the one that
+//! most of them say: who has the device by that sends the output. The next vote begins with that
+//! verdict, too; until then it stands, with the input that was frozen beside it, in the half of the
+//! voter's channel that is open. So a voter has no words of its own that outlive an epoch.
 //!
 //! It votes on an epoch while that lasts. A voter that comes later passes the epoch over: the
 //! replicas hold what they have, and the next vote finds them agreed.
-use tern_config::{ReplicaSet, Thread, Voting};
+use tern_config::{ReplicaSet, Thread};
 use tern_plant::frames::{self, Command, Decoder, Frame, MAX_FRAME, Status};
 use tern_plant::tag::{Challenge, Tags};
 use tern_recovery::Progress;
 use tern_trace::{Event, VoteOutcome, VoteParties, WithheldReason};
 use tern_units::{Instant, StateWords};
 use tern_vote::{
-    MAX_REPLICAS, Members, Outcome, Plan, Reader, Release, ReplicaLayout, Set, Standing, Tagged,
-    Verdict, Vote, VoteStep, VoterLayout,
+    MAX_REPLICAS, Members, Outcome, Plan, Reader, Release, ReplicaLayout, Seat, Set, Standing,
+    Tagged, Verdict, Vote, VoteStep, VoterLayout,
 };
 
 use crate::copies::Copies;
 use crate::description::Description;
 use crate::epoch::Times;
-use crate::input::next_input;
+use crate::input::{input_after, next_input};
 use crate::next::{Job, Next, VoterChannels, VoterEnv};
 
 /// Steps of a descent between two looks at the time.
@@ -30,6 +36,8 @@ enum Phase {
     Vote,
     /// It compares leaves, and publishes the verdict.
     Compare,
+    /// It waits until the verdicts of all voters are due.
+    Await,
     /// It sends the output.
     Send,
     /// It has nothing to do.
@@ -41,7 +49,8 @@ impl Phase {
         match word {
             0 => Self::Vote,
             1 => Self::Compare,
-            2 => Self::Send,
+            2 => Self::Await,
+            3 => Self::Send,
             _ => Self::Over,
         }
     }
@@ -72,10 +81,11 @@ struct Facts {
 impl VoterTask {
     const NO_EPOCH: u64 = u64::MAX;
 
-    /// The task of the voter of set `number`, in the thread that the description gives it.
+    /// The task of a voter of set `number`, in the thread that the description gives it. `place`
+    /// is the number of the replica in its sandbox, if there is one.
     #[must_use]
-    pub fn new(number: u32, set: &ReplicaSet, thread: &Thread) -> Self {
-        let description = Description::new(number, set, thread, 0, 0);
+    pub fn new(number: u32, set: &ReplicaSet, thread: &Thread, place: u8) -> Self {
+        let description = Description::new(number, set, thread, place, 0);
         Self {
             copies: Copies::new(description.0),
             description,
@@ -162,10 +172,20 @@ impl VoterTask {
             Phase::Vote if is_late => {
                 self.phase = Phase::Over as u64;
                 env.missed(&Self::job(facts, self.epoch));
-                self.withhold(WithheldReason::Late, env);
+                match facts.description.seat() {
+                    Seat::Arbitrator => self.withhold(WithheldReason::Late, env),
+                    // It is one of several, and may not have the device.
+                    Seat::Member(_) => {}
+                }
                 Next::Again
             }
             Phase::Vote => {
+                if !env.close_ballots(self.epoch) {
+                    // What others count may differ from what is here.
+                    self.phase = Phase::Await as u64;
+                    env.missed(&Self::job(facts, self.epoch));
+                    return Next::Again;
+                }
                 self.vote(facts, channels, env);
                 self.phase = Phase::Compare as u64;
                 self.compare(facts, channels, env)
@@ -176,28 +196,62 @@ impl VoterTask {
                 }
                 self.compare(facts, channels, env)
             }
-            Phase::Send => {
-                self.send(facts, is_late, channels, env);
-                self.phase = Phase::Over as u64;
-                env.completed(&Self::job(facts, self.epoch));
-                Next::Again
+            Phase::Await => {
+                let due = facts.times.verdict_due(self.epoch);
+                match facts.description.seat() {
+                    Seat::Member(_) if now < due => Next::SleepUntil(due),
+                    Seat::Member(_) | Seat::Arbitrator => {
+                        self.phase = Phase::Send as u64;
+                        self.send(facts, now, channels, env)
+                    }
+                }
             }
+            Phase::Send => self.send(facts, now, channels, env),
             Phase::Over => Next::Release(Self::job(facts, self.epoch.saturating_add(1))),
         }
     }
 
     /// Votes, and freezes the input of the next epoch.
     fn vote<E: VoterEnv>(&mut self, facts: &Facts, channels: &VoterChannels<'_>, env: &mut E) {
-        let (set, rules, epoch) = (&facts.set, facts.description.rules(), self.epoch);
-        let before = channels.own.newest();
-        self.vote = Vote::on(set, &rules, epoch, channels.replicas, &facts.layout, before);
-        let input = next_input(set, &facts.times, epoch, &mut self.decoder, before, env);
+        let (set, epoch, seat) = (&facts.set, self.epoch, facts.description.seat());
+        let last = match seat {
+            Seat::Arbitrator => channels.own.newest(),
+            Seat::Member(_) => channels.own.open().reader(),
+        };
+        let before = Verdict::read(set, &facts.layout, last).ok();
+        let before = before.filter(|before| match seat {
+            Seat::Arbitrator => true,
+            // All voters know of the same verdict before, or of none.
+            Seat::Member(_) => before.epoch.checked_add(1) == Some(epoch),
+        });
+        let cast = self.ballots(channels);
+        let ballots = &cast[..channels.ballots.len().min(MAX_REPLICAS)];
+        let rules = facts.description.rules();
+        self.vote = Vote::on(set, &rules, seat, epoch, ballots, before);
+
+        let has_device = match seat {
+            Seat::Arbitrator => true,
+            Seat::Member(place) => self.vote.owner_before(set, &facts.layout) == Some(place),
+        };
+        if !has_device {
+            return;
+        }
+        let input = next_input(set, &facts.times, epoch, &mut self.decoder, last, env);
         input.publish(set, &facts.layout, channels.own.open());
         env.record(Event::Input {
             set: self.number(),
             epoch: input.epoch as u32,
             fresh: input.fresh,
         });
+    }
+
+    /// Where the ballots of the epoch are, once it is decided who has cast one in time.
+    fn ballots<'a>(&self, channels: &VoterChannels<'a>) -> [Reader<'a>; MAX_REPLICAS] {
+        let mut ballots = [Reader::new(&[]); MAX_REPLICAS];
+        for (ballot, channel) in ballots.iter_mut().zip(channels.ballots) {
+            *ballot = channel.newest();
+        }
+        ballots
     }
 
     /// Does a bounded piece of what leads to the verdict.
@@ -207,37 +261,39 @@ impl VoterTask {
         channels: &VoterChannels<'_>,
         env: &mut E,
     ) -> Next {
-        let VoterChannels { own, replicas } = *channels;
+        let (own, replicas) = (channels.own, channels.replicas);
         for _ in 0..STEPS {
             let step = self
                 .vote
                 .step(&facts.set, self.epoch, replicas, &facts.layout, own.open());
             match step {
                 VoteStep::More(_) => continue,
-                // From here on replicas read it, and what it says with the input is for all.
-                VoteStep::Done(verdict) if env.seal(self.epoch) => {
-                    self.record(facts, &verdict, own.newest(), env);
-                }
+                // From here on it can be read, and what it says with the input is for all.
+                VoteStep::Done(verdict) if env.seal(self.epoch) => match facts.description.seat() {
+                    Seat::Arbitrator => {
+                        let input = input_of(facts, &verdict, channels, env);
+                        self.record(facts, &verdict, input.as_ref(), env);
+                    }
+                    Seat::Member(_) => env.completed(&Self::job(facts, self.epoch)),
+                },
                 VoteStep::Done(_) | VoteStep::Void => {
                     env.missed(&Self::job(facts, self.epoch));
                 }
             }
-            self.phase = Phase::Send as u64;
+            self.phase = Phase::Await as u64;
             break;
         }
         Next::Again
     }
 
-    /// Returns the replicas whose tags were bad, as the actuator says in the input that was
-    /// frozen in this epoch: a member of the majority that cannot say so is faulty too.
-    fn bad_tags(&self, facts: &Facts, own: Reader<'_>) -> Members {
-        let input = Release::read(&facts.set, &facts.layout, own).ok();
-        let input = input.filter(|input| input.fresh && input.epoch > self.epoch);
-        Members(input.map_or(0, |input| input.bad.0))
-    }
-
-    fn record<E: VoterEnv>(&self, facts: &Facts, verdict: &Verdict, own: Reader<'_>, env: &mut E) {
-        let bad = self.bad_tags(facts, own);
+    fn record<E: VoterEnv>(
+        &self,
+        facts: &Facts,
+        verdict: &Verdict,
+        input: Option<&Release>,
+        env: &mut E,
+    ) {
+        let bad = bad_tags(input);
         let late = |standing: &Standing| matches!(standing, Standing::Timeout | Standing::Late);
         let outcome = match verdict.outcome {
             Outcome::Unanimous if bad == Members::NONE => VoteOutcome::Unanimous,
@@ -266,32 +322,77 @@ impl VoterTask {
         }
     }
 
-    /// Sends the output that was agreed on, or none, with how the vote went. What went wrong
-    /// since the verdict was published costs the output.
+    /// Ends the epoch by the verdict that stands: who has the device sends the output that was
+    /// agreed on, or none, with how the vote went.
     fn send<E: VoterEnv>(
         &mut self,
         facts: &Facts,
-        is_late: bool,
+        now: Instant,
+        channels: &VoterChannels<'_>,
+        env: &mut E,
+    ) -> Next {
+        let verdict = match env.close_verdicts(self.epoch) {
+            true => channels.voters.verdict(&facts.set),
+            false => None,
+        };
+        let verdict = verdict.filter(|verdict| verdict.epoch == self.epoch);
+        let seat = facts.description.seat();
+        let Seat::Member(place) = seat else {
+            self.send_command(facts, now, verdict, channels, env);
+            self.phase = Phase::Over as u64;
+            env.completed(&Self::job(facts, self.epoch));
+            return Next::Again;
+        };
+
+        // Where no verdict was agreed on nobody acts.
+        let owner = verdict.and_then(|verdict| verdict.owner);
+        let is_owner = owner.is_some_and(|owner| owner.place == place);
+        let next = facts.times.next_release(self.epoch);
+        if is_owner && now < next && !env.take_device(self.epoch) {
+            let again = now.saturating_add(facts.times.pause());
+            return Next::SleepUntil(again.min(next));
+        }
+        self.phase = Phase::Over as u64;
+        let Some(verdict) = verdict else {
+            return Next::Again;
+        };
+        let input = input_of(facts, &verdict, channels, env);
+        self.record(facts, &verdict, input.as_ref(), env);
+        if is_owner {
+            self.send_command(facts, now, Some(verdict), channels, env);
+        }
+        // What the next vote begins with.
+        let open = channels.own.open();
+        verdict.publish(&facts.set, &facts.layout, open);
+        if let Some(input) = input {
+            input.publish(&facts.set, &facts.layout, open);
+        }
+        Next::Again
+    }
+
+    /// Sends the output of a verdict, or none. What went wrong since it was published costs the
+    /// output.
+    fn send_command<E: VoterEnv>(
+        &self,
+        facts: &Facts,
+        now: Instant,
+        verdict: Option<Verdict>,
         channels: &VoterChannels<'_>,
         env: &mut E,
     ) {
-        let own = channels.own.newest();
-        let verdict = Verdict::read(&facts.set, &facts.layout, own).ok();
-        let verdict = verdict.filter(|verdict| verdict.epoch == self.epoch);
-        let input = Release::read(&facts.set, &facts.layout, own).ok();
-        let stale = input.map_or(0, |input| input.stale.min(u64::from(u32::MAX)) as u32);
+        let is_late = now >= facts.times.next_release(self.epoch);
+        let input = verdict.and_then(|verdict| input_of(facts, &verdict, channels, env));
         let mut command = Command {
             epoch: self.epoch,
             status: Status {
                 outcome: frames::Outcome::Lost,
                 replicas: facts.set.replicas,
-                stale,
                 ..Status::default()
             },
             ..Command::default()
         };
         if let Some(verdict) = verdict {
-            command.status = self.status(facts, &verdict, stale, channels);
+            command.status = self.status(facts, &verdict, input.as_ref(), channels);
             let output = self.vote.output();
             let digest = output.digest(&facts.set, self.epoch);
             match digest {
@@ -305,7 +406,11 @@ impl VoterTask {
                 }
                 // No majority cast what is here: the epoch ends without its output.
                 None => {
-                    env.missed(&Self::job(facts, self.epoch));
+                    match facts.description.seat() {
+                        Seat::Arbitrator => env.missed(&Self::job(facts, self.epoch)),
+                        // Its job was complete with its verdict.
+                        Seat::Member(_) => {}
+                    }
                     self.withhold(WithheldReason::Digest, env);
                 }
             }
@@ -333,9 +438,10 @@ impl VoterTask {
     ) -> (Challenge, Tags) {
         let mut said = [None; MAX_REPLICAS];
         for replica in verdict.members(Standing::Agreed).iter() {
-            let channel = channels.replicas.get(usize::from(replica));
-            let tagged =
-                channel.and_then(|channel| Tagged::read(&facts.set, replica, self.epoch, *channel));
+            let channel = channels.ballots.get(usize::from(replica));
+            let tagged = channel.and_then(|channel| {
+                Tagged::read(&facts.set, replica, self.epoch, channel.newest())
+            });
             said[usize::from(replica)] = tagged;
         }
         let said = || said.iter().flatten();
@@ -358,28 +464,18 @@ impl VoterTask {
         &self,
         facts: &Facts,
         verdict: &Verdict,
-        stale: u32,
+        input: Option<&Release>,
         channels: &VoterChannels<'_>,
     ) -> Status {
-        let bad = self.bad_tags(facts, channels.own.newest());
-        let outcome = match (verdict.outcome, facts.description.voting()) {
-            (Outcome::Stopped, Voting::Arbitrator { .. } | Voting::Unprotected) => {
-                frames::Outcome::Stopped
-            }
-            (Outcome::Lost, Voting::Arbitrator { .. } | Voting::Unprotected) => {
-                frames::Outcome::Lost
-            }
-            (Outcome::Held, Voting::Arbitrator { .. } | Voting::Unprotected) => {
-                frames::Outcome::Held
-            }
-            (Outcome::Unanimous | Outcome::Majority, Voting::Unprotected) => {
-                frames::Outcome::Unprotected
-            }
-            (Outcome::Unanimous, Voting::Arbitrator { .. }) if bad == Members::NONE => {
-                frames::Outcome::Unanimous
-            }
-            (Outcome::Unanimous, Voting::Arbitrator { .. }) => frames::Outcome::Majority,
-            (Outcome::Majority, Voting::Arbitrator { .. }) => frames::Outcome::Majority,
+        let bad = bad_tags(input);
+        let is_voted = facts.description.voting().has_verdicts();
+        let outcome = match verdict.outcome {
+            Outcome::Stopped => frames::Outcome::Stopped,
+            Outcome::Lost => frames::Outcome::Lost,
+            Outcome::Held => frames::Outcome::Held,
+            Outcome::Unanimous | Outcome::Majority if !is_voted => frames::Outcome::Unprotected,
+            Outcome::Unanimous if bad == Members::NONE => frames::Outcome::Unanimous,
+            Outcome::Unanimous | Outcome::Majority => frames::Outcome::Majority,
         };
         let late = verdict.members(Standing::Timeout).0 | verdict.members(Standing::Late).0;
         let behind = verdict
@@ -401,9 +497,27 @@ impl VoterTask {
                 .plan
                 .map_or(0, |plan| repaired(&facts.set, plan.target, channels)),
             differing: verdict.plan.map_or(0, |plan| plan.differing),
-            stale,
+            stale: input.map_or(0, |input| input.stale.min(u64::from(u32::MAX)) as u32),
         }
     }
+}
+
+/// Returns the input of the epoch after a verdict.
+fn input_of<E: VoterEnv>(
+    facts: &Facts,
+    verdict: &Verdict,
+    channels: &VoterChannels<'_>,
+    env: &mut E,
+) -> Option<Release> {
+    let (place, of) = (facts.description.replica(), (&facts.set, &facts.times));
+    input_after(of, verdict, place, &channels.voters, env)
+}
+
+/// Returns the replicas whose tags were bad, as the actuator says in the input that was frozen
+/// beside the verdict: a member of the majority that cannot say so is faulty too.
+fn bad_tags(input: Option<&Release>) -> Members {
+    let fresh = input.filter(|input| input.fresh);
+    Members(fresh.map_or(0, |input| input.bad.0))
 }
 
 /// Returns how many pages the target says it has taken over.

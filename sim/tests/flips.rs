@@ -16,7 +16,8 @@ mod replicated;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use replicated::{Random, system};
+use replicated::{Random, distributed, system};
+use tern_config::System;
 use tern_sim::sets::{Costs, Place, World};
 use tern_vote::Outcome;
 
@@ -159,8 +160,8 @@ struct Step {
 }
 
 /// The sets before each step of the epoch, and after it.
-fn steps(scene: Scene) -> (Vec<Step>, World) {
-    let mut world = World::new(&system(3), 0, PAGES, Costs::default(), 1);
+fn steps(system: &System, scene: Scene) -> (Vec<Step>, World) {
+    let mut world = World::new(system, 0, PAGES, Costs::default(), 1);
     world.run_until(EPOCH);
     scene.prepare(&mut world);
     world.forget();
@@ -292,7 +293,7 @@ fn reads_channels(step: &mut Step) -> bool {
     // In the phase of commits, the ballot is cast once nothing is left to be hashed.
     let commits = words.get("phase") == Some(&2) && words.get("member.committing") == Some(&1);
     let runs = words.get("phase") == Some(&1);
-    of == Place::Voter || !(commits || runs)
+    matches!(of, Place::Voter(_)) || !(commits || runs)
 }
 
 /// The bits of a word that may flip before a step.
@@ -316,14 +317,15 @@ fn bits(scene: Scene, step: &Step, reads: bool, memory: Memory, word: usize) -> 
 }
 
 /// All flips of an epoch, of which `chosen` picks.
-fn all_flips(scene: Scene, memories: &[Memory], mut chosen: impl FnMut() -> bool) {
+fn all_flips(voters: Voters, scene: Scene, words_of: Words, mut chosen: impl FnMut() -> bool) {
     let start = Instant::now();
-    let (mut steps, after) = steps(scene);
+    let (mut steps, after) = steps(&voters.system(), scene);
+    let memories = voters.memories(words_of);
     let mut sound = sound(&after);
     let mut tally = Tally::default();
     for step in &mut steps {
         let reads = reads_channels(step);
-        for memory in memories {
+        for memory in &memories {
             for word in 0..words(&mut step.world, *memory) {
                 for bit in bits(scene, step, reads, *memory, word) {
                     if !chosen() {
@@ -345,23 +347,53 @@ fn all_flips(scene: Scene, memories: &[Memory], mut chosen: impl FnMut() -> bool
             }
         }
     }
-    let name = format!("{scene:?}, {} steps", steps.len());
+    let name = format!("{voters:?}, {words_of:?}, {scene:?}, {} steps", steps.len());
     tally.finish(&name, start.elapsed());
 }
 
-const TASKS: [Memory; 4] = [
-    Memory::Task(Place::Voter),
-    Memory::Task(Place::Replica(0)),
-    Memory::Task(Place::Replica(1)),
-    Memory::Task(Place::Replica(2)),
-];
+/// Who votes in the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voters {
+    /// An arbitrator.
+    One,
+    /// A voter in each replica's sandbox.
+    Each,
+}
 
-const CHANNELS: [Memory; 4] = [
-    Memory::Channel(Place::Voter),
-    Memory::Channel(Place::Replica(0)),
-    Memory::Channel(Place::Replica(1)),
-    Memory::Channel(Place::Replica(2)),
-];
+/// Whose words flip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    Tasks,
+    Channels,
+}
+
+impl Voters {
+    fn system(self) -> System {
+        match self {
+            Self::One => system(3),
+            Self::Each => distributed(3),
+        }
+    }
+
+    fn memories(self, words: Words) -> Vec<Memory> {
+        let voters = match self {
+            Self::One => 0..1,
+            Self::Each => 0..3,
+        };
+        let ballots = match self {
+            Self::One => 0..0,
+            Self::Each => 0..3,
+        };
+        let places = voters.map(Place::Voter).chain((0..3).map(Place::Replica));
+        match words {
+            Words::Tasks => places.map(Memory::Task).collect(),
+            Words::Channels => places
+                .chain(ballots.map(Place::Ballot))
+                .map(Memory::Channel)
+                .collect(),
+        }
+    }
+}
 
 /// One flip of about `every`, spread evenly by a seed.
 fn sampled(every: u64) -> impl FnMut() -> bool {
@@ -385,22 +417,30 @@ fn sharded() -> impl FnMut() -> bool {
 
 #[test]
 fn some_bits_of_the_tasks() {
-    all_flips(Scene::Steady, &TASKS, sampled(60));
+    all_flips(Voters::One, Scene::Steady, Words::Tasks, sampled(60));
 }
 
 #[test]
 fn some_bits_of_the_channels() {
-    all_flips(Scene::Steady, &CHANNELS, sampled(60));
+    all_flips(Voters::One, Scene::Steady, Words::Channels, sampled(60));
 }
 
 #[test]
 fn some_bits_of_the_tasks_during_a_repair() {
-    all_flips(REPAIR, &TASKS, sampled(120));
+    all_flips(Voters::One, REPAIR, Words::Tasks, sampled(120));
 }
 
 #[test]
 fn some_bits_of_the_channels_during_a_repair() {
-    all_flips(REPAIR, &CHANNELS, sampled(240));
+    all_flips(Voters::One, REPAIR, Words::Channels, sampled(240));
+}
+
+#[test]
+fn some_bits_where_each_sandbox_has_a_voter() {
+    for words in [Words::Tasks, Words::Channels] {
+        all_flips(Voters::Each, Scene::Steady, words, sampled(240));
+        all_flips(Voters::Each, REPAIR, words, sampled(960));
+    }
 }
 
 /// A flip that is healed leaves nothing that a second one, long after it, would complete: in
@@ -413,11 +453,13 @@ fn two_flips_400_epochs_apart_are_two_single_flips() {
     let mut random = Random(7);
     for pair in 0..pairs {
         let mut world = World::new(&system(3), 0, PAGES, Costs::default(), pair);
+        let replica = Place::Replica;
+        let voter = Place::Voter(0);
         let (first, second) = match random.below(4) {
-            0 => (CHANNELS[1], CHANNELS[2]),
-            1 => (TASKS[1], TASKS[2]),
-            2 => (CHANNELS[0], CHANNELS[0]),
-            _ => (TASKS[0], TASKS[0]),
+            0 => (Memory::Channel(replica(0)), Memory::Channel(replica(1))),
+            1 => (Memory::Task(replica(0)), Memory::Task(replica(1))),
+            2 => (Memory::Channel(voter), Memory::Channel(voter)),
+            _ => (Memory::Task(voter), Memory::Task(voter)),
         };
         let words = words(&mut world, first) as u64;
         let live = |world: &World, word: u64| match first {
@@ -440,7 +482,7 @@ fn two_flips_400_epochs_apart_are_two_single_flips() {
             do_flip(&mut world, Flip { memory, word, bit });
         }
         world.run_until(EPOCH + APART + 20);
-        world.restart_voter(random.below(2) == 0);
+        world.restart_voter(0, random.below(2) == 0);
         world.run_until(EPOCH + APART + 23);
         let what = format!("pair {pair}: bit {bit} of word {word} of {first:?}, {second:?}");
         let seen = world.seen();
@@ -459,23 +501,32 @@ fn two_flips_400_epochs_apart_are_two_single_flips() {
 #[test]
 #[ignore = "minutes"]
 fn all_bits_of_the_tasks() {
-    all_flips(Scene::Steady, &TASKS, sharded());
+    all_flips(Voters::One, Scene::Steady, Words::Tasks, sharded());
 }
 
 #[test]
 #[ignore = "minutes"]
 fn all_bits_of_the_channels() {
-    all_flips(Scene::Steady, &CHANNELS, sharded());
+    all_flips(Voters::One, Scene::Steady, Words::Channels, sharded());
 }
 
 #[test]
 #[ignore = "minutes"]
 fn all_bits_of_the_tasks_during_a_repair() {
-    all_flips(REPAIR, &TASKS, sharded());
+    all_flips(Voters::One, REPAIR, Words::Tasks, sharded());
 }
 
 #[test]
 #[ignore = "minutes"]
 fn all_bits_of_the_channels_during_a_repair() {
-    all_flips(REPAIR, &CHANNELS, sharded());
+    all_flips(Voters::One, REPAIR, Words::Channels, sharded());
+}
+
+#[test]
+#[ignore = "minutes"]
+fn all_bits_where_each_sandbox_has_a_voter() {
+    for words in [Words::Tasks, Words::Channels] {
+        all_flips(Voters::Each, Scene::Steady, words, sharded());
+        all_flips(Voters::Each, REPAIR, words, sharded());
+    }
 }

@@ -293,7 +293,7 @@ fn a_replica_that_lies_to_the_actuator_hurts_nobody_else() {
         // After each ballot, so that its own writes do not mend it.
         while case.world.epoch() < 10 {
             let place = case.world.run_to_poll();
-            if place == Place::Voter && case.world.epoch() >= 4 && is_first(&case.world) {
+            if place == Place::Voter(0) && case.world.epoch() >= 4 && is_first(&case.world) {
                 case.world
                     .flip_channel(Place::Replica(replica), word, bit as u32 % 64);
             }
@@ -319,7 +319,7 @@ fn a_replica_that_tags_anything_hurts_nobody_else() {
             let mut case = Case::new(&system(3), PAGES, 1);
             let mut random = Random(kind);
             while case.world.epoch() < 10 {
-                let voter_next = case.world.run_to_poll() == Place::Voter;
+                let voter_next = case.world.run_to_poll() == Place::Voter(0);
                 let truth = case.world.tagged(replica).filter(|_| voter_next);
                 if let Some(truth) = truth.filter(|_| is_first(&case.world)) {
                     let any = random.below(u64::MAX);

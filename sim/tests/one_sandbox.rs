@@ -26,7 +26,7 @@ fn run(case: &mut Case, what: &str, mut before: impl FnMut(&mut World, Place)) {
         let place = case.world.run_to_poll();
         before(&mut case.world, place);
         case.world.poll();
-        if place == Place::Voter {
+        if place == Place::Voter(0) {
             let accepted = case.world.seen().accepted;
             for epoch in &accepted[taken..] {
                 let at = case.world.now();
@@ -110,16 +110,16 @@ fn a_replicas_sandbox_that_stops_at_any_time_holds_up_nobody() {
 
 #[test]
 fn without_its_arbitrator_nothing_is_taken_and_the_device_takes_its_safe_action() {
-    let steps = polls_of(3, Place::Voter);
+    let steps = polls_of(3, Place::Voter(0));
     assert!(steps > 1, "{steps} steps");
     for step in 0..steps {
         let what = format!("the arbitrator stops before step {step}");
         let mut case = Case::new(&system(3), PAGES, 1);
         let mut polls = 0;
         run(&mut case, &what, |world, place| {
-            if place == Place::Voter && world.epoch() == EPOCH {
+            if place == Place::Voter(0) && world.epoch() == EPOCH {
                 if polls == step {
-                    world.hold(Place::Voter, FOR_GOOD);
+                    world.hold(Place::Voter(0), FOR_GOOD);
                 }
                 polls += 1;
             }
@@ -193,7 +193,7 @@ fn a_replica_that_says_anything_in_any_field_of_its_ballot_holds_up_nobody() {
                 let (mut has_lied, mut is_lie) = (false, false);
                 run(&mut case, &what, |world, place| {
                     // After the ballots, before the vote.
-                    if place == Place::Voter && world.epoch() == EPOCH && !has_lied {
+                    if place == Place::Voter(0) && world.epoch() == EPOCH && !has_lied {
                         has_lied = world.cast_instead(victim, |ballot| {
                             let truth = *ballot;
                             change(ballot, value);

@@ -140,7 +140,7 @@ fn several_faults_at_once_end_whole_or_without_a_majority_and_never_in_a_wrong_o
                 5 => a_timing_fault(&mut random),
                 6 => a_forgery(&mut random),
                 7 => Fault::Held {
-                    of: Place::Voter,
+                    of: Place::Voter(0),
                     time: random.within(1, 4 * PERIOD),
                 },
                 _ => a_voter_channel_flip(&mut random, world),
@@ -176,7 +176,7 @@ fn a_late_voter_is_not_a_wrong_replica() {
             _ => random.within(MS, 8 * PERIOD),
         };
         let late = Fault::Held {
-            of: Place::Voter,
+            of: Place::Voter(0),
             time,
         };
         case.schedule(a_time(&mut random), late);
@@ -269,7 +269,7 @@ fn an_output_is_sent_in_its_epoch_or_not_at_all() {
         case.schedule(2 * PERIOD, flip);
         let into_the_vote = random.below(MS / 50);
         let held = Fault::Held {
-            of: Place::Voter,
+            of: Place::Voter(0),
             time: random.within(PERIOD - BALLOTS_DUE, PERIOD),
         };
         case.schedule(
@@ -327,7 +327,7 @@ fn a_late_voter_and_a_silent_replica_at_once_do_not_stop_the_set() {
         let (mut case, mut random) = case(seed);
         let at = a_time(&mut random);
         let late = Fault::Held {
-            of: Place::Voter,
+            of: Place::Voter(0),
             time: random.within(MS, 3 * PERIOD),
         };
         case.schedule(at, late);
@@ -596,7 +596,7 @@ fn a_single_copy_survives_a_late_voter_and_loses_what_was_cut_off() {
     for seed in 0..20 {
         let mut case = Case::new(&alone, 12, seed);
         let late = Fault::Held {
-            of: Place::Voter,
+            of: Place::Voter(0),
             time: (seed + 1) * PERIOD / 4,
         };
         case.schedule(2 * PERIOD + seed * MS, late);

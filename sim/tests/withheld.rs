@@ -16,7 +16,7 @@ fn has_voted(world: &World, place: Place) -> bool {
     let mut events = world.events().iter();
     events
         .any(|(_, event)| matches!(event, Event::Vote { epoch, .. } if u64::from(*epoch) == EPOCH))
-        && place == Place::Voter
+        && place == Place::Voter(0)
 }
 
 /// Runs a set in which `fault` strikes once, before the first poll that is `due`; returns what was
@@ -26,7 +26,7 @@ fn withheld(
     fault: impl Fn(&mut World),
 ) -> Vec<(u64, WithheldReason)> {
     let mut system = system(3);
-    let voter = system.replica_sets[0].voter.expect("a set has a voter");
+    let voter = system.replica_sets[0].voters[0];
     let server = voter.server as usize;
     // A core that stands still uses up budget: the voter has enough to go on at once.
     system.sandboxes[voter.sandbox as usize].servers[server].budget = 9 * MS;
@@ -64,8 +64,8 @@ fn none_is_where_nothing_goes_wrong() {
 #[test]
 fn one_whose_epoch_is_over_before_it_is_sent_is_late() {
     // Its first poll in an epoch votes; what it does next is to send.
-    let due = |world: &World, place| place == Place::Voter && world.epoch() == EPOCH;
-    let held = |world: &mut World| world.hold(Place::Voter, PERIOD - 3 * MS);
+    let due = |world: &World, place| place == Place::Voter(0) && world.epoch() == EPOCH;
+    let held = |world: &mut World| world.hold(Place::Voter(0), PERIOD - 3 * MS);
     assert_eq!(withheld(due, held), [(EPOCH, WithheldReason::Late)]);
 }
 
@@ -73,7 +73,7 @@ fn one_whose_epoch_is_over_before_it_is_sent_is_late() {
 #[test]
 fn one_whose_epoch_is_over_before_the_vote_is_late() {
     let due = |world: &World, _| world.epoch() == EPOCH;
-    let held = |world: &mut World| world.hold(Place::Voter, PERIOD + MS);
+    let held = |world: &mut World| world.hold(Place::Voter(0), PERIOD + MS);
     assert_eq!(withheld(due, held), [(EPOCH, WithheldReason::Late)]);
 }
 
@@ -86,7 +86,7 @@ fn one_that_is_not_what_a_majority_cast_has_not_its_digest() {
     ] {
         let flip = |world: &mut World| {
             let mut is_first = true;
-            world.visit(Place::Voter, &mut |name, word| {
+            world.visit(Place::Voter(0), &mut |name, word| {
                 if name == part && std::mem::take(&mut is_first) {
                     *word ^= 1;
                 }
@@ -100,8 +100,8 @@ fn one_that_is_not_what_a_majority_cast_has_not_its_digest() {
 #[test]
 fn one_whose_verdict_the_voter_no_longer_finds_has_none() {
     let damage = |world: &mut World| {
-        let words = world.channel_words(Place::Voter);
-        (0..words).for_each(|word| world.flip_channel(Place::Voter, word, 0));
+        let words = world.channel_words(Place::Voter(0));
+        (0..words).for_each(|word| world.flip_channel(Place::Voter(0), word, 0));
     };
     let found = withheld(has_voted, damage);
     assert_eq!(found, [(EPOCH, WithheldReason::NoVerdict)]);

@@ -237,6 +237,73 @@ fn with_x2apic_nothing_exits_but_to_seal_each_verdict_and_without_seals_nothing(
     assert!(line(&open, "exits").starts_with("0 in every sandbox"));
 }
 
+/// A run of the pendulum whose sandboxes each have a voter, where an exit costs no others.
+fn distributed(text: &str) -> Outcome {
+    let name = text.replace(['=', '@'], "-");
+    let options = RunOptions {
+        system: Some(xtask::workspace::root().join("systems/pendulum/distributed.toml")),
+        faults: faults(text),
+        seed: 5,
+        emulator: Some(Emulator::Qemu10.program().display().to_string()),
+        trace: Some(std::env::temp_dir().join(format!("test-distributed-{name}.trace"))),
+        ..RunOptions::default()
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    assert!(outcome.verdict.passed(), "{text}:\n{}", outcome.verdict);
+    outcome
+}
+
+/// The exits of each sandbox in the epochs after the first command.
+fn exits(outcome: &Outcome) -> Vec<&str> {
+    let told = lines(outcome, "");
+    told.filter_map(|it| it.split_once("; in the epochs "))
+        .map(|(_, exits)| exits)
+        .collect()
+}
+
+/// A ballot and a verdict are sealed, and who has the device is told that it still has it.
+#[test]
+fn where_each_sandbox_votes_two_exits_an_epoch_are_due_and_one_more_with_the_device() {
+    let outcome = distributed("none");
+    assert!(line(&outcome, "outputs").starts_with("118 of 118 released"));
+    assert_eq!(
+        exits(&outcome),
+        ["seal 238, take 119", "seal 238", "seal 238"]
+    );
+}
+
+#[test]
+fn where_each_sandbox_votes_the_device_leaves_who_is_voted_out() {
+    let outcome = distributed("silent@alpha");
+    assert!(line(&outcome, "outputs").starts_with("118 of 118 released"));
+    assert_eq!(line(&outcome, "voted out by"), "beta and gamma");
+    let exits = exits(&outcome);
+    assert!(exits[0].contains("attend 1, "), "{exits:?}");
+    assert!(exits[1].contains(", take "), "{exits:?}");
+    assert!(!exits[2].contains("take"), "{exits:?}");
+}
+
+/// It is held beyond two deadlines of its ballots, and has the device at the first.
+#[test]
+fn where_each_sandbox_votes_one_output_is_lost_with_the_core_that_has_the_device() {
+    let outcome = distributed("late=150ms@alpha");
+    assert!(line(&outcome, "outputs").starts_with("117 of 117 released"));
+    assert!(line(&outcome, "outputs withheld").starts_with("1, "));
+    assert_eq!(line(&outcome, "false accusations"), "0");
+}
+
+#[test]
+fn where_each_sandbox_votes_who_has_the_device_forges_in_vain() {
+    let outcome = distributed("forge@alpha");
+    assert_eq!(
+        line(&outcome, "forged outputs"),
+        "0 of 12 taken by the plant"
+    );
+    assert_eq!(line(&outcome, "false accusations"), "0");
+    assert!(line(&outcome, "outputs").starts_with("106 of 106 released"));
+}
+
 #[test]
 fn without_a_vote_a_wrong_output_gets_through() {
     // Flips that come out of the filter bank: in some run, the output is wrong.

@@ -2,7 +2,7 @@
 //! servers, threads and replica sets, from the system description in the trace.
 use std::ops::Range;
 
-use tern_config::{Runs, ServerKind, System};
+use tern_config::{ReplicaSet, Runs, ServerKind, System, Voting};
 use tern_trace::Trace;
 
 /// The description, arranged by the numbers that records use.
@@ -12,6 +12,14 @@ pub struct Layout {
     pub system: Option<System>,
     /// One for each of the trace's cores.
     pub cores: Vec<CoreLayout>,
+}
+
+/// Whether one voter decides for a set, by itself; otherwise each replica's sandbox has one.
+pub(crate) const fn has_one_voter(set: &ReplicaSet) -> bool {
+    match set.voting {
+        Voting::Arbitrator { .. } | Voting::Unprotected => true,
+        Voting::Distributed => false,
+    }
 }
 
 /// One sandbox's servers and threads.

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{healthy, repaired, simulated, sound};
+use common::{distributed, healthy, repaired, simulated, sound, voters};
 use tern_trace::{Kind, Record, Trace};
 use trace_viewer::read::SoundTrace;
 use trace_viewer::summary::Summary;
@@ -155,9 +155,12 @@ fn found(trace: &Trace) -> Found {
     }
 }
 
-/// Why a trace that was changed so is one that a machine might have written.
-fn reason(kind: Kind, way: Way) -> Option<&'static str> {
+/// Why a trace that was changed so is one that a machine might have written, in which `several`
+/// vote or one.
+fn reason(kind: Kind, way: Way, several: bool) -> Option<&'static str> {
     Some(match (kind, way) {
+        (Kind::Input, Way::Drop) if several => "which of several voters has the device is not told",
+        (Kind::Vote, Way::Flags | Way::Wide) if several => return None,
         (Kind::Hash | Kind::Scrub | Kind::RepairPage, Way::Argument) => {
             "which pages a job writes, and differ, is the program's affair"
         }
@@ -236,10 +239,17 @@ fn every_mutation_is_found_or_means_what_a_machine_might_have_written() {
           period = "30ms"
     "#;
     let mut random = Random(0x7E12);
-    let mut counts: BTreeMap<(Kind, Way), [u32; 4]> = BTreeMap::new();
+    let mut counts: BTreeMap<(bool, Kind, Way), [u32; 4]> = BTreeMap::new();
     let mut ways: BTreeMap<Way, [u32; 2]> = BTreeMap::new();
     let mut total = 0;
-    for good in [healthy(), repaired(), simulated(system, 400)] {
+    let several = distributed(voters().map(|voter| voter.records(10)));
+    let goods = [
+        (healthy(), false),
+        (repaired(), false),
+        (simulated(system, 400), false),
+        (several, true),
+    ];
+    for (good, several) in goods {
         assert_eq!(found(&good), Found::Nothing);
         drop(sound(&good));
         for way in WAYS {
@@ -248,7 +258,7 @@ fn every_mutation_is_found_or_means_what_a_machine_might_have_written() {
                     continue;
                 };
                 let found = found(&trace);
-                counts.entry((kind, way)).or_default()[found as usize] += 1;
+                counts.entry((several, kind, way)).or_default()[found as usize] += 1;
                 let [all, seen] = ways.entry(way).or_default();
                 *all += 1;
                 *seen += u32::from(found != Found::Nothing);
@@ -258,16 +268,20 @@ fn every_mutation_is_found_or_means_what_a_machine_might_have_written() {
     }
 
     let mut unexplained = Vec::new();
-    for ((kind, way), [impossible, nonconforming, late, nothing]) in &counts {
+    for ((several, kind, way), [impossible, nonconforming, late, nothing]) in &counts {
         let why = match nothing {
             0 => "",
-            _ => reason(*kind, *way).unwrap_or_else(|| {
+            _ => reason(*kind, *way, *several).unwrap_or_else(|| {
                 unexplained.push((*kind, *way, *nothing));
                 "UNEXPLAINED"
             }),
         };
+        let voters = match several {
+            true => "of several voters",
+            false => "of one",
+        };
         println!(
-            "{:17} {way:?}: {impossible} impossible, {nonconforming} nonconforming, {late} late, \
+            "{:17} {way:?}, {voters}: {impossible} impossible, {nonconforming} nonconforming, {late} late, \
              {nothing} passed {why}",
             kind.name()
         );

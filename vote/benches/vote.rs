@@ -16,8 +16,7 @@ use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::PAGE_SIZE;
 use tern_vote::{
     Ballot, BallotKind, Code, Decision, Key, Leaf, LeafKind, Origin, Page, PageHasher, Reader,
-    ReplicaLayout, Rules, Set, Summary, Vote, VoterLayout, Writer, output_words,
-    replica_channel_bytes, sha256, voter_channel_bytes,
+    Rules, Seat, Set, Summary, Vote, Writer, ballot_channel_bytes, output_words, sha256,
 };
 
 const KEY: Key = Key([4, 3, 2, 1]);
@@ -54,12 +53,12 @@ fn words(bytes: u64) -> Vec<AtomicU64> {
 fn agreed(set: &Set) -> Vec<Vec<AtomicU64>> {
     let replicas = 0..set.replicas;
     let cast = replicas.map(|replica| {
-        let channel = words(replica_channel_bytes(PAGES));
-        let layout = ReplicaLayout::new(channel.len()).expect("room for pages");
+        let channel = words(ballot_channel_bytes());
         let ballot = Ballot {
             replica,
             epoch: EPOCH,
             kind: BallotKind::Ran,
+            fresh: true,
             origin: Some(Origin {
                 after: EPOCH,
                 digest: 5,
@@ -72,7 +71,7 @@ fn agreed(set: &Set) -> Vec<Vec<AtomicU64>> {
             output: [0; MESSAGE_WORDS],
             words: output_words(set, usize::from(replica), EPOCH, &[0, 0]),
         };
-        ballot.cast(set, &layout, Writer::new(&channel));
+        ballot.cast(set, Writer::new(&channel));
         channel
     });
     cast.collect()
@@ -85,8 +84,6 @@ fn votes(bench: &mut Criterion) {
         repairs: true,
         lost_epochs: 3,
     };
-    let own = words(voter_channel_bytes(PAGES));
-    let layout = VoterLayout::new(own.len()).expect("room for pages");
     for replicas in [3, 5, 7] {
         for code in [Code::Arithmetic, Code::Plain] {
             let set = Set {
@@ -97,7 +94,6 @@ fn votes(bench: &mut Criterion) {
             };
             let channels = agreed(&set);
             let readers: Vec<_> = channels.iter().map(|it| Reader::new(it)).collect();
-            let own = Reader::new(&own);
             if code == Code::Plain {
                 group.bench_function(BenchmarkId::new("decision", replicas), |it| {
                     it.iter(|| Decision::on(&set, EPOCH, None, black_box(&readers)));
@@ -105,7 +101,10 @@ fn votes(bench: &mut Criterion) {
             }
             let name = format!("{code:?}").to_lowercase();
             group.bench_function(BenchmarkId::new(name, replicas), |it| {
-                it.iter(|| Vote::on(&set, &rules, EPOCH, black_box(&readers), &layout, own));
+                it.iter(|| {
+                    let ballots = black_box(&readers);
+                    Vote::on(&set, &rules, Seat::Arbitrator, EPOCH, ballots, None)
+                });
             });
         }
     }

@@ -1,5 +1,5 @@
 //! A ballot: what one replica says its state and output are at the end of an epoch.
-use crate::layout::{BALLOT_WORDS, ReplicaLayout};
+use crate::layout::{BALLOT, BALLOT_WORDS, CAST_WORDS};
 use crate::leaf::Leaf;
 use crate::output::output_words;
 use crate::sealed_record::SealError;
@@ -45,6 +45,8 @@ pub struct Ballot {
     pub epoch: u64,
     /// Whether the replica has run in the epoch.
     pub kind: BallotKind,
+    /// Whether its job ran with the sample that was asked for last.
+    pub fresh: bool,
     /// Where its state comes from. A replica that has started anew, or whose job was cut off,
     /// has no such verdict: its ballot supports nobody's state.
     pub origin: Option<Origin>,
@@ -89,6 +91,7 @@ impl Ballot {
             replica: _,
             epoch,
             kind,
+            fresh,
             origin,
             jobs_until,
             pages,
@@ -105,7 +108,8 @@ impl Ballot {
             && *origin == other.origin
             && *jobs_until == other.jobs_until
             && *epoch == other.epoch
-            && (*kind, *pages, *count) == (other.kind, other.pages, other.count)
+            && (*kind, *fresh, *pages, *count)
+                == (other.kind, other.fresh, other.pages, other.count)
     }
 
     /// Whether it says what a replica can be at the end of its epoch.
@@ -122,12 +126,13 @@ impl Ballot {
                 came_from.is_none_or(|after| after <= self.epoch)
                     && self.jobs_until <= self.epoch
                     && self.count == 0
+                    && !self.fresh
             }
         }
     }
 
-    /// Writes the ballot into the replica's channel.
-    pub fn cast(&self, set: &Set, layout: &ReplicaLayout, own: Writer<'_>) {
+    /// Writes the ballot where the replica casts it.
+    pub fn cast(&self, set: &Set, own: Writer<'_>) {
         let origin = self.origin.unwrap_or(Origin {
             after: Self::NO_ORIGIN,
             digest: 0,
@@ -137,7 +142,7 @@ impl Ballot {
             u64::from(set.number),
             u64::from(self.replica),
             self.epoch,
-            self.kind as u64,
+            self.kind as u64 | u64::from(self.fresh) << 8,
             origin.after,
             origin.digest,
             self.jobs_until,
@@ -149,23 +154,21 @@ impl Ballot {
             u64::from(self.count),
         ]);
         words[HEAD..].copy_from_slice(&self.output);
-        layout.ballot().write(own, &set.key, self.epoch, &words);
+        BALLOT.write(own, &set.key, self.epoch, &words);
     }
 
-    /// Reads the ballot in the channel of replica number `replica`.
+    /// Reads the ballot in the channel in which replica number `replica` casts it.
     ///
     /// # Errors
     /// If there is no whole record, or it is not one that this replica of the set can have
     /// cast, once.
-    pub fn read(
-        set: &Set,
-        replica: usize,
-        layout: &ReplicaLayout,
-        channel: Reader<'_>,
-    ) -> Result<Self, BallotError> {
-        let record = layout.ballot().read(channel, &set.key);
+    pub fn read(set: &Set, replica: usize, channel: Reader<'_>) -> Result<Self, BallotError> {
+        if channel.len() < CAST_WORDS {
+            return Err(BallotError::Malformed);
+        }
+        let record = BALLOT.read(channel, &set.key);
         let (words, generation) = record.map_err(BallotError::Seal)?;
-        let ballot = Self::decode(set, replica, layout, &words).ok_or(BallotError::Malformed)?;
+        let ballot = Self::decode(set, replica, &words).ok_or(BallotError::Malformed)?;
         if !generation.is_of(ballot.epoch) {
             return Err(BallotError::Malformed);
         }
@@ -175,12 +178,7 @@ impl Ballot {
         Ok(ballot)
     }
 
-    fn decode(
-        set: &Set,
-        replica: usize,
-        layout: &ReplicaLayout,
-        words: &[u64; Self::WORDS],
-    ) -> Option<Self> {
+    fn decode(set: &Set, replica: usize, words: &[u64; Self::WORDS]) -> Option<Self> {
         let [
             number,
             from,
@@ -197,9 +195,10 @@ impl Ballot {
             count,
             ref output @ ..,
         ] = *words;
-        let kind = match kind {
-            0 => BallotKind::Ran,
-            1 => BallotKind::Held,
+        let (kind, fresh) = match kind {
+            0 => (BallotKind::Ran, false),
+            0x100 => (BallotKind::Ran, true),
+            1 => (BallotKind::Held, false),
             _ => return None,
         };
         let of_this = number == u64::from(set.number) && from == replica as u64;
@@ -208,7 +207,7 @@ impl Ballot {
         let cast = halves.map(|half| half as u32);
         let well_formed = of_this
             && replica < MAX_REPLICAS
-            && (1..=u64::from(layout.capacity())).contains(&pages)
+            && (1..=u64::from(u32::MAX)).contains(&pages)
             && used <= MESSAGE_WORDS
             && output[used..].iter().all(|word| *word == 0)
             && cast == output_words(set, replica, epoch, &output[..used]);
@@ -220,6 +219,7 @@ impl Ballot {
             replica: replica as u8,
             epoch,
             kind,
+            fresh,
             origin: (after != Self::NO_ORIGIN).then_some(origin),
             jobs_until,
             pages: pages as u32,
@@ -266,6 +266,7 @@ pub(crate) mod tests {
             replica,
             epoch,
             kind: BallotKind::Ran,
+            fresh: true,
             origin: Some(Origin {
                 after: epoch,
                 digest: 77,
@@ -284,6 +285,7 @@ pub(crate) mod tests {
     pub fn held(replica: u8, epoch: u64) -> Ballot {
         Ballot {
             kind: BallotKind::Held,
+            fresh: false,
             origin: Some(Origin {
                 after: epoch.saturating_sub(1),
                 digest: 76,
@@ -300,14 +302,13 @@ pub(crate) mod tests {
     #[test]
     fn a_ballot_comes_back_as_it_was_cast() {
         let words = channel(10);
-        let layout = ReplicaLayout::new(words.len()).unwrap();
         let nobody = Ballot {
             origin: None,
             ..held(2, 10)
         };
         for ballot in [ballot(2, 9), nobody, held(2, 11)] {
-            ballot.cast(&SET, &layout, Writer::new(&words));
-            let read = Ballot::read(&SET, 2, &layout, Reader::new(&words));
+            ballot.cast(&SET, Writer::new(&words));
+            let read = Ballot::read(&SET, 2, Reader::new(&words));
             assert_eq!(read, Ok(ballot));
         }
     }
@@ -315,11 +316,10 @@ pub(crate) mod tests {
     #[test]
     fn a_second_ballot_for_an_epoch_is_seen_and_forgotten_in_the_next() {
         let words = channel(10);
-        let layout = ReplicaLayout::new(words.len()).unwrap();
         let own = Writer::new(&words);
         for (epoch, duplicate) in [(9, false), (9, true), (9, true), (10, false)] {
-            ballot(2, epoch).cast(&SET, &layout, own);
-            let read = Ballot::read(&SET, 2, &layout, Reader::new(&words));
+            ballot(2, epoch).cast(&SET, own);
+            let read = Ballot::read(&SET, 2, Reader::new(&words));
             assert_eq!(read == Err(BallotError::Duplicate), duplicate);
         }
     }
@@ -327,7 +327,6 @@ pub(crate) mod tests {
     #[test]
     fn a_ballot_of_another_replica_set_size_or_output_is_malformed() {
         let words = channel(10);
-        let layout = ReplicaLayout::new(words.len()).unwrap();
         let mut stray = ballot(2, 9);
         stray.output[2] = 1; // beyond its count
         let cases = [
@@ -351,11 +350,11 @@ pub(crate) mod tests {
             ),
             (
                 Ballot {
-                    pages: layout.capacity() + 1,
-                    ..ballot(2, 9)
+                    fresh: true,
+                    ..held(2, 9)
                 },
                 SET,
-                "too large",
+                "that has not run with a sample",
             ),
             (stray, SET, "with words beyond its output"),
             (
@@ -409,8 +408,8 @@ pub(crate) mod tests {
             ),
         ];
         for (ballot, set, what) in cases {
-            ballot.cast(&set, &layout, Writer::new(&words));
-            let read = Ballot::read(&SET, 2, &layout, Reader::new(&words));
+            ballot.cast(&set, Writer::new(&words));
+            let read = Ballot::read(&SET, 2, Reader::new(&words));
             assert_eq!(read, Err(BallotError::Malformed), "{what}");
         }
     }
@@ -436,6 +435,10 @@ pub(crate) mod tests {
                 ..one
             },
             Ballot { pages: 8, ..one },
+            Ballot {
+                fresh: false,
+                ..one
+            },
             Ballot {
                 summary: Summary(one.summary.0 ^ 1),
                 ..one

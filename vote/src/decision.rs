@@ -1,7 +1,6 @@
 //! The majority vote on the ballots of one epoch, and what each replica's ballot, or
 //! the lack of one, says about it.
 use crate::ballot::{Ballot, BallotError, BallotKind};
-use crate::layout::ReplicaLayout;
 use crate::sealed_record::SealError;
 use crate::standing::{Members, Outcome, Standing};
 use crate::verdict::Verdict;
@@ -24,7 +23,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Reads the ballots for `epoch` from the replicas' channels and votes. It never
+    /// Reads the ballots for `epoch` where the replicas cast them and votes. It never
     /// waits: what is not there is a fault of its replica.
     ///
     /// `before` is the verdict before, if the voter knows it. It only tells the ways of not
@@ -124,8 +123,7 @@ fn count(
     replica: usize,
     channel: Reader<'_>,
 ) -> Result<Ballot, Standing> {
-    let layout = ReplicaLayout::new(channel.len()).ok_or(Standing::Malformed)?;
-    let ballot = match Ballot::read(set, replica, &layout, channel) {
+    let ballot = match Ballot::read(set, replica, channel) {
         Ok(ballot) => ballot,
         Err(BallotError::Seal(SealError::Empty)) => return Err(Standing::Timeout),
         Err(BallotError::Seal(SealError::Torn)) => return Err(Standing::Late),
@@ -192,8 +190,7 @@ mod tests {
 
         fn cast_into(&self, channel: usize, ballot: Ballot) {
             let words = &self.channels[channel];
-            let layout = ReplicaLayout::new(words.len()).unwrap();
-            ballot.cast(&SET, &layout, Writer::new(words));
+            ballot.cast(&SET, Writer::new(words));
         }
 
         fn vote(&mut self, epoch: u64) -> Decision {
@@ -211,6 +208,7 @@ mod tests {
                 plan: None,
                 lost: 0,
                 newest: None,
+                owner: None,
                 state: State::default(),
             });
             decision

@@ -1,9 +1,10 @@
 //! Where things are in the channels of a replica set, in words of 64 bits.
 //!
-//! The voter's channel holds the release, the verdict and the list of differing
+//! A voter's channel holds the release, the verdict and the list of differing
 //! pages. Each replica's channel holds its ballot, its tag, its progress as a target, its leaves,
 //! the SHA-256 of pages it confirms as a witness, and slots for pages it gives as a
-//! donor. Both sides derive the layout from the channel's size alone.
+//! donor. Both sides derive the layout from the channel's size alone. Where ballots are sealed,
+//! ballot and tag stand at the same places of a channel of their own.
 use crate::sealed_record::{SealedRecord, Twice};
 use tern_abi::ownership::OWNER_WORD;
 use tern_abi::system_call::MESSAGE_WORDS;
@@ -13,7 +14,7 @@ use tern_units::PAGE_SIZE;
 pub(crate) const BALLOT_WORDS: usize = 13 + MESSAGE_WORDS;
 pub(crate) const RELEASE_WORDS: usize = 10 + MESSAGE_WORDS;
 pub(crate) const TAGGED_WORDS: usize = 5;
-pub(crate) const VERDICT_WORDS: usize = 11;
+pub(crate) const VERDICT_WORDS: usize = 13;
 
 /// Pages that a donor can give ahead of the target.
 pub const SLOTS: usize = 32;
@@ -30,12 +31,14 @@ const DIFFERENCE_WORDS: usize = 3;
 /// Words before the first array, in both kinds of channel.
 const HEAD_WORDS: usize = 128;
 /// Word offset of a replica's tag.
-const TAGGED: usize = 48;
+const TAGGED_AT: usize = 48;
+/// Words of ballot and tag.
+pub(crate) const CAST_WORDS: usize = SECOND;
 /// Word offset of the second record, in both kinds of channel.
 const SECOND: usize = 64;
 
-const _: () = assert!(SealedRecord::<BALLOT_WORDS>::WORDS <= TAGGED);
-const _: () = assert!(TAGGED + SealedRecord::<TAGGED_WORDS>::WORDS <= SECOND);
+const _: () = assert!(SealedRecord::<BALLOT_WORDS>::WORDS <= TAGGED_AT);
+const _: () = assert!(TAGGED_AT + SealedRecord::<TAGGED_WORDS>::WORDS <= SECOND);
 const _: () = assert!(Twice::<RELEASE_WORDS>::WORDS <= SECOND);
 const _: () = assert!(SECOND + Twice::<PROGRESS_WORDS>::WORDS <= HEAD_WORDS);
 const _: () = assert!(SECOND + Twice::<VERDICT_WORDS>::WORDS <= HEAD_WORDS);
@@ -55,6 +58,18 @@ pub(crate) mod purpose {
     pub const SLOT: u64 = 8;
     pub const ORIGIN: u64 = 9;
     pub const TAGGED: u64 = 10;
+}
+
+/// The ballot, in the channel in which a replica casts it.
+pub const BALLOT: SealedRecord<BALLOT_WORDS> = SealedRecord::new(0, purpose::BALLOT);
+
+/// The tag of a replica's output, in the same channel.
+pub const TAGGED: SealedRecord<TAGGED_WORDS> = SealedRecord::new(TAGGED_AT, purpose::TAGGED);
+
+/// Bytes of a channel that holds ballot and tag alone.
+#[must_use]
+pub const fn ballot_channel_bytes() -> u64 {
+    PAGE_SIZE as u64
 }
 
 /// Bytes of a replica's channel for programs of at most `pages` pages.
@@ -93,18 +108,6 @@ impl ReplicaLayout {
     #[must_use]
     pub const fn capacity(&self) -> u32 {
         self.pages as u32
-    }
-
-    /// The ballot.
-    #[must_use]
-    pub const fn ballot(&self) -> SealedRecord<BALLOT_WORDS> {
-        SealedRecord::new(0, purpose::BALLOT)
-    }
-
-    /// The tag of its output.
-    #[must_use]
-    pub const fn tagged(&self) -> SealedRecord<TAGGED_WORDS> {
-        SealedRecord::new(TAGGED, purpose::TAGGED)
     }
 
     /// How far the replica is as a target, twice.
@@ -221,6 +224,8 @@ mod tests {
             let voter = layout::voter_channel_bytes(u64::from(pages));
             assert_eq!(voter, voter_channel_bytes(pages));
         }
+        assert_eq!(layout::ballot_channel_bytes(), ballot_channel_bytes());
+        assert!(CAST_WORDS as u64 * 8 <= ballot_channel_bytes());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod key;
 mod layout;
 mod leaf;
 mod output;
+mod owner;
 mod release;
 mod sealed_channel;
 mod sealed_record;
@@ -25,6 +26,7 @@ mod summary;
 mod tagged;
 mod verdict;
 mod vote;
+mod voters;
 mod words;
 
 pub use ballot::{Ballot, BallotError, BallotKind, Origin};
@@ -32,9 +34,13 @@ pub use coded::{Cast, Outlet, VoteOnDigests, coded_vote, plain_vote};
 pub use decision::Decision;
 pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};
 pub use key::Key;
-pub use layout::{ReplicaLayout, SLOTS, VoterLayout, replica_channel_bytes, voter_channel_bytes};
+pub use layout::{
+    BALLOT, ReplicaLayout, SLOTS, TAGGED, VoterLayout, ballot_channel_bytes, replica_channel_bytes,
+    voter_channel_bytes,
+};
 pub use leaf::{Leaf, LeafKind, Page, PageHash, PageHasher, page_of_words, sha256};
 pub use output::{output_digest, output_words, sound_output};
+pub use owner::Owner;
 pub use release::Release;
 pub use sealed_channel::{ChannelReader, ChannelWriter};
 pub use sealed_record::{Generation, SealError, SealedRecord, Twice};
@@ -43,7 +49,8 @@ pub use summary::{LeafTable, Summary};
 pub use tagged::Tagged;
 pub use tern_plant::code::{Code, Released};
 pub use verdict::{MOST_ROUNDS, Plan, State, Verdict};
-pub use vote::{Output, Rules, Vote, VoteStep};
+pub use vote::{Output, Rules, Seat, Vote, VoteStep};
+pub use voters::Voters;
 pub use words::{Reader, Writer};
 
 /// The most replicas in a set: members fit the bits of a byte.

@@ -59,6 +59,15 @@ impl<'a> ChannelReader<'a> {
         self.len() == 0
     }
 
+    /// Whether it is decided what is sealed as `number`, if anything: nothing changes that any more.
+    #[must_use]
+    pub fn is_decided(&self, number: u64) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Sealed { seal, .. } => load(seal).number().is_some_and(|last| last >= number),
+        }
+    }
+
     /// Reads by `read` something that says itself by which number it belongs: `number`. Returns
     /// nothing if it is sealed under another, or if the seal has changed meanwhile.
     pub fn read<T>(
@@ -114,13 +123,22 @@ impl<'a> ChannelWriter<'a> {
         }
     }
 
+    /// The same channel as its readers see it.
+    #[must_use]
+    pub fn reader(&self) -> ChannelReader<'a> {
+        match self {
+            Self::Plain(writer) => ChannelReader::Plain(writer.reader()),
+            Self::Sealed { seal, halves } => ChannelReader::Sealed {
+                seal,
+                halves: halves.map(|half| half.reader()),
+            },
+        }
+    }
+
     /// Returns what its readers see now.
     #[must_use]
     pub fn newest(&self) -> Reader<'a> {
-        match self {
-            Self::Plain(writer) => writer.reader(),
-            Self::Sealed { seal, halves } => halves[load(seal).sealed_half()].reader(),
-        }
+        self.reader().newest()
     }
 }
 
@@ -185,6 +203,8 @@ mod tests {
             bench.seal(number);
             assert_eq!(bench.read(), Some(number));
             assert_eq!(bench.writer().newest().load(0), number);
+            let decided = [number, number + 1].map(|it| bench.reader().is_decided(it));
+            assert_eq!(decided, [true, false]);
             bench.writer().open().store(0, 1000);
             assert_eq!(bench.read(), Some(number), "it writes the other half");
         }

@@ -1,11 +1,13 @@
 //! A verdict: what the voter tells the replicas about an epoch.
 use crate::ballot::Origin;
 use crate::layout::{VERDICT_WORDS, VoterLayout, purpose};
+use crate::owner::Owner;
 use crate::sealed_record::SealError;
 use crate::standing::{Members, Outcome, Standing};
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
 use crate::{MAX_REPLICAS, Set};
+use tern_abi::ownership::{OWNER_WORD, Ownership};
 
 /// Epochs in a row for which one replica is repaired before another that waits for it.
 pub const MOST_ROUNDS: u32 = 64;
@@ -58,6 +60,8 @@ pub struct Verdict {
     pub newest: Option<Origin>,
     /// The newest agreed state.
     pub state: State,
+    /// Who has the device, where each replica's sandbox has a voter: with one voter, that has it.
+    pub owner: Option<Owner>,
 }
 
 impl Verdict {
@@ -118,10 +122,14 @@ impl Verdict {
         }
     }
 
-    /// Writes it into the voter's channel.
+    /// Writes it into the voter's channel, and beside it for the hypervisor who has the device.
     pub fn publish(&self, set: &Set, layout: &VoterLayout, own: Writer<'_>) {
         let words = self.encode(set);
         layout.verdict().write(own, &set.key, self.epoch, &words);
+        // Where the hypervisor looks who is to have the device.
+        let owner = self.owner.map(|owner| usize::from(owner.place));
+        let owner = owner.and_then(|place| Ownership::new(self.epoch, place));
+        own.store(OWNER_WORD, owner.unwrap_or(Ownership::NONE).to_word());
     }
 
     /// Reads the verdict in the voter's channel, whichever epoch it is on.
@@ -133,7 +141,9 @@ impl Verdict {
         Self::decode(set, layout, &words).ok_or(SealError::Checksum)
     }
 
-    pub(crate) fn encode(&self, set: &Set) -> [u64; Self::WORDS] {
+    /// Returns the words that stand for it.
+    #[must_use]
+    pub fn encode(&self, set: &Set) -> [u64; Self::WORDS] {
         let standings = self.standings.map(|standing| standing as u8);
         let (roles, counts) = match self.plan {
             None => (Self::NONE, 0),
@@ -146,6 +156,7 @@ impl Verdict {
             after: Self::NONE,
             digest: 0,
         });
+        let [owner, since] = Owner::encode(self.owner);
         [
             u64::from(set.number),
             self.epoch,
@@ -158,14 +169,15 @@ impl Verdict {
             self.state.jobs_until,
             newest.after,
             newest.digest,
+            owner,
+            since,
         ]
     }
 
-    pub(crate) fn decode(
-        set: &Set,
-        layout: &VoterLayout,
-        words: &[u64; Self::WORDS],
-    ) -> Option<Self> {
+    /// Returns the verdict that [`Verdict::encode`] has made these words of, if a voter of this
+    /// set can have said it.
+    #[must_use]
+    pub fn decode(set: &Set, layout: &VoterLayout, words: &[u64; Self::WORDS]) -> Option<Self> {
         let [
             number,
             epoch,
@@ -178,6 +190,8 @@ impl Verdict {
             jobs_until,
             after,
             digest,
+            owner,
+            since,
         ] = *words;
         let mut decoded = [Standing::Absent; MAX_REPLICAS];
         for (index, byte) in standings.to_le_bytes().into_iter().enumerate() {
@@ -206,6 +220,7 @@ impl Verdict {
                 summary: Summary(summary),
                 jobs_until,
             },
+            owner: Owner::decode([owner, since], set.replicas, epoch)?,
         };
         let possible = number == u64::from(set.number)
             && outcome >> 16 == 0
@@ -272,6 +287,12 @@ mod tests {
                 summary: Summary(77),
                 jobs_until: 1 << 40,
             },
+            owner: Some(Owner {
+                place: 2,
+                before: 0,
+                since: 77,
+                moves: 1,
+            }),
         }
     }
 

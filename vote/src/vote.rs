@@ -7,6 +7,7 @@ use crate::decision::Decision;
 use crate::descent::{Descent, DescentEnd, DescentStep};
 use crate::layout::VoterLayout;
 use crate::output::output_digest;
+use crate::owner::Owner;
 use crate::standing::{Members, Outcome, Standing};
 use crate::summary::Summary;
 use crate::verdict::{MOST_ROUNDS, Plan, State, Verdict};
@@ -22,6 +23,16 @@ pub struct Rules {
     pub repairs: bool,
     /// Votes in a row without a majority after which the set has stopped, at least one.
     pub lost_epochs: u32,
+}
+
+/// For whom a voter speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// For the set, alone: it has the device, and finds out which pages of any replica differ.
+    Arbitrator,
+    /// Beside the others, in the sandbox of the replica of that number: its verdict counts as one
+    /// of several, and it finds out which pages of that replica differ.
+    Member(u8),
 }
 
 /// The output that a majority agreed on, as its ballots have it.
@@ -118,28 +129,41 @@ pub enum VoteStep {
 impl Vote {
     const NOBODY: u64 = u64::MAX;
 
-    /// Reads the ballots for `epoch` and decides. The verdict before is the newest in the
-    /// voter's own channel: a voter that has none, since it started anew, decides as well.
+    /// Reads the ballots for `epoch`, each where its replica casts it, and decides. `before` is the
+    /// newest verdict that the voter knows: one that has none, since it started anew, decides as
+    /// well.
     #[must_use]
     pub fn on(
         set: &Set,
         rules: &Rules,
+        seat: Seat,
         epoch: u64,
-        channels: &[Reader<'_>],
-        layout: &VoterLayout,
-        own: Reader<'_>,
+        ballots: &[Reader<'_>],
+        before: Option<Verdict>,
     ) -> Self {
-        let before = Verdict::read(set, layout, own).ok();
         let before = before.filter(|before| before.epoch < epoch);
-        let decision = Decision::on(set, epoch, before.as_ref(), channels);
-        let verdict = verdict(set, rules, before.as_ref(), &decision);
+        let decision = Decision::on(set, epoch, before.as_ref(), ballots);
+        let mut verdict = verdict(set, rules, before.as_ref(), &decision);
         let next = match rules.repairs && verdict.outcome.is_agreement() {
             true => next_target(before.as_ref(), decision.repairable()),
             false => None,
         };
-        let (target, round) = next.map_or((Self::NOBODY, 0), |(target, round)| {
+        let listed = match seat {
+            Seat::Arbitrator => next,
+            // Who repairs whom follows from the ballots alone, so that all voters say the same.
+            Seat::Member(place) => {
+                let members = decision.majority();
+                let last = before.and_then(|before| before.owner);
+                let answered = decision.agreed.map(|agreed| agreed.fresh);
+                verdict.owner = Owner::after(last, epoch, members, answered);
+                verdict.plan = next.and_then(|(target, round)| plan(members, target, round, round));
+                next.filter(|(target, _)| *target == place)
+            }
+        };
+        let (target, round) = listed.map_or((Self::NOBODY, 0), |(target, round)| {
             (u64::from(target), u64::from(round))
         });
+
         let summary = |ballot: Option<Ballot>| ballot.map_or(Summary::EMPTY, |it| it.summary);
         let ballot = decision.ballots.get(target as usize).copied().flatten();
         let agreed = decision.agreed;
@@ -160,13 +184,23 @@ impl Vote {
         &self.output
     }
 
-    /// Gives the descent up: the next step publishes the verdict, without a plan.
+    /// Returns whose sandbox had the device until this vote, by its verdict, and so freezes the
+    /// next epoch's input.
+    #[must_use]
+    pub fn owner_before(&self, set: &Set, layout: &VoterLayout) -> Option<u8> {
+        let verdict = Verdict::decode(set, layout, &self.verdict);
+        verdict
+            .and_then(|verdict| verdict.owner)
+            .map(|owner| owner.before)
+    }
+
+    /// Gives the descent up: the next step publishes the verdict, without a list of pages.
     pub const fn give_up_repair(&mut self) {
         self.target = Self::NOBODY;
     }
 
-    /// Does a bounded piece of the vote on `epoch`: compares some pages, or publishes the
-    /// verdict.
+    /// Does a bounded piece of the vote on `epoch`: compares some pages, whose leaves are in the
+    /// replicas' channels, or publishes the verdict.
     pub fn step(
         &mut self,
         set: &Set,
@@ -180,39 +214,34 @@ impl Vote {
             return VoteStep::Void;
         };
         let majority = verdict.members(Standing::Agreed);
-        let rank = self.rank as u32;
-        let parties = majority
-            .cyclic(rank)
-            .zip(majority.cyclic(rank.wrapping_add(1)));
-        let parties = parties.filter(|(donor, witness)| {
-            donor != witness && self.tried < u64::from(majority.count())
-        });
         let target = u8::try_from(self.target).ok();
+        let target = target.filter(|target| !majority.contains(*target));
+        let agreed = verdict.plan.filter(|plan| Some(plan.target) == target);
+        let chosen = || {
+            let round = self.round.min(u64::from(MOST_ROUNDS - 1)) as u32;
+            let plan = plan(majority, target?, self.rank as u32, round);
+            plan.filter(|_| self.tried < u64::from(majority.count()))
+        };
         let channel = |replica: u8| channels.get(usize::from(replica)).copied();
 
-        if let Some((donor, witness)) = parties
-            && let Some(target) = target.filter(|target| !majority.contains(*target))
-            && let (Some(from), Some(to)) = (channel(donor), channel(target))
+        if let Some(plan) = agreed.or_else(chosen)
+            && let (Some(from), Some(to)) = (channel(plan.donor), channel(plan.target))
         {
             match self.descent.step(set, from, to, layout, own) {
                 DescentStep::More(pages) => return VoteStep::More(pages),
+                // Where all voters have agreed on the donor, the next epoch's is another.
+                DescentStep::Done(DescentEnd::MajorityTable) if agreed.is_some() => {}
                 DescentStep::Done(DescentEnd::MajorityTable) => {
-                    self.rank = u64::from(rank.wrapping_add(1));
+                    self.rank = u64::from((self.rank as u32).wrapping_add(1));
                     self.tried = self.tried.saturating_add(1);
                     self.descent.restart();
                     return VoteStep::More(verdict.state.pages);
                 }
                 DescentStep::Done(DescentEnd::TargetTable) => {
-                    verdict.rehash = verdict.rehash.with(target);
+                    verdict.rehash = verdict.rehash.with(plan.target);
                 }
                 DescentStep::Done(DescentEnd::Listed(differing)) => {
-                    verdict.plan = Some(Plan {
-                        target,
-                        donor,
-                        witness,
-                        round: self.round.min(u64::from(MOST_ROUNDS - 1)) as u32,
-                        differing,
-                    });
+                    verdict.plan = Some(Plan { differing, ..plan });
                 }
             }
         }
@@ -251,7 +280,22 @@ fn verdict(set: &Set, rules: &Rules, before: Option<&Verdict>, decision: &Decisi
         state: agreed
             .or(newest.map(|(_, state)| state))
             .unwrap_or_default(),
+        owner: None,
     }
+}
+
+/// Returns who repairs replica `target`: the member of the majority of that rank gives, and the
+/// next one confirms. Nobody, if there are not two of them.
+fn plan(majority: Members, target: u8, rank: u32, round: u32) -> Option<Plan> {
+    let donor = majority.cyclic(rank)?;
+    let witness = majority.cyclic(rank.wrapping_add(1))?;
+    (donor != witness).then_some(Plan {
+        target,
+        donor,
+        witness,
+        round,
+        differing: 0,
+    })
 }
 
 /// Returns the replica to repair next and the round: the one begun with goes on until it is
@@ -294,7 +338,6 @@ impl StateWords for Vote {
 mod tests {
     use super::*;
     use crate::ballot::tests::{SET, ballot, channel};
-    use crate::layout::ReplicaLayout;
     use core::sync::atomic::AtomicU64;
     use std::vec::Vec;
 
@@ -314,13 +357,10 @@ mod tests {
             }
             let output = &ballot.output[..2];
             ballot.words = crate::output_words(set, usize::from(replica), EPOCH, output);
-            let layout = ReplicaLayout::new(words.len()).unwrap();
-            ballot.cast(set, &layout, Writer::new(words));
+            ballot.cast(set, Writer::new(words));
         }
         let readers: Vec<_> = channels.iter().map(|it| Reader::new(it)).collect();
-        let own = Vec::from_iter((0..512).map(|_| AtomicU64::new(0)));
-        let layout = VoterLayout::new(own.len()).unwrap();
-        Vote::on(set, &RULES, EPOCH, &readers, &layout, Reader::new(&own))
+        Vote::on(set, &RULES, Seat::Arbitrator, EPOCH, &readers, None)
     }
 
     #[test]

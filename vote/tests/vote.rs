@@ -2,8 +2,8 @@
 use std::sync::atomic::AtomicU64;
 use tern_vote::{
     Ballot, BallotKind, Code, Key, Leaf, LeafTable, MOST_ROUNDS, Members, Origin, Outcome, Plan,
-    Reader, ReplicaLayout, Rules, Set, Verdict, Vote, VoteStep, VoterLayout, Writer, output_words,
-    replica_channel_bytes, voter_channel_bytes,
+    Reader, ReplicaLayout, Rules, Seat, Set, Verdict, Vote, VoteStep, VoterLayout, Writer,
+    output_words, replica_channel_bytes, voter_channel_bytes,
 };
 
 const PAGES: usize = 100;
@@ -87,6 +87,7 @@ impl Bench {
                 true => BallotKind::Ran,
                 false => BallotKind::Held,
             },
+            fresh: false,
             origin: (does != Ask).then_some(origin),
             jobs_until: self.epoch + u64::from(has_run),
             pages: PAGES as u32,
@@ -96,7 +97,7 @@ impl Bench {
             output: [0; 16],
             words: output_words(&self.set, replica, self.epoch, &[]),
         };
-        ballot.cast(&self.set, &self.layout(), own);
+        ballot.cast(&self.set, own);
     }
 
     /// One epoch; `then` may damage channels before the vote.
@@ -109,7 +110,8 @@ impl Bench {
         let own = Writer::new(&self.own);
         let layout = VoterLayout::new(self.own.len()).unwrap();
         let (set, rules, epoch) = (&self.set, &self.rules, self.epoch);
-        let mut vote = Vote::on(set, rules, epoch, &readers, &layout, own.reader());
+        let before = Verdict::read(set, &layout, own.reader()).ok();
+        let mut vote = Vote::on(set, rules, Seat::Arbitrator, epoch, &readers, before);
         self.epoch += 1;
         for _ in 0..100 {
             match vote.step(set, epoch, &readers, &layout, own) {

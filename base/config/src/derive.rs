@@ -1,9 +1,12 @@
 //! What a description implies: the members of replica sets, the channels between them
 //! and to simulated devices, and the same system without its redundancy.
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::layout::{LINE_CHANNEL_BYTES, replica_channel_bytes, voter_channel_bytes};
+use crate::layout::{
+    LINE_CHANNEL_BYTES, ballot_channel_bytes, replica_channel_bytes, voter_channel_bytes,
+};
 use crate::system::{Channel, DeviceChannels, ReplicaSet, Runs, System, ThreadRef, Voting};
 
 /// Pages of a program's text and data assumed until its file is at hand.
@@ -30,9 +33,11 @@ impl System {
     /// Fills in the members of each replica set from what the threads run, and replaces
     /// the channels that are implied, which follow all others:
     ///
-    /// * `SET.voter`, written by the voter's sandbox, read by every replica's;
+    /// * `SET.voter`, written by the voter's sandbox, read by every replica's; where each of those
+    ///   has a voter, `SET.SANDBOX.voter` for each, read by the others;
     /// * `SET.SANDBOX` for each replica, written by its sandbox, read by the other
     ///   replicas' and the voter's;
+    /// * `SET.SANDBOX.ballot` for each replica, in the same hands, where ballots are sealed;
     /// * `DEVICE.output` and `DEVICE.input` for each simulated device, between the
     ///   sandboxes of its driver and of its plant.
     ///
@@ -41,17 +46,22 @@ impl System {
         self.drop_derived_channels();
         for index in 0..self.replica_sets.len() {
             let mut replicas = Vec::new();
-            let mut voter = None;
+            let mut voters = Vec::new();
             for (place, runs) in self.running() {
                 match runs {
                     Runs::Replica(set) if *set as usize == index => replicas.push(place),
-                    Runs::Voter(set) if *set as usize == index => voter = voter.or(Some(place)),
+                    Runs::Voter(set) if *set as usize == index => voters.push(place),
                     _ => {}
                 }
             }
             let set = &mut self.replica_sets[index];
+            set.voters = match set.voting {
+                Voting::Arbitrator { .. } | Voting::Unprotected => {
+                    voters.into_iter().take(1).collect()
+                }
+                Voting::Distributed => beside(&replicas, &voters),
+            };
             set.replicas = replicas;
-            set.voter = voter;
             self.derive_channels(index);
         }
         for index in 0..self.devices.len() {
@@ -63,7 +73,7 @@ impl System {
     #[must_use]
     pub fn derived_channels(&self) -> usize {
         let sets = self.replica_sets.iter();
-        let sets = sets.map(|set| set.replica_channels.len() + set.voter_channel.iter().len());
+        let sets = sets.map(|set| set.channels().count());
         let devices = self.devices.iter();
         let devices = devices.map(|device| 2 * device.channels.iter().len());
         sets.chain(devices).sum()
@@ -87,12 +97,11 @@ impl System {
         let Some(set) = self.replica_sets.get(set) else {
             return;
         };
-        let voter = set
-            .voter_channel
-            .map(|index| (index, voter_channel_bytes(pages)));
+        let voters = set.voter_channels.iter();
+        let voters = voters.map(|index| (*index, voter_channel_bytes(pages)));
         let replicas = set.replica_channels.iter();
         let replicas = replicas.map(|index| (*index, replica_channel_bytes(pages)));
-        let sizes: Vec<(u32, u64)> = voter.into_iter().chain(replicas).collect();
+        let sizes: Vec<(u32, u64)> = voters.chain(replicas).collect();
         for (index, bytes) in sizes {
             if let Some(channel) = self.channels.get_mut(index as usize) {
                 channel.bytes = bytes;
@@ -101,8 +110,8 @@ impl System {
     }
 
     /// The same system with one copy of each replicated program and nobody voting: the
-    /// sandboxes of the other replicas are left out, and the arbitrator passes outputs on
-    /// as they come.
+    /// sandboxes of the other replicas are left out, and one voter passes outputs on as they
+    /// come.
     #[must_use]
     pub fn unprotected(&self) -> Self {
         let mut system = self.clone();
@@ -111,6 +120,7 @@ impl System {
         for set in &mut system.replica_sets {
             set.voting = Voting::Unprotected;
             dropped.extend(set.replicas.drain(1.min(set.replicas.len())..));
+            dropped.extend(set.voters.drain(1.min(set.voters.len())..));
         }
         // From the back, so that places before stay what they are.
         dropped
@@ -166,11 +176,13 @@ impl System {
         let written = self.channels.len().saturating_sub(self.derived_channels());
         self.channels.truncate(written);
         for set in &mut self.replica_sets {
-            set.voter_channel = None;
+            set.voter_channels.clear();
             set.replica_channels.clear();
+            set.ballot_channels.clear();
         }
         for device in &mut self.devices {
             device.channels = None;
+            device.verdicts.clear();
         }
     }
 
@@ -194,6 +206,7 @@ impl System {
                 bytes: LINE_CHANNEL_BYTES,
                 doorbell: None,
                 seal: None,
+                seal_from: 0,
                 close: None,
             });
         }
@@ -205,37 +218,84 @@ impl System {
 
     fn derive_channels(&mut self, index: usize) {
         let set = &self.replica_sets[index];
-        let Some(voter) = set.voter.map(|place| place.sandbox) else {
-            return;
+        let voting = set.voting;
+        // A verdict stands until the next ballots are due. Where several vote, it is decided once
+        // for all what came in time.
+        let (ballots_close, verdicts_close) = match voting {
+            Voting::Arbitrator { .. } | Voting::Unprotected => (None, None),
+            Voting::Distributed => (Some(set.ballot_deadline), Some(set.verdict_deadline)),
         };
-        let replicas: Vec<u32> = set.replicas.iter().map(|place| place.sandbox).collect();
+        let verdicts = Seals {
+            interval: set.voter_seal(),
+            from: set.ballot_deadline,
+            close: verdicts_close,
+        };
+        let ballots = Seals {
+            interval: set.voter_seal(),
+            from: 0,
+            close: ballots_close,
+        };
+        let replicas = sandboxes(&set.replicas);
+        let voters = sandboxes(&set.voters);
         let pages = set.assumed_pages();
-        let first = self.channels.len() as u32;
-        self.channels.push(Channel {
-            name: format!("{}.voter", set.name),
-            writer: voter,
-            readers: replicas.clone(),
-            bytes: voter_channel_bytes(pages),
-            doorbell: None,
-            seal: set.voter_seal(),
-            close: None,
-        });
-        for writer in &replicas {
-            let others = replicas.iter().copied().filter(|reader| reader != writer);
-            let owner = &self.sandboxes[*writer as usize].name;
+        let name = set.name.clone();
+        if voters.is_empty() {
+            return;
+        }
+        let mut everybody = replicas.clone();
+        everybody.extend(voters.iter().filter(|voter| !replicas.contains(voter)));
+        let mut add = |name: String, writer: u32, bytes: u64, seals: &Seals| {
+            let readers = everybody.iter().filter(|reader| **reader != writer);
             self.channels.push(Channel {
-                name: format!("{}.{owner}", set.name),
-                writer: *writer,
-                readers: others.chain([voter]).collect(),
-                bytes: replica_channel_bytes(pages),
+                name,
+                writer,
+                readers: readers.copied().collect(),
+                bytes,
                 doorbell: None,
-                seal: None,
-                close: None,
+                seal: seals.interval,
+                seal_from: seals.interval.map_or(0, |_| seals.from),
+                close: seals.close,
             });
+            self.channels.len() as u32 - 1
+        };
+
+        let of = |sandbox: u32| &self.sandboxes[sandbox as usize].name;
+        let mut voter_channels = Vec::new();
+        for voter in &voters {
+            let name = match voting {
+                Voting::Arbitrator { .. } | Voting::Unprotected => format!("{name}.voter"),
+                Voting::Distributed => format!("{name}.{}.voter", of(*voter)),
+            };
+            let bytes = voter_channel_bytes(pages);
+            voter_channels.push(add(name, *voter, bytes, &verdicts));
+        }
+        let mut replica_channels = Vec::new();
+        for replica in &replicas {
+            let name = format!("{name}.{}", of(*replica));
+            let bytes = replica_channel_bytes(pages);
+            replica_channels.push(add(name, *replica, bytes, &Seals::NONE));
+        }
+        let mut ballot_channels = Vec::new();
+        match voting {
+            Voting::Arbitrator { .. } | Voting::Unprotected => {}
+            Voting::Distributed => {
+                for replica in &replicas {
+                    let name = format!("{name}.{}.ballot", of(*replica));
+                    let bytes = ballot_channel_bytes();
+                    ballot_channels.push(add(name, *replica, bytes, &ballots));
+                }
+            }
         }
         let set = &mut self.replica_sets[index];
-        set.voter_channel = Some(first);
-        set.replica_channels = (first + 1..self.channels.len() as u32).collect();
+        if let (Voting::Distributed, Some(device)) = (voting, set.device) {
+            // Who has the device is what most of the voters say.
+            self.devices[device as usize]
+                .verdicts
+                .clone_from(&voter_channels);
+        }
+        set.voter_channels = voter_channels;
+        set.replica_channels = replica_channels;
+        set.ballot_channels = ballot_channels;
     }
 
     /// Takes sandboxes out, with the channels that then have no writer or no reader.
@@ -257,4 +317,36 @@ impl System {
             writer.is_some() && !channel.readers.is_empty()
         });
     }
+}
+
+/// How a channel of a set is sealed; times are nanoseconds.
+struct Seals {
+    interval: Option<u64>,
+    from: u64,
+    close: Option<u64>,
+}
+
+impl Seals {
+    const NONE: Self = Self {
+        interval: None,
+        from: 0,
+        close: None,
+    };
+}
+
+fn sandboxes(places: &[ThreadRef]) -> Vec<u32> {
+    places.iter().map(|place| place.sandbox).collect()
+}
+
+/// Returns the voters in the order of the replicas in the same sandboxes; those that are beside no
+/// replica follow, as does every further one in a sandbox.
+fn beside(replicas: &[ThreadRef], voters: &[ThreadRef]) -> Vec<ThreadRef> {
+    let mut left = Vec::from(voters);
+    let mut ordered = Vec::new();
+    for replica in replicas {
+        let found = left.iter().position(|it| it.sandbox == replica.sandbox);
+        ordered.extend(found.map(|at| left.remove(at)));
+    }
+    ordered.extend(left);
+    ordered
 }

@@ -330,7 +330,13 @@ pub fn replica_channel_bytes(pages: u64) -> u64 {
         .next_multiple_of(PAGE_SIZE as u64)
 }
 
-/// Bytes of the channel the voter writes: frozen input, verdict, and the list of pages
+/// Bytes of the channel of a ballot alone: the same number as `tern_vote::ballot_channel_bytes`.
+#[must_use]
+pub fn ballot_channel_bytes() -> u64 {
+    PAGE_SIZE as u64
+}
+
+/// Bytes of the channel a voter writes: frozen input, verdict, and the list of pages
 /// that differ among `pages`. A multiple of 4 KiB. The same number as
 /// `tern_vote::voter_channel_bytes`.
 #[must_use]

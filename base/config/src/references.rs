@@ -1,5 +1,5 @@
 //! What a description refers to: files of its image, and its own items by index.
-use crate::system::{Runs, ServerKind, System, Thread, ThreadRef, Voting};
+use crate::system::{ReplicaSet, Runs, ServerKind, System, Thread, ThreadRef, Voting};
 
 impl System {
     /// The names of the image's files that the description needs: every sandbox's
@@ -80,15 +80,24 @@ impl System {
         });
         let sets_hold = self.replica_sets.iter().all(|set| {
             set.replicas.iter().all(thread)
-                && set.voter.iter().all(thread)
+                && set.voters.iter().all(thread)
                 && set.device.is_none_or(device)
-                && set.voter_channel.is_none_or(channel)
-                && set.replica_channels.iter().all(|index| channel(*index))
-                && (set.voting == Voting::Unprotected
-                    || (set.voter.is_some()
-                        && set.voter_channel.is_some()
-                        && set.replica_channels.len() == set.replicas.len()))
+                && set.channels().all(channel)
+                && has_places(set)
         });
         threads_hold && channels_hold && devices_hold && sets_hold
     }
+}
+
+/// Whether a set has as many voters and channels as who votes needs.
+fn has_places(set: &ReplicaSet) -> bool {
+    let replicas = set.replicas.len();
+    let (voters, ballots) = match set.voting {
+        Voting::Unprotected => return true,
+        Voting::Arbitrator { .. } => (1, 0),
+        Voting::Distributed => (replicas, replicas),
+    };
+    let channels = (set.replica_channels.len(), set.ballot_channels.len());
+    (set.voters.len(), set.voter_channels.len()) == (voters, voters)
+        && channels == (replicas, ballots)
 }

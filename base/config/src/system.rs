@@ -209,6 +209,9 @@ pub struct Channel {
     /// Where it is sealed, the time in nanoseconds from one number of its seal to the next: its
     /// readers all read the same, which the writer can no longer change (`tern_abi::seal`).
     pub seal: Option<u64>,
+    /// Where it is sealed, the time in nanoseconds from the begin of a number to when the writer
+    /// may seal it: until then what was sealed before stands, for readers as late as that.
+    pub seal_from: u64,
     /// Where its readers may close it, the time in nanoseconds from the begin of a number to when
     /// they may: it is sealed, and this is below the time from one number to the next.
     pub close: Option<u64>,
@@ -223,6 +226,9 @@ pub enum Voting {
         /// verdicts.
         seal: bool,
     },
+    /// A voter in each replica's sandbox, beside the replica: what most of their verdicts say
+    /// holds, and each of them may have to drive the device.
+    Distributed,
     /// Nobody: a single copy, its outputs released as they come.
     Unprotected,
 }
@@ -238,7 +244,7 @@ impl Voting {
     #[must_use]
     pub const fn has_verdicts(self) -> bool {
         match self {
-            Self::Arbitrator { .. } => true,
+            Self::Arbitrator { .. } | Self::Distributed => true,
             Self::Unprotected => false,
         }
     }
@@ -313,26 +319,36 @@ pub struct ReplicaSet {
     pub scrub_period: u64,
     /// The replicas, in the order of the file: replica numbers are positions here.
     pub replicas: Vec<ThreadRef>,
-    /// The voter.
-    pub voter: Option<ThreadRef>,
-    /// The device the program's inputs come from and its outputs go to, in the voter's
-    /// sandbox: index into [`System::devices`].
+    /// The voter; where each replica's sandbox has one, all of them, in the order of the replicas.
+    pub voters: Vec<ThreadRef>,
+    /// The device the program's inputs come from and its outputs go to, in the sandboxes of all
+    /// voters: index into [`System::devices`].
     pub device: Option<u32>,
-    /// Index of the channel that the voter writes: release and verdict.
-    pub voter_channel: Option<u32>,
-    /// For each replica, index of the channel that it writes: ballot, leaf hashes, repair.
+    /// For each voter, index of the channel that it writes: release and verdict.
+    pub voter_channels: Vec<u32>,
+    /// For each replica, index of the channel that it writes: leaf hashes, repair, and its ballot
+    /// where that has no channel of its own.
     pub replica_channels: Vec<u32>,
+    /// For each replica, index of the channel of its ballot, where ballots are sealed.
+    pub ballot_channels: Vec<u32>,
 }
 
 impl ReplicaSet {
-    /// Returns the time from one number of the seal of the voter's channel to the next, where it
-    /// is sealed: numbers are those of epochs.
+    /// Returns the time from one number of the seal of a voter's channel to the next, where they
+    /// are sealed: numbers are those of epochs.
     #[must_use]
     pub const fn voter_seal(&self) -> Option<u64> {
         match self.voting {
-            Voting::Arbitrator { seal: true } => Some(self.period),
+            Voting::Arbitrator { seal: true } | Voting::Distributed => Some(self.period),
             Voting::Arbitrator { seal: false } | Voting::Unprotected => None,
         }
+    }
+
+    /// Returns the channels that belong to the set.
+    pub fn channels(&self) -> impl Iterator<Item = u32> {
+        let voters = self.voter_channels.iter();
+        let replicas = self.replica_channels.iter().chain(&self.ballot_channels);
+        voters.chain(replicas).copied()
     }
 
     /// Whether replicas outside the majority are repaired.

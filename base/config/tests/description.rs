@@ -143,7 +143,7 @@ fn a_set_implies_its_members_and_channels() {
         thread: 0,
     };
     assert_eq!(set.replicas, [place(0), place(1), place(2)]);
-    assert_eq!(set.voter, Some(place(3)));
+    assert_eq!(set.voters, [place(3)]);
     assert_eq!(
         (set.voting, set.leaf),
         (Voting::Arbitrator { seal: true }, LeafAlgorithm::Ahash)
@@ -188,7 +188,7 @@ fn a_set_implies_its_members_and_channels() {
         [Some(50 * MS), None, None, None, None],
         "what nobody wrote is silent"
     );
-    assert_eq!(set.voter_channel, Some(1));
+    assert_eq!(set.voter_channels, [1]);
     assert_eq!(set.replica_channels, [2, 3, 4]);
     assert!(system.references_hold());
 }
@@ -251,7 +251,7 @@ fn what_a_set_does_not_survive_that_it_could_is_told() {
         ),
         (
             "coded = false",
-            "replica_set.controller.coded: one flip while the arbitrator votes can let out",
+            "replica_set.controller.coded: one flip while a voter votes can let out",
         ),
         (
             "voting = { kind = \"arbitrator\", seal = false }",
@@ -616,12 +616,12 @@ fn without_its_redundancy_a_system_keeps_one_copy_and_the_arbitrator() {
         }]
     );
     assert_eq!(
-        set.voter,
-        Some(ThreadRef {
+        set.voters,
+        [ThreadRef {
             sandbox: 1,
             server: 0,
             thread: 0
-        })
+        }]
     );
     let channels: Vec<_> = single
         .channels

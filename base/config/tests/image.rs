@@ -60,6 +60,7 @@ fn two_sandboxes() -> System {
                 bytes: 4096,
                 doorbell: None,
                 seal: None,
+                seal_from: 0,
                 close: None,
             },
             Channel {
@@ -69,6 +70,7 @@ fn two_sandboxes() -> System {
                 bytes: (2 << 20) + 4096,
                 doorbell: None,
                 seal: None,
+                seal_from: 0,
                 close: None,
             },
             Channel {
@@ -78,6 +80,7 @@ fn two_sandboxes() -> System {
                 bytes: 8192,
                 doorbell: Some(50_000_000),
                 seal: None,
+                seal_from: 0,
                 close: None,
             },
         ],

@@ -220,7 +220,7 @@ fn what_is_in_the_way_of_booting_is_named() {
         (
             "driver = \"plant\" => program = \"load\" ⏎ wcet = \"1ms\" ⏎ period = \"5ms\"",
             "x.toml:120: replica_set.controller.device: device \"plant\" has no driver in the voter's \
-             sandbox: give a thread there `driver = \"plant\"`",
+             sandbox, \"arbitrator\": give a thread there `driver = \"plant\"`",
         ),
     ] {
         let description = Description::parse("x.toml", &changed(head).0).expect("sound");
@@ -468,7 +468,8 @@ fn a_folder_is_not_a_description_and_the_files_in_it_are_named() {
         said("../../systems/pendulum").trim_end(),
         "base/config/../../systems/pendulum: a folder: name a file, \
          base/config/../../systems/pendulum/arbitrator-simulated.toml or \
-         base/config/../../systems/pendulum/arbitrator.toml"
+         base/config/../../systems/pendulum/arbitrator.toml or \
+         base/config/../../systems/pendulum/distributed.toml"
     );
     assert_eq!(
         said("src").trim_end(),

@@ -27,7 +27,7 @@ pub fn private(
     if let Some((guest, sandbox)) = launch {
         written.add(page(guest.block().as_u64()));
         written.add(page(ptr::from_ref(sandbox.owner.record) as u64));
-        let own = sandbox.seals.iter().map(|it| it.seal);
+        let own = sandbox.seals.iter().map(|it| *it.seal());
         let closable = sandbox.closable.iter().map(|it| *it.seal());
         for seal in own.chain(closable) {
             written.add(page(ptr::from_ref(seal.word()) as u64));

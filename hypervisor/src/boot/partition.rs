@@ -397,8 +397,9 @@ fn seals(
     let own = indices.filter(|(_, channel)| channel.writer == sandbox);
     own.filter_map(|(index, _)| {
         let seal = seal_of(system, index, channels, facts)?;
-        let channel = index as u64;
-        Some(SealedChannel { channel, seal })
+        let from = Duration::from_nanos(system.channels[index].seal_from);
+        let tsc = facts.timing.tsc;
+        Some(SealedChannel::new(index as u64, seal, from, tsc))
     })
     .collect()
 }

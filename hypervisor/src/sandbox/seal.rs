@@ -76,10 +76,29 @@ fn billionths(span: Duration, tsc: TscFrequency) -> u128 {
 /// A sealed channel in the hands of its writer.
 #[derive(Clone, Copy, Debug)]
 pub struct SealedChannel {
-    /// Its index in the description.
-    pub channel: u64,
-    /// Its seal.
-    pub seal: ChannelSeal,
+    channel: u64,
+    seal: ChannelSeal,
+    /// The time from a number's begin to when it may be sealed, in billionths of ticks.
+    from: u128,
+}
+
+impl SealedChannel {
+    /// The channel of that index in the description, with this seal, whose numbers may be sealed
+    /// from `from` after their begin on.
+    #[must_use]
+    pub fn new(channel: u64, seal: ChannelSeal, from: Duration, tsc: TscFrequency) -> Self {
+        Self {
+            channel,
+            seal,
+            from: billionths(from, tsc),
+        }
+    }
+
+    /// Returns its seal.
+    #[must_use]
+    pub const fn seal(&self) -> &ChannelSeal {
+        &self.seal
+    }
 }
 
 /// Seals channel `channel` of these as `number`, so many ticks after the time epoch, and returns
@@ -96,8 +115,8 @@ pub fn seal(
     ticks: u64,
 ) -> Result<usize, HypercallError> {
     let sealed = channels.iter().find(|sealed| sealed.channel == channel);
-    let SealedChannel { seal, .. } = sealed.ok_or(HypercallError::NotPermitted)?;
-    if !seal.has_begun(number, 0, ticks) {
+    let SealedChannel { seal, from, .. } = sealed.ok_or(HypercallError::NotPermitted)?;
+    if !seal.has_begun(number, *from, ticks) {
         return Err(HypercallError::TooSoon);
     }
     seal.change(|last| last.next(number))
@@ -178,7 +197,7 @@ mod tests {
         let tsc = TscFrequency::from_hertz(3_000_000_000).unwrap();
         [(3, 10_000_000), (8, 7)].map(|(channel, nanos)| {
             let seal = ChannelSeal::new(word(), Duration::from_nanos(nanos), tsc);
-            SealedChannel { channel, seal }
+            SealedChannel::new(channel, seal, Duration::ZERO, tsc)
         })
     }
 
@@ -214,6 +233,25 @@ mod tests {
             (6, 126, Ok(0b10)),
         ] {
             let sealed = seal(&channels, 8, number, ticks);
+            assert_eq!(sealed, result, "number {number} at {ticks}");
+        }
+    }
+
+    /// What is sealed stands until then, for whoever reads it that late.
+    #[test]
+    fn a_number_may_be_sealed_from_a_time_after_its_begin_alone() {
+        let tsc = TscFrequency::from_hertz(1_000_000_000).unwrap();
+        let nanos = Duration::from_nanos;
+        let own = ChannelSeal::new(word(), nanos(100), tsc);
+        let channels = [SealedChannel::new(0, own, nanos(40), tsc)];
+        for (number, ticks, result) in [
+            (0, 39, Err(HypercallError::TooSoon)),
+            (0, 40, Ok(1)),
+            (1, 100, Err(HypercallError::TooSoon)),
+            (1, 139, Err(HypercallError::TooSoon)),
+            (1, 140, Ok(0)),
+        ] {
+            let sealed = seal(&channels, 0, number, ticks);
             assert_eq!(sealed, result, "number {number} at {ticks}");
         }
     }

@@ -6,6 +6,10 @@
 //! a bounded number of bytes, and only whole frames reach who receives. What is no frame is
 //! counted, in one record a job.
 //!
+//! A port that sandboxes share interrupts none of them: while this one has it, which its voter says,
+//! the driver looks at it once a period. It sets the port up anew each time it is given it, as
+//! nobody knows how the last one left it; and it notices by itself that it has it no more.
+//!
 //! Where a plant simulates what is at the other end, a pair of channels is in the place of
 //! the port. Nothing interrupts there: who wants received bytes looks for them.
 //!
@@ -89,6 +93,19 @@ pub struct SerialPort {
     queues: InterruptCell<Queues>,
     /// Whether the driver found that nothing answers, and has stopped.
     absent: AtomicBool,
+    /// Whose turn it is to have the port, if others share it.
+    turn: Option<InterruptCell<Turn>>,
+}
+
+/// Whether this sandbox has a port that it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Another has it.
+    Others,
+    /// It has been given to this sandbox, and is to be set up.
+    Begins,
+    /// This sandbox has it.
+    Own,
 }
 
 /// What the bytes go through.
@@ -124,6 +141,9 @@ pub unsafe fn initialize(drivers: &[(u32, &Device, ThreadNumber)]) {
                 requesters: 0,
             }),
             absent: AtomicBool::new(false),
+            turn: description
+                .is_shared()
+                .then(|| InterruptCell::new(Turn::Others)),
         })
         .collect();
     // SAFETY: the caller vouches that this is boot.
@@ -197,6 +217,23 @@ impl SerialPort {
         Ok(taken)
     }
 
+    /// This sandbox has been given the port that it shares, or still has it.
+    pub fn take(&self) {
+        let Some(turn) = &self.turn else { return };
+        let begins = turn.with(|turn| {
+            let begins = *turn == Turn::Others;
+            if begins {
+                *turn = Turn::Begins;
+            }
+            begins
+        });
+        if begins {
+            // What is left of an earlier turn is nobody's any more.
+            self.queues.with(|queues| while queues.pop().is_some() {});
+            thread::wake(self.driver);
+        }
+    }
+
     /// Takes the next frame that has come. Those of a line from a plant are put together by
     /// `decoder`, those of a port by its driver.
     pub fn receive(&self, decoder: &mut Decoder) -> Option<Frame> {
@@ -213,7 +250,7 @@ impl SerialPort {
     /// apart.
     pub fn drive(&self, period: Duration) -> ! {
         let mut decoder = Decoder::new();
-        if let Wire::Port(uart, _) = &self.wire {
+        if let (Wire::Port(uart, _), None) = (&self.wire, &self.turn) {
             uart.start();
             self.expect_answer(uart);
         }
@@ -223,7 +260,10 @@ impl SerialPort {
             let begin = clock::now();
             trace::record(Event::Release { thread, job });
             match &self.wire {
-                Wire::Port(uart, _) => self.serve(uart, &mut decoder),
+                Wire::Port(uart, _) => match &self.turn {
+                    None => self.serve(uart, &mut decoder),
+                    Some(turn) => self.serve_in_turn(turn, uart, &mut decoder),
+                },
                 Wire::Line(line) => self.serve_line(line),
             }
             trace::record(Event::Complete { thread, job });
@@ -249,6 +289,28 @@ impl SerialPort {
         }
     }
 
+    /// Does the same at a port that others share, and looks again in a period, as long as this
+    /// sandbox has it.
+    fn serve_in_turn(&self, turn: &InterruptCell<Turn>, uart: &Uart, decoder: &mut Decoder) {
+        match turn.with(|turn| *turn) {
+            Turn::Others => return self.drop_unsent(),
+            Turn::Begins => {
+                uart.start();
+                *decoder = Decoder::new();
+                turn.with(|turn| *turn = Turn::Own);
+            }
+            Turn::Own => {}
+        }
+        if uart.status().may_be_nothing() && !uart.answers() {
+            turn.with(|turn| *turn = Turn::Others);
+            return self.drop_unsent();
+        }
+        self.receive_pending(uart, decoder);
+        self.send_pending(uart);
+        self.requesters_served();
+        thread::wake(self.driver);
+    }
+
     /// Takes received bytes, and records what is wrong with them.
     fn receive_pending(&self, uart: &Uart, decoder: &mut Decoder) {
         let before = decoder.garbage();
@@ -256,6 +318,10 @@ impl SerialPort {
         for _ in 0..JOB_BYTES {
             let status = uart.status();
             if status.may_be_nothing() {
+                if self.turn.is_some() {
+                    // The next job will find out whose it is.
+                    break;
+                }
                 self.expect_answer(uart);
             }
             status.count(&mut errors);
@@ -297,9 +363,14 @@ impl SerialPort {
             "nothing answers at port {:#x}: the driver of device \"{name}\" stops",
             uart.first_port()
         );
+        self.drop_unsent();
+        thread::stop()
+    }
+
+    /// Lets go of what cannot be sent, and of who has sent it.
+    fn drop_unsent(&self) {
         while self.queues.with(|queues| queues.to_send.pop()).is_some() {}
         self.requesters_served();
-        thread::stop()
     }
 
     /// Moves all that is to be sent: a line always has room.

@@ -1,5 +1,6 @@
 //! The tasks of replicas and voters in their threads: what the tasks ask for is carried out
 //! here, and what they are given is taken from here. What they do is in `tern_replication`.
+use super::closing::Closing;
 use super::job;
 use super::task_jobs::TaskJobs;
 use crate::drivers::serial::{self, SerialPort};
@@ -21,8 +22,8 @@ use tern_replication::{
 use tern_trace::Event;
 use tern_units::{Duration, Instant, PAGE_SIZE, PageNumber};
 use tern_vote::{
-    ChannelReader, ChannelWriter, Page, Reader, Release, ReplicaLayout, VoterLayout, Writer,
-    page_of_words, sha256,
+    ChannelReader, ChannelWriter, Page, Reader, Release, ReplicaLayout, VoterLayout, Voters,
+    Writer, page_of_words, sha256,
 };
 
 const _: () = assert!(tern_vote::MAX_REPLICAS == tern_config::limits::MAX_REPLICAS);
@@ -70,10 +71,20 @@ pub struct ReplicaThread {
     task: ReplicaTask<Vec<u64>>,
     thread: &'static tern_config::Thread,
     own: Writer<'static>,
-    voter: ChannelReader<'static>,
+    ballot: Ballot,
+    voters: Vec<ChannelReader<'static>>,
+    verdicts: Closing,
     replicas: Vec<Reader<'static>>,
     scratch: Box<Page>,
     keys: Option<Keys>,
+}
+
+/// Where a replica casts its ballot.
+#[derive(Clone, Copy, Debug)]
+struct Ballot {
+    channel: ChannelWriter<'static>,
+    /// The channel's index, if it is sealed.
+    sealed: Option<u32>,
 }
 
 impl ReplicaThread {
@@ -89,17 +100,24 @@ impl ReplicaThread {
             panic!("replica set \"{name}\" does not list its replica");
         };
         let own = set.replica_channels.get(number).copied();
-        let voter = set.voter_channel.and_then(channels::shown);
-        let (Some(own), Some(voter), Some(replicas)) = (
-            own.and_then(channels::writer),
-            voter,
+        let own = own.and_then(channels::writer);
+        let sealed = set.ballot_channels.get(number).copied();
+        let ballot = match sealed {
+            Some(channel) => channels::own(channel),
+            None => own.map(ChannelWriter::Plain),
+        };
+        let (Some(own), Some(ballot), Some(voters), Some(replicas)) = (
+            own,
+            ballot,
+            shown(&set.voter_channels),
             readers(&set.replica_channels),
         ) else {
             panic!("replica set \"{name}\" lacks channels: it needs a voter");
         };
         let pages = process.page_count().0;
         let room = ReplicaLayout::new(own.reader().len()).map_or(0, |layout| layout.capacity());
-        let list = VoterLayout::new(voter.len()).map_or(0, |layout| layout.capacity());
+        let lists = voters.iter().map(ChannelReader::len).min().unwrap_or(0);
+        let list = VoterLayout::new(lists).map_or(0, |layout| layout.capacity());
         assert!(
             pages <= room.min(list),
             "the channels of replica set \"{name}\" hold {} pages, its program has {pages}",
@@ -121,7 +139,12 @@ impl ReplicaThread {
             task,
             thread,
             own,
-            voter,
+            ballot: Ballot {
+                channel: ballot,
+                sealed,
+            },
+            verdicts: Closing::of(&set.voter_channels, &voters),
+            voters,
             replicas,
             scratch: Box::new([0; PAGE_SIZE]),
             keys: Keys::of(set_number, set),
@@ -135,13 +158,16 @@ impl ReplicaThread {
     fn hash_all(&mut self, process: &mut Process) {
         let channels = ReplicaChannels {
             own: self.own,
-            voter: self.voter,
+            ballot: self.ballot.channel,
+            voters: Voters(&self.voters),
             replicas: &self.replicas,
         };
         let mut env = ReplicaSide {
             process,
             scratch: &mut self.scratch,
             keys: self.keys,
+            sealed: self.ballot.sealed,
+            verdicts: &self.verdicts,
             jobs: TaskJobs::new(self.thread, false),
         };
         while self.task.hash_step(&channels, &mut env) {}
@@ -151,13 +177,16 @@ impl ReplicaThread {
     pub fn run(mut self, process: &mut Process, records_exits: bool) -> ! {
         let channels = ReplicaChannels {
             own: self.own,
-            voter: self.voter,
+            ballot: self.ballot.channel,
+            voters: Voters(&self.voters),
             replicas: &self.replicas,
         };
         let mut env = ReplicaSide {
             process,
             scratch: &mut self.scratch,
             keys: self.keys,
+            sealed: self.ballot.sealed,
+            verdicts: &self.verdicts,
             jobs: TaskJobs::new(self.thread, records_exits),
         };
         let mut ended = None;
@@ -182,6 +211,18 @@ fn readers(channels: &[u32]) -> Option<Vec<Reader<'static>>> {
         .collect()
 }
 
+fn shown(channels: &[u32]) -> Option<Vec<ChannelReader<'static>>> {
+    channels
+        .iter()
+        .map(|index| channels::shown(*index))
+        .collect()
+}
+
+/// Whether the sensor with this key has said so; of one without a key all is taken.
+fn is_measured(sensor: Option<Key>, measured: &Measured<'_>, tag: u64) -> bool {
+    sensor.is_none_or(|sensor| sensor.tag_sample(measured) == tag)
+}
+
 const fn recorded(job: &Job) -> job::Job {
     job::Job {
         number: job.number,
@@ -195,6 +236,9 @@ struct ReplicaSide<'a> {
     process: &'a mut Process,
     scratch: &'a mut Page,
     keys: Option<Keys>,
+    /// The index of the channel of its ballot, if that is sealed.
+    sealed: Option<u32>,
+    verdicts: &'a Closing,
     jobs: TaskJobs,
 }
 
@@ -240,6 +284,15 @@ impl Env for ReplicaSide<'_> {
     fn budget_by(&self, at: Instant) -> Duration {
         thread::budget_by(at)
     }
+
+    fn close_verdicts(&mut self, epoch: u64) -> bool {
+        self.verdicts.close(epoch)
+    }
+
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
+        let sensor = self.keys.map(|keys| keys.sensor);
+        is_measured(sensor, measured, tag)
+    }
 }
 
 impl ReplicaEnv for ReplicaSide<'_> {
@@ -264,9 +317,9 @@ impl ReplicaEnv for ReplicaSide<'_> {
         self.keys.map(|keys| keys.own.tag(statement))
     }
 
-    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
-        self.keys
-            .is_none_or(|keys| keys.sensor.tag_sample(measured) == tag)
+    fn seal_ballot(&mut self, epoch: u64) -> bool {
+        self.sealed
+            .is_none_or(|channel| hypercall::seal(channel, epoch))
     }
 }
 
@@ -280,21 +333,39 @@ pub struct VoterThread {
     /// The index of its channel, if that is sealed.
     sealed: Option<u32>,
     own: ChannelWriter<'static>,
+    voters: Vec<ChannelReader<'static>>,
+    verdicts: Closing,
+    ballots: Vec<ChannelReader<'static>>,
+    cast: Closing,
     replicas: Vec<Reader<'static>>,
+    sensor: Option<Key>,
     port: Option<&'static SerialPort>,
+    shared: Option<(u32, &'static SerialPort)>,
 }
 
 impl VoterThread {
-    /// Prepares the voter of set `number` in `thread`.
+    /// Prepares the voter of set `number` at `place`, in `thread`.
     ///
     /// # Panics
     /// During boot, if the set lacks a channel or its device a driver: the message says so.
     #[must_use]
-    pub fn prepare(number: u32, thread: &'static tern_config::Thread) -> Self {
+    pub fn prepare(number: u32, place: ThreadRef, thread: &'static tern_config::Thread) -> Self {
         let set = &description::system().replica_sets[number as usize];
         let name = &set.name;
-        let own = set.voter_channel.and_then(channels::own);
-        let (Some(own), Some(replicas)) = (own, readers(&set.replica_channels)) else {
+        let voter = set.voters.iter().position(|it| *it == place);
+        let channel = voter.and_then(|voter| set.voter_channels.get(voter).copied());
+        // Where ballots have no channels of their own, they are in the replicas'.
+        let cast = match set.ballot_channels.as_slice() {
+            [] => &set.replica_channels,
+            channels => channels,
+        };
+        let (Some(voter), Some(own), Some(voters), Some(ballots), Some(replicas)) = (
+            voter,
+            channel.and_then(channels::own),
+            shown(&set.voter_channels),
+            shown(cast),
+            readers(&set.replica_channels),
+        ) else {
             panic!("the voter of replica set \"{name}\" cannot see the set's channels");
         };
         assert!(
@@ -306,12 +377,21 @@ impl VoterThread {
             None => panic!("the device of replica set \"{name}\" has no driver in its sandbox"),
         });
         Self {
-            task: VoterTask::new(number, set, thread),
+            task: VoterTask::new(number, set, thread, voter as u8),
             thread,
             name,
-            sealed: set.voter_channel.filter(|_| set.voter_seal().is_some()),
+            sealed: channel.filter(|_| set.voter_seal().is_some()),
             own,
+            verdicts: Closing::of(&set.voter_channels, &voters),
+            voters,
+            cast: Closing::of(&set.ballot_channels, &ballots),
+            ballots,
             replicas,
+            sensor: keys::of_sensor(number).filter(|_| set.tags),
+            shared: set.device.zip(port).filter(|(device, _)| {
+                let devices = &description::system().devices;
+                devices[*device as usize].is_shared()
+            }),
             port,
         }
     }
@@ -320,12 +400,18 @@ impl VoterThread {
     pub fn run(mut self, records_exits: bool) -> ! {
         let channels = VoterChannels {
             own: self.own,
+            voters: Voters(&self.voters),
+            ballots: &self.ballots,
             replicas: &self.replicas,
         };
         let mut env = VoterSide {
             name: self.name,
             sealed: self.sealed,
+            verdicts: &self.verdicts,
+            cast: &self.cast,
+            sensor: self.sensor,
             port: self.port,
+            shared: self.shared,
             jobs: TaskJobs::new(self.thread, records_exits),
         };
         loop {
@@ -340,14 +426,19 @@ impl VoterThread {
 }
 
 /// What a voter's task is given.
-struct VoterSide {
+struct VoterSide<'a> {
     name: &'static str,
     sealed: Option<u32>,
+    verdicts: &'a Closing,
+    cast: &'a Closing,
+    sensor: Option<Key>,
     port: Option<&'static SerialPort>,
+    /// The device and its port, if it moves between sandboxes.
+    shared: Option<(u32, &'static SerialPort)>,
     jobs: TaskJobs,
 }
 
-impl Env for VoterSide {
+impl Env for VoterSide<'_> {
     fn record(&mut self, event: Event) {
         trace::record(event);
         if let Event::Stop { epoch, .. } = event {
@@ -371,9 +462,17 @@ impl Env for VoterSide {
     fn budget_by(&self, at: Instant) -> Duration {
         thread::budget_by(at)
     }
+
+    fn close_verdicts(&mut self, epoch: u64) -> bool {
+        self.verdicts.close(epoch)
+    }
+
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
+        is_measured(self.sensor, measured, tag)
+    }
 }
 
-impl VoterEnv for VoterSide {
+impl VoterEnv for VoterSide<'_> {
     fn receive(&mut self, decoder: &mut Decoder) -> Option<Frame> {
         self.port?.receive(decoder)
     }
@@ -383,6 +482,21 @@ impl VoterEnv for VoterSide {
             // Where there is no device the driver has said why, and every input is stale.
             let _ = port.send(bytes);
         }
+    }
+
+    fn close_ballots(&mut self, epoch: u64) -> bool {
+        self.cast.close(epoch)
+    }
+
+    fn take_device(&mut self, epoch: u64) -> bool {
+        let Some((device, port)) = self.shared else {
+            return true;
+        };
+        let is_taken = hypercall::take(device, epoch);
+        if is_taken {
+            port.take();
+        }
+        is_taken
     }
 
     fn seal(&mut self, number: u64) -> bool {

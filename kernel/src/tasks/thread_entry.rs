@@ -148,20 +148,19 @@ fn replication(
     thread: &'static tern_config::Thread,
     process: Option<&mut Process>,
 ) -> Option<Replication> {
+    let (server, number, _) = description::sandbox().threads().nth(index)?;
+    let place = ThreadRef {
+        sandbox: description::sandbox_number(),
+        server,
+        thread: number,
+    };
     match (&thread.runs, process) {
         (Runs::Replica(set), Some(process)) => {
-            let (server, thread, _) = description::sandbox().threads().nth(index)?;
-            let sandbox = description::sandbox_number();
-            let place = ThreadRef {
-                sandbox,
-                server,
-                thread,
-            };
             let replica = ReplicaThread::prepare(*set, place, process);
             Some(Replication::Replica(Box::new(replica)))
         }
         (Runs::Voter(set), _) => {
-            let voter = VoterThread::prepare(*set, thread);
+            let voter = VoterThread::prepare(*set, place, thread);
             Some(Replication::Voter(Box::new(voter)))
         }
         _ => None,

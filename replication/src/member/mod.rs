@@ -11,8 +11,8 @@ use tern_recovery::{
 };
 use tern_units::{PageNumber, StateWords};
 use tern_vote::{
-    Ballot, BallotKind, ChannelReader, Leaf, Origin, Outcome, Page, Release, ReplicaLayout,
-    Standing, State, Verdict, VoterLayout, Writer, output_words,
+    Ballot, BallotKind, Leaf, Origin, Outcome, Page, Standing, State, Verdict, Voters, Writer,
+    output_words,
 };
 
 use crate::copies::Copies;
@@ -24,10 +24,11 @@ pub(crate) use work::{Duty, Work};
 /// What a release asks of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// Run the job with this input, then commit and cast.
-    Run(Release),
-    /// The last verdict or this epoch's input is not there: look again while there is
-    /// still time for the job.
+    /// Run the job with the input beside this verdict, then commit and cast.
+    Run(Verdict),
+    /// Run the first job, which needs no voter, and whose input is empty.
+    First,
+    /// The last verdict is not there: look again while there is still time for the job.
     NotYet,
     /// It was part of the majority and its state is no longer the agreed one: hash all of it,
     /// and look again.
@@ -50,6 +51,17 @@ pub enum Closing {
         /// What the vote found.
         verdict: Verdict,
     },
+}
+
+/// What a job has left that has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ran<'a> {
+    /// The leaf of its input page.
+    pub(crate) input: Leaf,
+    /// Whether the sample there was the one that was asked for last.
+    pub(crate) fresh: bool,
+    /// The output.
+    pub(crate) output: &'a [u64],
 }
 
 /// One replica of a set. Its leaves are in storage that the caller gives, a word for each page.
@@ -119,31 +131,27 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
 
     /// Opens an epoch at its release.
     ///
-    /// A replica that does not know what was agreed last, or what the input is, does not run.
+    /// A replica that does not know what was agreed last does not run.
     pub(crate) fn open(
         &mut self,
         hashing: &Hashing,
         number: u8,
         epoch: u64,
-        voter: ChannelReader<'_>,
+        voters: &Voters<'_>,
     ) -> Opening {
         self.work.end();
         let Some(before) = epoch.checked_sub(1) else {
-            // The first epoch needs no voter, and its input is empty.
             let at_start = Ancestry {
                 origin: Some(Origin::START),
                 jobs_until: 0,
             };
             let at_start = self.ancestry() == at_start;
             return match at_start && self.is_settled() {
-                true => Opening::Run(Release::default()),
+                true => Opening::First,
                 false => Opening::Hold,
             };
         };
-        let Some(layout) = VoterLayout::new(voter.len()) else {
-            return Opening::Hold;
-        };
-        let verdict = newest_verdict(hashing, voter);
+        let verdict = voters.verdict(&hashing.set);
         let Some(verdict) = verdict.filter(|verdict| verdict.epoch == before) else {
             return Opening::NotYet;
         };
@@ -157,13 +165,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
                 false => Opening::Hold,
             };
         }
-        // What is frozen for an epoch stands beside the verdict on the one before.
-        let read = |half| Release::read(&hashing.set, &layout, half).ok();
-        let release = voter.read(read, |release| release.epoch.wrapping_sub(1));
-        match release.filter(|release| release.epoch == epoch) {
-            Some(release) => Opening::Run(release),
-            None => Opening::NotYet,
-        }
+        Opening::Run(verdict)
     }
 
     /// Learns where its state comes from: if it is the newest agreed one, from the verdict that
@@ -275,31 +277,28 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         hashed
     }
 
-    /// Casts the ballot of `epoch`: that of a replica that has run, with the leaf of its input
-    /// page and its output, or of one that holds what it has. Returns whether it could: not
+    /// Casts the ballot of `epoch`: that of a replica that has run, or of one that holds what
+    /// it has. Returns whether it could: not
     /// while the table does not describe the memory.
     pub(crate) fn cast(
         &mut self,
         hashing: &Hashing,
         number: u8,
         epoch: u64,
-        ran: Option<(Leaf, &[u64])>,
+        ran: Option<Ran<'_>>,
         channels: &ReplicaChannels<'_>,
     ) -> bool {
-        let own = channels.own;
-        let Some(layout) = ReplicaLayout::new(own.reader().len()) else {
-            return false;
-        };
         if !self.is_settled() {
             return false;
         }
         if ran.is_none() {
-            self.learn(hashing, channels.voter);
+            self.learn(hashing, &channels.voters);
         }
-        let (kind, (input, output)) = match ran {
+        let (kind, ran) = match ran {
             Some(ran) => (BallotKind::Ran, ran),
-            None => (BallotKind::Held, (Leaf(0), &[][..])),
+            None => (BallotKind::Held, Ran::default()),
         };
+        let output = ran.output;
         let Ancestry { origin, jobs_until } = self.ancestry();
         let (origin, jobs_until) = match kind {
             BallotKind::Ran => (origin, jobs_until),
@@ -313,11 +312,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             replica: number,
             epoch,
             kind,
+            fresh: ran.fresh,
             origin,
             jobs_until,
             pages: self.table.pages(),
             summary: self.table.summary(),
-            input,
+            input: ran.input,
             count: 0,
             output: Default::default(),
             words: output_words(&hashing.set, usize::from(number), epoch, output),
@@ -325,7 +325,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         let count = output.len().min(ballot.output.len());
         ballot.output[..count].copy_from_slice(&output[..count]);
         ballot.count = count as u8;
-        ballot.cast(&hashing.set, &layout, own);
+        ballot.cast(&hashing.set, channels.ballot.open());
         true
     }
 
@@ -339,8 +339,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
     }
 
     /// Learns from the newest verdict, whichever epoch it is on, where its state comes from.
-    fn learn(&mut self, hashing: &Hashing, voter: ChannelReader<'_>) {
-        if let Some(verdict) = newest_verdict(hashing, voter) {
+    fn learn(&mut self, hashing: &Hashing, voters: &Voters<'_>) {
+        if let Some(verdict) = voters.verdict(&hashing.set) {
             self.adopt(hashing, &verdict);
         }
     }
@@ -354,7 +354,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         epoch: u64,
         channels: &ReplicaChannels<'_>,
     ) -> Closing {
-        let verdict = newest_verdict(hashing, channels.voter);
+        let verdict = channels.voters.verdict(&hashing.set);
         let Some(verdict) = verdict.filter(|verdict| verdict.epoch == epoch) else {
             return Closing::NotYet;
         };
@@ -440,13 +440,6 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             left: self.table.pages().saturating_sub(page.0).saturating_sub(1),
         }
     }
-}
-
-/// Returns the verdict that the voter shows, whichever epoch it is on.
-fn newest_verdict(hashing: &Hashing, voter: ChannelReader<'_>) -> Option<Verdict> {
-    let layout = VoterLayout::new(voter.len())?;
-    let read = |half| Verdict::read(&hashing.set, &layout, half).ok();
-    voter.read(read, |verdict| verdict.epoch)
 }
 
 impl<S: AsMut<[u64]>> StateWords for Member<S> {

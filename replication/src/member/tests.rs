@@ -5,8 +5,8 @@ use std::vec;
 use std::vec::Vec;
 use tern_units::PAGE_SIZE;
 use tern_vote::{
-    Code, Key, LeafKind, MAX_REPLICAS, Members, Reader, Set, Standing, replica_channel_bytes,
-    voter_channel_bytes,
+    ChannelReader, ChannelWriter, Code, Key, LeafKind, MAX_REPLICAS, Members, Reader, Set,
+    Standing, VoterLayout, Writer, replica_channel_bytes, voter_channel_bytes,
 };
 
 const PAGES: u32 = 4;
@@ -44,6 +44,16 @@ struct Bench {
 
 fn words(bytes: u64) -> Vec<AtomicU64> {
     (0..bytes / 8).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// The channels of a replica that no other is seen from.
+fn channels<'a>(own: &'a [AtomicU64], voter: &'a [ChannelReader<'a>]) -> ReplicaChannels<'a> {
+    ReplicaChannels {
+        own: Writer::new(own),
+        ballot: ChannelWriter::Plain(Writer::new(own)),
+        voters: Voters(voter),
+        replicas: &[],
+    }
 }
 
 impl Bench {
@@ -91,20 +101,14 @@ impl Bench {
     }
 
     fn open(&mut self, epoch: u64) -> Opening {
-        self.member.open(
-            &self.hashing,
-            NUMBER,
-            epoch,
-            ChannelReader::Plain(Reader::new(&self.voter)),
-        )
+        let voter = [ChannelReader::Plain(Reader::new(&self.voter))];
+        self.member
+            .open(&self.hashing, NUMBER, epoch, &Voters(&voter))
     }
 
     fn close(&mut self, epoch: u64) -> Option<(Option<Duty>, bool)> {
-        let channels = ReplicaChannels {
-            own: Writer::new(&self.own),
-            voter: ChannelReader::Plain(Reader::new(&self.voter)),
-            replicas: &[],
-        };
+        let voter = [ChannelReader::Plain(Reader::new(&self.voter))];
+        let channels = channels(&self.own, &voter);
         match self.member.close(&self.hashing, NUMBER, epoch, &channels) {
             Closing::NotYet => None,
             Closing::Closed {
@@ -113,17 +117,13 @@ impl Bench {
         }
     }
 
-    fn cast(&mut self, epoch: u64, ran: Option<(Leaf, &[u64])>) -> Option<Ballot> {
-        let channels = ReplicaChannels {
-            own: Writer::new(&self.own),
-            voter: ChannelReader::Plain(Reader::new(&self.voter)),
-            replicas: &[],
-        };
+    fn cast(&mut self, epoch: u64, ran: Option<Ran<'_>>) -> Option<Ballot> {
+        let voter = [ChannelReader::Plain(Reader::new(&self.voter))];
+        let channels = channels(&self.own, &voter);
         let cast = self
             .member
             .cast(&self.hashing, NUMBER, epoch, ran, &channels);
-        let layout = ReplicaLayout::new(self.own.len()).unwrap();
-        let read = || Ballot::read(&SET, 1, &layout, Reader::new(&self.own)).unwrap();
+        let read = || Ballot::read(&SET, 1, Reader::new(&self.own)).unwrap();
         cast.then(read)
     }
 
@@ -144,49 +144,34 @@ impl Bench {
                 summary: self.member.table.summary(),
                 jobs_until: epoch + 1,
             },
+            owner: None,
         }
     }
 
     fn publish(&self, verdict: &Verdict) {
         verdict.publish(&SET, &self.layout(), Writer::new(&self.voter));
     }
-
-    fn freeze(&self, epoch: u64) -> Release {
-        let release = Release {
-            epoch,
-            ..Release::default()
-        };
-        release.publish(&SET, &self.layout(), Writer::new(&self.voter));
-        release
-    }
 }
 
 #[test]
-fn a_replica_runs_only_with_the_last_verdict_and_the_input_at_hand() {
+fn a_replica_runs_only_with_the_last_verdict_at_hand() {
     let mut bench = Bench::new(true);
-    assert_eq!(bench.open(0), Opening::Run(Release::default()));
+    assert_eq!(bench.open(0), Opening::First);
     bench.job(0);
     assert_eq!(bench.open(0), Opening::Hold, "nothing runs twice");
     assert_eq!(bench.open(1), Opening::NotYet, "no verdict");
-    bench.publish(&bench.agree(0, Standing::Agreed));
-    assert_eq!(bench.open(1), Opening::NotYet, "no input");
-    let release = bench.freeze(1);
-    assert_eq!(bench.open(1), Opening::Run(release));
+    let verdict = bench.agree(0, Standing::Agreed);
+    bench.publish(&verdict);
+    assert_eq!(bench.open(1), Opening::Run(verdict));
     bench.job(1);
-    bench.freeze(2);
     assert_eq!(
         bench.open(2),
         Opening::NotYet,
         "the verdict is the last one's"
     );
-    bench.publish(&bench.agree(1, Standing::Agreed));
-    bench.freeze(1);
-    assert_eq!(
-        bench.open(2),
-        Opening::NotYet,
-        "the input is the last one's"
-    );
-    bench.freeze(2);
+    let verdict = bench.agree(1, Standing::Agreed);
+    bench.publish(&verdict);
+    assert_eq!(bench.open(2), Opening::Run(verdict));
     let lost = Verdict {
         outcome: Outcome::Lost,
         lost: 1,
@@ -207,15 +192,13 @@ fn a_replica_is_a_member_because_of_its_state_and_not_because_it_is_told_so() {
         };
         bench.publish(&verdict);
         assert_eq!(bench.close(0), Some((None, true)), "{standing:?}");
-        let release = bench.freeze(1);
-        assert_eq!(bench.open(1), Opening::Run(release), "{standing:?}");
+        assert_eq!(bench.open(1), Opening::Run(verdict), "{standing:?}");
     }
     let mut bench = Bench::new(true);
     bench.job(0);
     let mut other = bench.agree(0, Standing::Agreed);
     other.state.summary.0 ^= 1;
     bench.publish(&other);
-    bench.freeze(1);
     assert_eq!(bench.open(1), Opening::Doubt);
     bench.member.doubt();
     assert_eq!(bench.hash_all(), PAGES);
@@ -226,12 +209,12 @@ fn a_replica_is_a_member_because_of_its_state_and_not_because_it_is_told_so() {
 fn a_flip_in_the_kept_summary_alone_keeps_nobody_out() {
     let mut bench = Bench::new(true);
     bench.job(0);
-    bench.publish(&bench.agree(0, Standing::Agreed));
-    let release = bench.freeze(1);
+    let verdict = bench.agree(0, Standing::Agreed);
+    bench.publish(&verdict);
     bench.member.visit(&mut |name, word| {
         *word ^= u64::from(name == "table.summary") << 50;
     });
-    assert_eq!(bench.open(1), Opening::Run(release));
+    assert_eq!(bench.open(1), Opening::Run(verdict));
 }
 
 /// What only grows is checked against what it can be: its ballot would be malformed for ever.
@@ -254,7 +237,12 @@ fn a_replica_that_has_not_run_claims_no_job_and_no_verdict_that_are_to_come() {
 fn a_ballot_names_the_verdict_that_the_state_comes_from() {
     let mut bench = Bench::new(true);
     bench.job(0);
-    let ran = bench.cast(0, Some((Leaf(5), &[7, 8]))).unwrap();
+    let ran = Ran {
+        input: Leaf(5),
+        fresh: true,
+        output: &[7, 8],
+    };
+    let ran = bench.cast(0, Some(ran)).unwrap();
     assert_eq!(
         (ran.kind, ran.origin),
         (BallotKind::Ran, Some(Origin::START))
@@ -265,6 +253,7 @@ fn a_ballot_names_the_verdict_that_the_state_comes_from() {
     let held = bench.cast(1, None).unwrap();
     assert_eq!((held.kind, held.origin), (BallotKind::Held, ran.origin));
     assert_eq!((held.jobs_until, held.count), (1, 0));
+    assert_eq!((ran.fresh, held.fresh), (true, false));
     // The verdict comes late: it names that.
     let verdict = bench.agree(0, Standing::Agreed);
     bench.publish(&verdict);
@@ -291,9 +280,9 @@ fn what_has_started_anew_comes_from_nowhere_until_it_has_the_agreed_state() {
     bench.publish(&other);
     assert_eq!(bench.open(8), Opening::Hold);
     assert_eq!(bench.cast(8, None).unwrap().origin, None);
-    bench.publish(&bench.agree(8, Standing::Recovering));
-    let release = bench.freeze(9);
-    assert_eq!(bench.open(9), Opening::Run(release));
+    let verdict = bench.agree(8, Standing::Recovering);
+    bench.publish(&verdict);
+    assert_eq!(bench.open(9), Opening::Run(verdict));
 }
 
 #[test]
@@ -321,11 +310,8 @@ fn a_commit_that_is_late_is_finished_and_the_state_whole() {
     bench.publish(&verdict);
     assert_eq!(bench.close(0), Some((Some(Duty::Commit), false)));
     let mut scratch = [0; PAGE_SIZE];
-    let channels = ReplicaChannels {
-        own: Writer::new(&bench.own),
-        voter: ChannelReader::Plain(Reader::new(&bench.voter)),
-        replicas: &[],
-    };
+    let voter = [ChannelReader::Plain(Reader::new(&bench.voter))];
+    let channels = channels(&bench.own, &voter);
     let (hashing, memory) = (&bench.hashing, &mut bench.memory);
     let mut step = || {
         bench
@@ -334,6 +320,5 @@ fn a_commit_that_is_late_is_finished_and_the_state_whole() {
     };
     let ended = (0..20).any(|_| step() == RepairStep::Ended(RepairEnd::Complete));
     assert!(ended);
-    let release = bench.freeze(1);
-    assert_eq!(bench.open(1), Opening::Run(release));
+    assert_eq!(bench.open(1), Opening::Run(verdict));
 }

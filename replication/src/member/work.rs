@@ -131,27 +131,25 @@ impl Work {
         scratch: &mut Page,
         channels: &ReplicaChannels<'_>,
     ) -> RepairStep {
-        let ReplicaChannels {
-            own,
-            voter,
-            replicas,
-        } = *channels;
-        // What is read there says itself which epoch it is of, and that it is whole.
-        let voter = voter.newest();
+        let ReplicaChannels { own, replicas, .. } = *channels;
+        let taker = u8::try_from(self.taker).ok();
+        let Some(list) = taker.and_then(|taker| channels.voters.list(taker)) else {
+            return RepairStep::Ended(RepairEnd::Incomplete);
+        };
         let peer = |replica: u64| {
             let replica = usize::try_from(replica).ok()?;
             replicas.get(replica).copied()
         };
         let step = match self.duty() {
             Some(Duty::Donor) => peer(self.taker)
-                .map(|target| self.donor.step(hashing, memory, table, voter, target, own)),
-            Some(Duty::Witness) => Some(self.witness.step(hashing, memory, table, voter, own)),
+                .map(|target| self.donor.step(hashing, memory, table, list, target, own)),
+            Some(Duty::Witness) => Some(self.witness.step(hashing, memory, table, list, own)),
             Some(Duty::Target) => {
                 peer(self.giver)
                     .zip(peer(self.confirmer))
                     .map(|(donor, witness)| {
                         let channels = Channels {
-                            voter,
+                            voter: list,
                             donor,
                             witness,
                         };

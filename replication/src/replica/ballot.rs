@@ -7,11 +7,11 @@ use tern_plant::tag::{Challenge, Statement};
 use tern_recovery::CommitStep;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::{Page, PageHasher, ReplicaLayout, Tagged};
+use tern_vote::{Page, PageHasher, Release, Tagged};
 
 use super::{Facts, Phase, ReplicaTask};
-use crate::input::is_sound;
-use crate::member::Opening;
+use crate::input::{input_after, is_sound};
+use crate::member::{Opening, Ran};
 use crate::next::{JobEnd, Next, ReplicaChannels, ReplicaEnv};
 
 /// The part of the ballot deadline by which a job may begin late in any case.
@@ -20,12 +20,12 @@ const LEAST_SLACK: u64 = 16;
 /// Pages hashed between two looks at the time.
 const STEPS: u32 = 8;
 
-/// Returns what the sample in an input page asks. The page is part of what replicas agree on,
-/// so that all of a majority answer the same.
-fn challenge_of(page: &Page) -> Challenge {
+/// Returns a word of an input page. The page is part of what replicas agree on, so that what all
+/// of a majority read there is the same.
+fn word_of(page: &Page, at: usize) -> u64 {
     let mut word = [0; 8];
-    word.copy_from_slice(&page[8 * input::CHALLENGE..8 * input::CHALLENGE + 8]);
-    Challenge::from_word(u64::from_le_bytes(word))
+    word.copy_from_slice(&page[8 * at..8 * at + 8]);
+    u64::from_le_bytes(word)
 }
 
 impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
@@ -58,28 +58,41 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         let pause = Duration::from_nanos((slack.as_nanos() / REPAIR_LOOKS).max(1));
         let again = now.saturating_add(pause);
         let number = facts.description.replica();
-        let opening = self
-            .member
-            .open(&facts.hashing, number, self.epoch, channels.voter);
-        match opening {
-            Opening::Run(input) if is_sound(&facts.hashing.set, &facts.times, &input, env) => {
-                if self.is_outside != 0 {
-                    self.is_outside = 0;
-                    let (set, epoch) = (self.number(), self.epoch as u32);
-                    env.record(Event::Rejoin { set, epoch });
-                }
-                self.member.begin_job(self.epoch);
-                self.phase = Phase::Job as u64;
-                let until = facts.times.ballots_due(self.epoch);
-                Next::RunJob { input, until }
+        let before = self.epoch.checked_sub(1);
+        let opening = match before.is_none_or(|before| env.close_verdicts(before)) {
+            true => self
+                .member
+                .open(&facts.hashing, number, self.epoch, &channels.voters),
+            false => Opening::NotYet,
+        };
+        let (set, times) = (&facts.hashing.set, &facts.times);
+        let input = match &opening {
+            Opening::First => Some(Release::default()),
+            Opening::Run(verdict) => {
+                let input = input_after((set, times), verdict, number, &channels.voters, env);
+                input.filter(|input| is_sound(set, times, input, env))
             }
+            Opening::NotYet | Opening::Doubt | Opening::Hold => None,
+        };
+        if let Some(input) = input {
+            if self.is_outside != 0 {
+                self.is_outside = 0;
+                let (set, epoch) = (self.number(), self.epoch as u32);
+                env.record(Event::Rejoin { set, epoch });
+            }
+            self.member.begin_job(self.epoch);
+            self.phase = Phase::Job as u64;
+            let until = facts.times.ballots_due(self.epoch);
+            return Next::RunJob { input, until };
+        }
+        match opening {
             Opening::Run(_) | Opening::NotYet if again <= last_start => Next::SleepUntil(again),
             Opening::Doubt if self.is_sure == 0 => {
                 self.is_sure = 1;
                 self.member.doubt();
                 self.go_on(Phase::Hold)
             }
-            Opening::Run(_) | Opening::NotYet | Opening::Doubt | Opening::Hold => {
+            Opening::First | Opening::Run(_) | Opening::NotYet | Opening::Doubt | Opening::Hold => {
                 self.go_on(Phase::Hold)
             }
         }
@@ -87,7 +100,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
 
     pub(super) fn job_ended<E: ReplicaEnv>(&mut self, facts: &Facts, end: JobEnd, env: &mut E) {
         match (end, facts.description.voting()) {
-            (JobEnd::Done, Voting::Arbitrator { .. }) => {
+            (JobEnd::Done, Voting::Arbitrator { .. } | Voting::Distributed) => {
                 let first = self.member.scrub_position();
                 let set = self.number();
                 env.record(Event::Scrub { set, first });
@@ -98,7 +111,10 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
                 self.member.end_job_unhashed();
                 self.phase = Phase::Commit as u64;
             }
-            (JobEnd::CutOff, Voting::Arbitrator { .. } | Voting::Unprotected) => {
+            (
+                JobEnd::CutOff,
+                Voting::Arbitrator { .. } | Voting::Distributed | Voting::Unprotected,
+            ) => {
                 self.miss(facts, env);
                 self.member.cut_off();
                 // There may be time left to ask for repair in this very epoch.
@@ -140,20 +156,19 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             return self.go_on(Phase::Open);
         }
 
-        let input = env.input();
-        let challenge = challenge_of(input);
-        let input = facts.hashing.hasher.leaf(input);
+        let page = env.input();
+        let challenge = Challenge::from_word(word_of(page, input::CHALLENGE));
+        let fresh = word_of(page, input::FRESH) != 0;
+        let input = facts.hashing.hasher.leaf(page);
         let output = env.output();
         let output = without_zeros_at_end(&output);
-        let number = facts.description.replica();
         self.tag(facts, challenge, output, channels, env);
-        let ran = Some((input, output));
-        let cast = self
-            .member
-            .cast(&facts.hashing, number, self.epoch, ran, channels);
-        if cast {
-            self.record_ballot(env);
-        }
+        let ran = Ran {
+            input,
+            fresh,
+            output,
+        };
+        self.cast(facts, Some(ran), channels, env);
         self.complete(facts, env);
         self.go_on(Phase::Voted)
     }
@@ -176,15 +191,14 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             challenge,
             output,
         });
-        let layout = ReplicaLayout::new(channels.own.reader().len());
-        if let (Some(tag), Some(layout)) = (tag, layout) {
+        if let Some(tag) = tag {
             let tagged = Tagged {
                 replica,
                 epoch: self.epoch,
                 challenge,
                 tag,
             };
-            tagged.cast(set, &layout, channels.own);
+            tagged.cast(set, channels.ballot.open());
         }
     }
 
@@ -229,14 +243,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             return self.go_on(if may_run { Phase::Open } else { Phase::Hold });
         }
         self.is_outside = 1;
-        let number = facts.description.replica();
-        let hashing = &facts.hashing;
-        if in_time
-            && self
-                .member
-                .cast(hashing, number, self.epoch, None, channels)
-        {
-            self.record_ballot(env);
+        if in_time {
+            self.cast(facts, None, channels, env);
         }
         self.complete(facts, env);
         self.go_on(Phase::Voted)
@@ -260,8 +268,23 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         }
     }
 
-    fn record_ballot<E: ReplicaEnv>(&self, env: &mut E) {
-        let (set, epoch) = (self.number(), self.epoch as u32);
-        env.record(Event::Ballot { set, epoch });
+    /// Casts the epoch's ballot, and seals it.
+    fn cast<E: ReplicaEnv>(
+        &mut self,
+        facts: &Facts,
+        ran: Option<Ran<'_>>,
+        channels: &ReplicaChannels<'_>,
+        env: &mut E,
+    ) {
+        let (number, epoch) = (facts.description.replica(), self.epoch);
+        let member = &mut self.member;
+        let is_cast = member.cast(&facts.hashing, number, epoch, ran, channels);
+        if is_cast && env.seal_ballot(epoch) {
+            let set = self.number();
+            env.record(Event::Ballot {
+                set,
+                epoch: epoch as u32,
+            });
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! A replica from its ballot to the next release: what the verdict says, and its part in a
 //! repair.
-use tern_config::layout::REPAIR_LOOKS;
 use tern_recovery::{RepairEnd, RepairStep};
 use tern_trace::{Event, RepairResult};
-use tern_units::{Duration, Instant};
+use tern_units::Instant;
 use tern_vote::{Outcome, Verdict};
 
 use super::{Facts, Phase, ReplicaTask};
@@ -19,17 +18,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         self.go_on(Phase::Close)
     }
 
-    /// The pause between two looks at what another replica, or the voter, has done. The bound
-    /// on repairs relies on looks being that far apart from instant to instant.
-    fn pause(&self, facts: &Facts) -> Duration {
-        let next = facts.times.next_release(self.epoch);
-        let rest = next.saturating_since(facts.times.verdict_due(self.epoch));
-        Duration::from_nanos((rest.as_nanos() / REPAIR_LOOKS).max(1))
-    }
-
     /// Sleeps until the next look, if that is before the next release.
     fn look_again(&mut self, facts: &Facts, now: Instant) -> Option<Next> {
-        let again = now.saturating_add(self.pause(facts));
+        let again = now.saturating_add(facts.times.pause());
         (again < facts.times.next_release(self.epoch)).then_some(Next::SleepUntil(again))
     }
 
@@ -42,9 +33,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         env: &mut E,
     ) -> Next {
         let number = facts.description.replica();
-        let closing = self
-            .member
-            .close(&facts.hashing, number, self.epoch, channels);
+        let closing = match env.close_verdicts(self.epoch) {
+            true => self
+                .member
+                .close(&facts.hashing, number, self.epoch, channels),
+            false => Closing::NotYet,
+        };
         let (duty, is_member, verdict) = match closing {
             Closing::Closed {
                 duty,

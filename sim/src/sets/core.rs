@@ -14,8 +14,8 @@ use crate::core::parameters;
 pub(crate) enum Role {
     /// The replica of that number.
     Replica(usize),
-    /// The voter.
-    Voter,
+    /// The voter of that number.
+    Voter(usize),
     /// Another thread, that only takes time: periodic, up to its `wcet`.
     Load {
         /// Its period.
@@ -84,7 +84,13 @@ pub(crate) struct SetCore {
 }
 
 impl SetCore {
-    pub(crate) fn new(sandbox: &Sandbox, set: usize, replica: Option<usize>, seed: u64) -> Self {
+    pub(crate) fn new(
+        sandbox: &Sandbox,
+        set: usize,
+        replica: Option<usize>,
+        voter: Option<usize>,
+        seed: u64,
+    ) -> Self {
         let mut core = Self {
             scheduler: Box::new(Scheduler::new()),
             threads: Vec::new(),
@@ -106,7 +112,7 @@ impl SetCore {
                     .expect("the description was checked");
                 let role = match thread.runs {
                     Runs::Replica(of) if of as usize == set => replica.map(Role::Replica),
-                    Runs::Voter(of) if of as usize == set => Some(Role::Voter),
+                    Runs::Voter(of) if of as usize == set => voter.map(Role::Voter),
                     Runs::Replica(_) | Runs::Voter(_) | Runs::Driver(_) | Runs::Nothing => None,
                     Runs::Program { .. } => Some(Role::Load {
                         period: thread.period,
@@ -199,7 +205,7 @@ impl SetCore {
         if let Activity::Asleep = thread.activity {
             let (left, piece) = match thread.role {
                 Role::Load { wcet, .. } => (1 + next(&mut self.random) % wcet.max(1), Piece::Load),
-                Role::Replica(_) | Role::Voter | Role::Idle => (costs.poll, Piece::Poll(None)),
+                Role::Replica(_) | Role::Voter(_) | Role::Idle => (costs.poll, Piece::Poll(None)),
             };
             thread.activity = Activity::Working { left, piece };
         }

@@ -5,12 +5,13 @@ use tern_plant::tag::{Key, Measured, PlaceKey, PlaceTag, Statement};
 use tern_replication::{Env, Job, ReplicaEnv, VoterEnv};
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::{Page, Release, Set, page_of_words};
+use tern_vote::{ChannelWriter, Page, Release, Set, page_of_words};
 
+use super::channel::{Channel, Liar};
 use super::core::SetCore;
-use super::plant::Plant;
+use super::device::Device;
+use super::place::Place;
 use super::program::{Memory, PAGE_WORDS};
-use super::voter_channel::{Liar, VoterChannel};
 
 /// What a task is given: records go into a list, budgets come from the scheduler.
 pub(super) struct Side<'a, T> {
@@ -20,6 +21,10 @@ pub(super) struct Side<'a, T> {
     pub(super) events: &'a mut Vec<(u64, Event)>,
     /// Jobs that were not done in time.
     pub(super) missed: &'a mut u64,
+    /// The voters' channels, by number.
+    pub(super) verdicts: &'a [Channel],
+    /// The sensor's key, where it tags.
+    pub(super) sensor: Option<Key>,
     /// What only such a task is given.
     pub(super) own: T,
 }
@@ -30,23 +35,24 @@ pub(super) struct ReplicaOwn<'a> {
     pub(super) scratch: &'a mut Page,
     pub(super) input: &'a Release,
     pub(super) output: [u64; 2],
-    pub(super) keys: Option<&'a Keys>,
-}
-
-/// The keys of a replica's sandbox.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
-    /// Its place's.
-    pub(super) own: PlaceKey,
-    /// The sensor's.
-    pub(super) sensor: Key,
+    pub(super) key: Option<PlaceKey>,
+    /// Its number.
+    pub(super) replica: usize,
+    /// The channel of its ballot, if that has one, and where it casts it.
+    pub(super) ballot: Option<&'a Channel>,
+    pub(super) cast_in: ChannelWriter<'a>,
+    pub(super) set: &'a Set,
+    pub(super) liar: Option<&'a Liar>,
 }
 
 /// What a voter's task is given.
 pub(super) struct VoterOwn<'a> {
-    pub(super) plant: &'a mut Plant,
+    /// Its number.
+    pub(super) voter: usize,
+    pub(super) device: &'a mut Device,
     pub(super) inputs: &'a [Release],
-    pub(super) channel: &'a VoterChannel,
+    /// The channels of ballots, where they have some.
+    pub(super) ballots: &'a [Channel],
     pub(super) set: &'a Set,
     pub(super) liar: Option<&'a Liar>,
 }
@@ -68,6 +74,15 @@ impl<T> Env for Side<'_, T> {
 
     fn budget_by(&self, at: Instant) -> Duration {
         self.core.budget_by(self.thread, self.now, at)
+    }
+
+    fn close_verdicts(&mut self, epoch: u64) -> bool {
+        close(self.verdicts, epoch, self.now)
+    }
+
+    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
+        let sensor = self.sensor;
+        sensor.is_none_or(|sensor| sensor.tag_sample(measured) == tag)
     }
 }
 
@@ -92,32 +107,55 @@ impl ReplicaEnv for Side<'_, ReplicaOwn<'_>> {
     }
 
     fn tag(&mut self, statement: &Statement<'_>) -> Option<PlaceTag> {
-        self.own.keys.map(|keys| keys.own.tag(statement))
+        self.own.key.map(|key| key.tag(statement))
     }
 
-    fn is_measured(&mut self, measured: &Measured<'_>, tag: u64) -> bool {
-        let keys = self.own.keys;
-        keys.is_none_or(|keys| keys.sensor.tag_sample(measured) == tag)
+    fn seal_ballot(&mut self, epoch: u64) -> bool {
+        let ReplicaOwn {
+            replica,
+            ballot,
+            cast_in,
+            set,
+            liar,
+            ..
+        } = self.own;
+        Liar::strike(liar, Place::Replica(replica), set, cast_in);
+        ballot.is_none_or(|ballot| ballot.seal(epoch, self.now))
     }
 }
 
 impl VoterEnv for Side<'_, VoterOwn<'_>> {
     fn receive(&mut self, decoder: &mut Decoder) -> Option<Frame> {
-        self.own.plant.give(decoder)
+        self.own.device.give(self.own.voter, decoder)
     }
 
     fn send(&mut self, bytes: &[u8]) {
         let now = Instant::from_nanos(self.now);
-        self.own.plant.take(bytes, now, self.own.inputs);
+        self.own
+            .device
+            .take(self.own.voter, bytes, now, self.own.inputs);
+    }
+
+    fn close_ballots(&mut self, epoch: u64) -> bool {
+        close(self.own.ballots, epoch, self.now)
     }
 
     fn seal(&mut self, number: u64) -> bool {
         let VoterOwn {
-            channel, set, liar, ..
+            voter, set, liar, ..
         } = self.own;
-        if let Some(liar) = liar {
-            liar.lie(set, channel);
-        }
+        let channel = &self.verdicts[voter];
+        Liar::strike(liar, Place::Voter(voter), set, channel.writer());
         channel.seal(number, self.now)
     }
+
+    fn take_device(&mut self, epoch: u64) -> bool {
+        let voter = self.own.voter;
+        self.own.device.move_to(voter, epoch, self.verdicts)
+    }
+}
+
+/// Closes `epoch` in all of these channels, as the hypervisor does: in all, or in none.
+fn close(channels: &[Channel], epoch: u64, now: u64) -> bool {
+    channels.iter().all(|channel| channel.close(epoch, now))
 }

@@ -81,6 +81,11 @@ impl Plant {
         frame
     }
 
+    /// Loses what is on its way to the voter.
+    pub(super) fn forget_answers(&mut self) {
+        self.answer.clear();
+    }
+
     /// The samples on their way to the voter, for somebody who has the line to change.
     pub(crate) fn samples(&mut self) -> Vec<Sample> {
         let mut decoder = Decoder::new();

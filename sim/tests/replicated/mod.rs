@@ -62,6 +62,45 @@ scrub_period = "50ms"
     system
 }
 
+/// So many replicas, each with a voter beside it and a driver of the device, and with other work
+/// on every core; otherwise as [`system`].
+pub fn distributed(replicas: usize) -> System {
+    let mut text = String::from("[system]\nname = \"set\"\n");
+    text += "[[device]]\nname = \"plant\"\nport = 0x2f8\ninterrupt = 3\n";
+    for core in 0..replicas {
+        text += &format!(
+            r#"
+[[sandbox]]
+name = "replica-{core}"
+core = {core}
+devices = ["plant"]
+server = [
+  {{ name = "other", budget = "500us", period = "2ms", priority = 1, thread = [
+    {{ name = "other", program = "load", wcet = "400us", period = "2ms" }} ] }},
+  {{ name = "plant", kind = "io", budget = "100us", period = "2ms", priority = 2, thread = [
+    {{ name = "plant-io", driver = "plant" }} ] }},
+  {{ name = "voter", budget = "1ms", period = "10ms", priority = 3, thread = [
+    {{ name = "voter", voter = "toy", wcet = "500us" }} ] }},
+  {{ name = "control", budget = "4ms", period = "10ms", priority = 4, thread = [
+    {{ name = "replica", replica = "toy", wcet = "1500us" }} ] }} ]
+"#
+        );
+    }
+    text += r#"
+[[replica_set]]
+name = "toy"
+program = "toy"
+device = "plant"
+voting = "distributed"
+period = "10ms"
+ballot_deadline = "4ms"
+verdict_deadline = "5ms"
+scrub_period = "50ms"
+"#;
+    let read = Description::parse("set.toml", &text);
+    read.unwrap_or_else(|problems| panic!("{problems}")).system
+}
+
 /// A seeded generator (SplitMix64), so that every failure can be replayed.
 #[derive(Clone)]
 pub struct Random(pub u64);
@@ -158,7 +197,7 @@ impl Case {
                     }
                 }
                 Fault::Restart { replica, erases } => self.world.restart(replica, erases),
-                Fault::RestartVoter { erases } => self.world.restart_voter(erases),
+                Fault::RestartVoter { erases } => self.world.restart_voter(0, erases),
             }
         }
     }
@@ -218,13 +257,13 @@ pub fn a_channel_flip(random: &mut Random, world: &World) -> Fault {
 
 /// A flip in the voter's channel: half of them in the records, the rest also in the lists.
 pub fn a_voter_channel_flip(random: &mut Random, world: &World) -> Fault {
-    let records = world.records(Place::Voter);
+    let records = world.records(Place::Voter(0));
     let words = match random.below(2) {
         0 => records[random.below(records.len() as u64) as usize].clone(),
-        _ => 0..world.channel_words(Place::Voter),
+        _ => 0..world.channel_words(Place::Voter(0)),
     };
     Fault::Channel {
-        of: Place::Voter,
+        of: Place::Voter(0),
         word: words.start + random.below(words.len() as u64) as usize,
         bit: random.below(64) as u32,
     }

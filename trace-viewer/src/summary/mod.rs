@@ -15,7 +15,6 @@ mod votes;
 mod withheld;
 
 use serde::Serialize;
-use tern_config::ReplicaSet;
 use tern_trace::{Core, Event, Kind, Trace};
 
 use apart::Apart;
@@ -138,7 +137,7 @@ impl Summary {
                 let (from, to) = span.unwrap_or((at, at));
                 span = Some((at.min(from), at.max(to)));
                 log.event(at, event, layout);
-                votes.event(number, at, event);
+                votes.event(number, at, event, layout);
                 repairs.event(number, at, event);
                 withheld.event(at, event);
             }
@@ -304,9 +303,4 @@ impl CoreLog {
             servers: self.servers.summarize(layout, end),
         }
     }
-}
-
-/// The voter's sandbox, where the set has one.
-fn voter_core(set: &ReplicaSet) -> Option<usize> {
-    set.voter.map(|place| place.sandbox as usize)
 }

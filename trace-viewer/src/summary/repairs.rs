@@ -2,9 +2,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tern_trace::{Event, RepairResult};
+use tern_trace::{Event, RepairResult, Trace};
 
-use super::votes::Vote;
+use super::votes::{Vote, several};
 use crate::layout::Layout;
 use crate::names::{outcome_name, result_name};
 
@@ -180,8 +180,15 @@ impl Recorded {
             Some(replica) => vote.parties.faulty.checked_shr(replica.into()).unwrap_or(0) & 1 == 1,
             None => vote.parties.faulty != 0,
         };
+        let started = self.repair.started_ns;
+        // Where several vote, who is repaired reads what they say, and may be first to record it.
+        let period = several(self.set, layout).map(|set| set.period);
+        let was_before = |epoch: u32, vote: &Vote| match period {
+            Some(period) => Trace::within_horizon(period.saturating_mul(epoch.into())) <= started,
+            None => vote.at <= started,
+        };
         let before = votes.iter();
-        let before = before.take_while(|(_, vote)| vote.at <= self.repair.started_ns);
+        let before = before.take_while(|(epoch, vote)| was_before(**epoch, vote));
         let (mut detection, mut accused) = (None, false);
         for (&epoch, vote) in before {
             if accuses(vote) && !accused {

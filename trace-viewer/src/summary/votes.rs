@@ -1,12 +1,12 @@
 //! Votes, the inputs of epochs, and the sets that stopped: what the voters recorded.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use tern_config::{ReplicaSet, Runs};
 use tern_trace::{Event, VoteOutcome, VoteParties};
 
-use super::voter_core;
 use crate::describe::replicas;
-use crate::layout::Layout;
+use crate::layout::{Layout, has_one_voter};
 use crate::names::{is_stale, outcome_name};
 use crate::ranges::Ranges;
 
@@ -93,6 +93,8 @@ pub(super) struct VoteLog {
     /// By set, recording core and epoch.
     votes: BTreeMap<(u16, usize), BTreeMap<u32, Vote>>,
     inputs: BTreeMap<(u16, usize), BTreeMap<u32, bool>>,
+    /// Epochs in which a voter did its job to the end: its verdict stood, and its input.
+    voted: BTreeMap<(u16, usize), BTreeSet<u32>>,
     stops: Vec<(u16, usize, u32, i64)>,
     last_epoch: Option<i64>,
 }
@@ -103,7 +105,7 @@ impl VoteLog {
         self.last_epoch
     }
 
-    pub(super) fn event(&mut self, core: usize, at: i64, event: Event) {
+    pub(super) fn event(&mut self, core: usize, at: i64, event: Event, layout: &Layout) {
         match event {
             Event::Vote {
                 set,
@@ -122,7 +124,21 @@ impl VoteLog {
                 let inputs = self.inputs.entry((set, core)).or_default();
                 inputs.entry(epoch).or_insert(fresh);
             }
-            Event::Stop { set, epoch } => self.stops.push((set, core, epoch, at)),
+            Event::Complete { thread, job } => {
+                let runs = layout.cores[core].threads.get(usize::from(thread));
+                if let Some(Runs::Voter(set)) = runs.map(|thread| &thread.runs) {
+                    let voted = self.voted.entry((*set as u16, core)).or_default();
+                    voted.insert(job);
+                }
+            }
+            // A voter may stop with the replica beside it.
+            Event::Stop { set, epoch } => {
+                let is_known =
+                    |stop: &(u16, usize, u32, i64)| (stop.0, stop.1, stop.2) == (set, core, epoch);
+                if !self.stops.iter().any(is_known) {
+                    self.stops.push((set, core, epoch, at));
+                }
+            }
             _ => {}
         }
         if let Event::Ballot { .. } | Event::Vote { .. } | Event::Input { .. } = event {
@@ -130,19 +146,51 @@ impl VoteLog {
         }
     }
 
-    /// The votes by set and epoch.
+    /// The votes by set and epoch. Where several voters recorded one, the first did.
     pub(super) fn votes(&self, layout: &Layout) -> BTreeMap<u16, BTreeMap<u32, Vote>> {
-        authoritative(&self.votes, layout)
+        let first = |one: Vote, other: Vote| match other.at < one.at {
+            true => other,
+            false => one,
+        };
+        authoritative(&self.votes, layout, first)
+    }
+
+    /// Whether the input was fresh, by set and epoch. Where several vote, one that did not come to
+    /// stand is as if it had not been frozen; and where two froze one, who had not the device heard
+    /// nothing.
+    fn freshness(&self, layout: &Layout) -> BTreeMap<u16, BTreeMap<u32, bool>> {
+        let mut frozen = self.inputs.clone();
+        for (by, inputs) in &mut frozen {
+            if several(by.0, layout).is_none() {
+                continue;
+            }
+            let voted = self.voted.get(by);
+            inputs.retain(|epoch, _| {
+                let before = epoch.checked_sub(1);
+                before.is_some_and(|before| voted.is_some_and(|voted| voted.contains(&before)))
+            });
+        }
+        authoritative(&frozen, layout, |one, other| one || other)
     }
 
     pub(super) fn inputs(&self, layout: &Layout) -> Vec<Inputs> {
-        let inputs = authoritative(&self.inputs, layout);
+        let inputs = self.freshness(layout);
         let inputs = inputs.iter();
         inputs
             .map(|(&set, inputs)| {
                 let mut stale_epochs = Ranges::default();
-                for (&epoch, _) in inputs.iter().filter(|it| is_stale(*it.0, *it.1)) {
-                    stale_epochs.push(epoch, epoch);
+                let mut next = None;
+                for (&epoch, &fresh) in inputs {
+                    // Where several vote they go on with the last one.
+                    if let Some(next) = next.filter(|_| several(set, layout).is_some())
+                        && next < epoch
+                    {
+                        stale_epochs.push(next, epoch - 1);
+                    }
+                    if is_stale(epoch, fresh) {
+                        stale_epochs.push(epoch, epoch);
+                    }
+                    next = epoch.checked_add(1);
                 }
                 Inputs {
                     set: layout.set_name(set),
@@ -167,24 +215,42 @@ impl VoteLog {
     }
 }
 
-/// Of what several sandboxes recorded for a set: the voter's records, where it has any;
-/// else the first to record each epoch.
+fn described(set: u16, layout: &Layout) -> Option<&ReplicaSet> {
+    let sets = &layout.system.as_ref()?.replica_sets;
+    sets.get(usize::from(set))
+}
+
+/// The set of that number, if it has several voters.
+pub(super) fn several(set: u16, layout: &Layout) -> Option<&ReplicaSet> {
+    described(set, layout).filter(|set| !has_one_voter(set))
+}
+
+/// Of what several sandboxes recorded for a set: the records of those with a voter, where they have
+/// any, else all. Of two of one epoch `both` makes one.
 fn authoritative<T: Copy>(
     recorded: &BTreeMap<(u16, usize), BTreeMap<u32, T>>,
     layout: &Layout,
+    both: fn(T, T) -> T,
 ) -> BTreeMap<u16, BTreeMap<u32, T>> {
-    let voter = |set: u16| {
-        let set = layout.system.as_ref()?.replica_sets.get(usize::from(set))?;
-        voter_core(set)
+    let has_voter = |set: u16, core: usize| {
+        let set = described(set, layout);
+        let mut voters = set.into_iter().flat_map(|set| &set.voters);
+        voters.any(|voter| voter.sandbox as usize == core)
     };
+    let by_voters: BTreeSet<u16> = recorded
+        .keys()
+        .filter(|(set, core)| has_voter(*set, *core))
+        .map(|(set, _)| *set)
+        .collect();
     let mut chosen: BTreeMap<u16, BTreeMap<u32, T>> = BTreeMap::new();
     for (&(set, core), epochs) in recorded {
-        let voter = voter(set).filter(|&voter| recorded.contains_key(&(set, voter)));
-        if voter.is_none_or(|voter| voter == core) {
-            let chosen = chosen.entry(set).or_default();
-            for (&epoch, &value) in epochs {
-                chosen.entry(epoch).or_insert(value);
-            }
+        if by_voters.contains(&set) && !has_voter(set, core) {
+            continue;
+        }
+        let chosen = chosen.entry(set).or_default();
+        for (&epoch, &value) in epochs {
+            let known = chosen.entry(epoch).or_insert(value);
+            *known = both(*known, value);
         }
     }
     chosen

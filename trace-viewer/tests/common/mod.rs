@@ -8,7 +8,7 @@
 use std::sync::atomic::AtomicU64;
 
 use tern_config::{
-    Channel, Description, ReplicaSet, Runs, Sandbox, Server, System, Thread, ThreadRef,
+    Channel, Description, ReplicaSet, Runs, Sandbox, Server, System, Thread, ThreadRef, Voting,
 };
 use tern_sched::analysis::CostTable;
 use tern_trace::{
@@ -22,6 +22,11 @@ pub const EPOCH: u64 = 5_000_000_000;
 
 /// The set's period, 50 ms, in microseconds.
 pub const PERIOD: u64 = 50_000;
+
+/// When ballots and verdicts are due in an epoch of a set with a voter in each sandbox: 25 and 28
+/// ms after its release, in microseconds.
+pub const BALLOTS: u64 = 25_000;
+pub const VERDICTS: u64 = 28_000;
 
 /// One core's events with their times in microseconds after the epoch, in any order.
 pub type Events = Vec<(i64, Event)>;
@@ -117,14 +122,44 @@ pub fn system() -> System {
         replica_sets: vec![ReplicaSet {
             name: "controller".to_string(),
             replicas: vec![place(0), place(1), place(2)],
-            voter: Some(place(3)),
+            voters: vec![place(3)],
             period: PERIOD * 1_000,
-            voter_channel: Some(3),
+            voter_channels: vec![3],
             replica_channels: vec![0, 1, 2],
             ..ReplicaSet::default()
         }],
         ..System::default()
     }
+}
+
+/// The same without an arbitrator: a voter beside each replica, in a server of its own.
+pub fn distributed_system() -> System {
+    let mut system = system();
+    system.sandboxes.truncate(3);
+    let voters: Vec<_> = (0..)
+        .zip(&mut system.sandboxes)
+        .map(|(sandbox, it)| {
+            let voter = thread("voter", 1_000, PERIOD, BALLOTS, Runs::Voter(0));
+            it.servers
+                .push(server("vote", 5_000, PERIOD, 2, vec![voter]));
+            let (server, thread) = (2, 0);
+            ThreadRef {
+                sandbox,
+                server,
+                thread,
+            }
+        })
+        .collect();
+    system.channels = vec![Channel::default(); 9];
+    let set = &mut system.replica_sets[0];
+    set.voting = Voting::Distributed;
+    set.ballot_deadline = BALLOTS * 1_000;
+    set.verdict_deadline = VERDICTS * 1_000;
+    set.voters = voters;
+    set.voter_channels = vec![0, 1, 2];
+    set.replica_channels = vec![3, 4, 5];
+    set.ballot_channels = vec![6, 7, 8];
+    system
 }
 
 /// A core's records, written in the order in which its kernel does.
@@ -365,6 +400,83 @@ pub fn arbitrator(epochs: u32, others: &[(u32, VoteOutcome, VoteParties)]) -> Ev
     script.0
 }
 
+/// What one of several voters records beside its replica.
+#[derive(Clone, Copy)]
+pub struct Voter {
+    /// In which epochs it has the device.
+    pub has_device: fn(u32) -> bool,
+    /// Whether it says its own verdict in time.
+    pub seals: fn(u32) -> bool,
+    /// What it reads once the verdicts are due.
+    pub reads: fn(u32) -> Option<(VoteOutcome, VoteParties)>,
+    /// How long after that it does.
+    pub delay: fn(u32) -> i64,
+}
+
+impl Default for Voter {
+    fn default() -> Self {
+        Self {
+            has_device: |_| false,
+            seals: |_| true,
+            reads: |_| Some((VoteOutcome::Unanimous, VoteParties::UNANIMOUS)),
+            delay: |_| 0,
+        }
+    }
+}
+
+impl Voter {
+    /// The thread's number in its sandbox.
+    pub const THREAD: u16 = 2;
+
+    /// What the sandbox records in `epochs` epochs in which its replica does as it should.
+    pub fn records(self, epochs: u32) -> Events {
+        self.beside(replica(epochs), epochs)
+    }
+
+    /// What the sandbox records whose replica records that.
+    pub fn beside(self, replica: Events, epochs: u32) -> Events {
+        let (set, thread, server) = (0, Self::THREAD, 2);
+        let period = PERIOD as i64;
+        let mut script = Script(replica);
+        for epoch in 0..epochs {
+            let release = i64::from(epoch) * period + BALLOTS as i64;
+            script.release(release, thread, epoch);
+            script.switch(release, Some(thread));
+            if (self.has_device)(epoch) {
+                let (epoch, fresh) = (epoch + 1, true);
+                script.add(release + 100, Event::Input { set, epoch, fresh });
+            }
+            let (sealed, job) = (release + 600, epoch);
+            match (self.seals)(epoch) {
+                true => script.add(sealed, Event::Complete { thread, job }),
+                false => script.add(sealed, Event::Miss { thread, job }),
+            }
+            let due = i64::from(epoch) * period + VERDICTS as i64;
+            script.sleep(sealed, thread, due);
+            script.posted(sealed, server, 600, release + period);
+            script.switch(sealed, None);
+
+            let start = due + (self.delay)(epoch);
+            script.switch(start, Some(thread));
+            if let Some((outcome, parties)) = (self.reads)(epoch) {
+                script.add(
+                    start + 100,
+                    Event::Vote {
+                        set,
+                        epoch,
+                        outcome,
+                        parties,
+                    },
+                );
+            }
+            script.sleep(start + 200, thread, release + period);
+            script.posted(start + 200, server, 200, start + period);
+            script.switch(start + 200, None);
+        }
+        script.0
+    }
+}
+
 /// The ring of a core with these events, as it would be copied out of the machine.
 pub fn ring(mut events: Events, mode: Mode, capacity: usize) -> Vec<u64> {
     events.sort_by_key(|&(micros, _)| micros);
@@ -447,6 +559,22 @@ pub fn repaired() -> Trace {
         core("gamma", replica(10), &[40]),
         core("arbitrator", arbitrator(10, &others), &[30]),
     ])
+}
+
+/// Ten epochs of these three sandboxes of a set with a voter in each.
+pub fn distributed(sandboxes: [Events; 3]) -> Trace {
+    let cores = ["alpha", "beta", "gamma"].into_iter().zip(sandboxes);
+    let cores = cores.map(|(name, events)| core(name, events, &[40]));
+    trace_of_system(&distributed_system(), cores.collect())
+}
+
+/// Three voters whose device moves from the first to the second in epoch 5, so that that one
+/// freezes the inputs from the one of epoch 7 on.
+pub fn voters() -> [Voter; 3] {
+    let mut voters = [Voter::default(); 3];
+    voters[0].has_device = |epoch| epoch < 6;
+    voters[1].has_device = |epoch| epoch >= 6;
+    voters
 }
 
 /// The healthy run with another first sandbox.

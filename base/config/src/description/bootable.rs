@@ -54,18 +54,22 @@ pub(super) fn check(places: &Places, system: &System, least_budget: u64) -> Vec<
         }
     }
     for (index, set) in system.replica_sets.iter().enumerate() {
-        let (Some(device), Some(voter)) = (set.device, set.voter) else {
+        let Some(device) = set.device else {
             continue;
         };
-        let mut threads = system.sandboxes[voter.sandbox as usize].threads();
-        if !threads.any(|(_, _, thread)| thread.runs == Runs::Driver(device)) {
-            let place = Place::root().item("replica_set", index);
-            let name = &system.devices[device as usize].name;
-            let reason = format!(
-                "device \"{name}\" has no driver in the voter's sandbox: \
-                 give a thread there `driver = \"{name}\"`"
-            );
-            problems.push(places.problem(&place, "device", reason));
+        for voter in &set.voters {
+            let sandbox = &system.sandboxes[voter.sandbox as usize];
+            let mut threads = sandbox.threads();
+            if !threads.any(|(_, _, thread)| thread.runs == Runs::Driver(device)) {
+                let place = Place::root().item("replica_set", index);
+                let name = &system.devices[device as usize].name;
+                let reason = format!(
+                    "device \"{name}\" has no driver in the voter's sandbox, \"{}\": \
+                     give a thread there `driver = \"{name}\"`",
+                    sandbox.name
+                );
+                problems.push(places.problem(&place, "device", reason));
+            }
         }
     }
     problems

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::{limits, load, requests};
 use crate::layout::{LARGE_PAGE, Machine};
 use crate::ports::{SERIAL_PORT_COUNT, SERIAL_PORTS};
-use crate::system::{ReplicaSet, Runs, Sandbox, System, ThreadRef, Voting};
+use crate::system::{ReplicaSet, Runs, Sandbox, System, Thread, ThreadRef, Voting};
 
 /// Notes what is wrong in the reader; returns what is only worth a warning.
 pub(super) fn check(
@@ -51,7 +51,8 @@ pub(super) fn check(
     for (index, sandbox) in system.sandboxes.iter().enumerate() {
         let undriven = sandbox.devices.iter().filter(|device| {
             let it = &system.devices[**device as usize];
-            it.channels.is_none() && system.line_priority(index, **device).is_none()
+            let drives = |thread: &Thread| thread.runs == Runs::Driver(**device);
+            it.channels.is_none() && !sandbox.threads().any(|(_, _, thread)| drives(thread))
         });
         for device in undriven {
             let name = &system.devices[*device as usize].name;
@@ -80,6 +81,7 @@ fn given_up(system: &System, set: &ReplicaSet) -> Vec<(&'static str, String)> {
         given_up.push(("tags", reason));
     }
     match set.voting {
+        Voting::Unprotected => return given_up,
         Voting::Arbitrator { seal } => {
             if !seal {
                 let reason = format!(
@@ -88,24 +90,24 @@ fn given_up(system: &System, set: &ReplicaSet) -> Vec<(&'static str, String)> {
                 );
                 given_up.push(("voting", reason));
             }
-            if !set.coded {
-                let reason = format!(
-                    "one flip while the arbitrator votes can let out an output of \"{name}\" that \
-                     no majority cast: leave this out to have it voted on in code words"
-                );
-                given_up.push(("coded", reason));
-            }
-            let count = set.replicas.len();
-            if count.is_multiple_of(2) {
-                let reason = format!(
-                    "{count} replicas of \"{name}\" survive as many faulty ones as {}: leave one \
-                     out, or add one",
-                    count.saturating_sub(1)
-                );
-                given_up.push(("voting", reason));
-            }
         }
-        Voting::Unprotected => {}
+        Voting::Distributed => {}
+    }
+    if !set.coded {
+        let reason = format!(
+            "one flip while a voter votes can let out an output of \"{name}\" that no majority \
+             cast: leave this out to have it voted on in code words"
+        );
+        given_up.push(("coded", reason));
+    }
+    let count = set.replicas.len();
+    if count.is_multiple_of(2) {
+        let reason = format!(
+            "{count} replicas of \"{name}\" survive as many faulty ones as {}: leave one out, or \
+             add one",
+            count.saturating_sub(1)
+        );
+        given_up.push(("voting", reason));
     }
     given_up
 }
@@ -261,9 +263,20 @@ fn devices(reader: &mut Reader, system: &System) {
         }
     }
     for (index, sandbox) in system.sandboxes.iter().enumerate() {
+        let moving = sandbox.devices.iter().filter(|it| moves(system, **it));
+        if let [first, second, ..] = moving.collect::<Vec<_>>()[..] {
+            let [first, second] = [first, second].map(|it| &system.devices[*it as usize].name);
+            let reason = format!(
+                "\"{first}\" and \"{second}\" both go from sandbox to sandbox: a sandbox has one \
+                 such device, put a replica of one of their sets elsewhere"
+            );
+            reader.problem(&sandbox_place(index), "devices", reason);
+        }
         for device in &sandbox.devices {
             let mut before = system.sandboxes[..index].iter();
-            if let Some(other) = before.find(|other| other.devices.contains(device)) {
+            if let Some(other) = before.find(|other| other.devices.contains(device))
+                && !moves(system, *device)
+            {
                 let device = &system.devices[*device as usize].name;
                 let reason = format!(
                     "device \"{device}\" is sandbox \"{}\"'s already",
@@ -273,6 +286,15 @@ fn devices(reader: &mut Reader, system: &System) {
             }
         }
     }
+}
+
+/// Whether a device is one that the sandboxes of a set hand on among themselves.
+fn moves(system: &System, device: u32) -> bool {
+    let mut sets = system.replica_sets.iter();
+    sets.any(|set| match set.voting {
+        Voting::Distributed => set.device == Some(device),
+        Voting::Arbitrator { .. } | Voting::Unprotected => false,
+    })
 }
 
 /// Why no sandbox can have a serial port at `port`, if none can.
@@ -310,7 +332,7 @@ fn running(system: &System) -> Vec<(ThreadRef, &Runs)> {
 }
 
 fn drivers(reader: &mut Reader, system: &System) {
-    let mut driven: Vec<u32> = Vec::new();
+    let mut driven: Vec<(u32, u32)> = Vec::new();
     for (place, runs) in running(system) {
         let Runs::Driver(device) = runs else { continue };
         let name = &system.devices[*device as usize].name;
@@ -322,11 +344,15 @@ fn drivers(reader: &mut Reader, system: &System) {
             );
             reader.problem(&thread_place(&place), "driver", reason);
         }
-        if driven.contains(device) {
+        let is_driven = driven.iter().any(|(driven, by)| {
+            let elsewhere = *by != place.sandbox && moves(system, *device);
+            driven == device && !elsewhere
+        });
+        if is_driven {
             let reason = format!("device \"{name}\" has a driver already");
             reader.problem(&thread_place(&place), "driver", reason);
         }
-        driven.push(*device);
+        driven.push((*device, place.sandbox));
     }
 }
 
@@ -350,6 +376,13 @@ fn plants(reader: &mut Reader, system: &System) {
             );
             reader.problem(&thread_place(&place), "simulates", reason);
         }
+        if moves(system, *device) {
+            let reason = format!(
+                "device \"{name}\" goes from sandbox to sandbox as its set's voters decide, and a line to \
+                 a plant in a sandbox cannot: leave the plant outside the machine"
+            );
+            reader.problem(&thread_place(&place), "simulates", reason);
+        }
         if system.plant(*device).is_some_and(|first| first != place) {
             let reason = format!("device \"{name}\" is simulated already");
             reader.problem(&thread_place(&place), "simulates", reason);
@@ -369,7 +402,7 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
     let place = Place::root().item("replica_set", index);
     let count = set.replicas.len();
     match set.voting {
-        Voting::Arbitrator { .. } if count < 3 => {
+        Voting::Arbitrator { .. } | Voting::Distributed if count < 3 => {
             let reason = format!(
                 "a majority vote needs three replicas, there are {count}: \
                  give threads `replica = \"{}\"` in more sandboxes",
@@ -381,7 +414,7 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
             let reason = format!("an unprotected set has one copy, there are {count}");
             reader.problem(&place, "voting", reason);
         }
-        Voting::Arbitrator { .. } | Voting::Unprotected => {}
+        Voting::Arbitrator { .. } | Voting::Distributed | Voting::Unprotected => {}
     }
     for (position, replica) in set.replicas.iter().enumerate() {
         let mut before = set.replicas[..position].iter();
@@ -394,36 +427,84 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
             reader.problem(&thread_place(replica), "replica", reason);
         }
     }
-    let voters = running(system).into_iter();
-    let mut voters = voters.filter(|(_, runs)| **runs == Runs::Voter(index as u32));
-    let Some((voter, _)) = voters.next() else {
+    match set.voting {
+        Voting::Arbitrator { .. } | Voting::Unprotected => one_voter(reader, system, index),
+        Voting::Distributed => a_voter_each(reader, system, index),
+    }
+    let Some(device) = set.device else { return };
+    for voter in &set.voters {
+        let sandbox = &system.sandboxes[voter.sandbox as usize];
+        if !sandbox.devices.contains(&device) {
+            let reason = format!(
+                "device \"{}\" is not the voter's: add it to the `devices` of \"{}\"",
+                system.devices[device as usize].name, sandbox.name
+            );
+            reader.problem(&place, "device", reason);
+        }
+    }
+}
+
+/// The places of the voters of a set, in the order of the file.
+fn voters(system: &System, set: usize) -> Vec<ThreadRef> {
+    let all = running(system).into_iter();
+    let voters = all.filter(|(_, runs)| **runs == Runs::Voter(set as u32));
+    voters.map(|(place, _)| place).collect()
+}
+
+/// An arbitrator has a sandbox of its own.
+fn one_voter(reader: &mut Reader, system: &System, index: usize) {
+    let set = &system.replica_sets[index];
+    let voters = voters(system, index);
+    let Some((voter, others)) = voters.split_first() else {
         let reason = format!("missing: give one thread `voter = \"{}\"`", set.name);
-        reader.problem(&place, "voter", reason);
+        reader.problem(&Place::root().item("replica_set", index), "voter", reason);
         return;
     };
-    for (place, _) in voters {
+    for place in others {
         let reason = format!("replica set \"{}\" has a voter already", set.name);
-        reader.problem(&thread_place(&place), "voter", reason);
+        reader.problem(&thread_place(place), "voter", reason);
     }
-    let sandbox = &system.sandboxes[voter.sandbox as usize];
-    if set
-        .replicas
-        .iter()
-        .any(|replica| replica.sandbox == voter.sandbox)
-    {
+    let mut replicas = set.replicas.iter();
+    if replicas.any(|replica| replica.sandbox == voter.sandbox) {
+        let sandbox = &system.sandboxes[voter.sandbox as usize].name;
         let reason = format!(
-            "sandbox \"{}\" has a replica of the set: an arbitrator has a sandbox of its own",
-            sandbox.name
+            "sandbox \"{sandbox}\" has a replica of the set: an arbitrator has a sandbox of its own"
         );
-        reader.problem(&thread_place(&voter), "voter", reason);
+        reader.problem(&thread_place(voter), "voter", reason);
     }
-    if let Some(device) = set.device
-        && !sandbox.devices.contains(&device)
-    {
-        let reason = format!(
-            "device \"{}\" is not the voter's: add it to the `devices` of \"{}\"",
-            system.devices[device as usize].name, sandbox.name
-        );
-        reader.problem(&place, "device", reason);
+}
+
+/// Where voting is distributed each replica's sandbox has a voter, and no other has one.
+fn a_voter_each(reader: &mut Reader, system: &System, index: usize) {
+    let set = &system.replica_sets[index];
+    let name = &set.name;
+    let voters = voters(system, index);
+    for replica in &set.replicas {
+        if !voters.iter().any(|voter| voter.sandbox == replica.sandbox) {
+            let sandbox = &system.sandboxes[replica.sandbox as usize].name;
+            let reason = format!(
+                "sandbox \"{sandbox}\" has a replica and no voter: give a thread there \
+                 `voter = \"{name}\"`"
+            );
+            reader.problem(&Place::root().item("replica_set", index), "voting", reason);
+        }
+    }
+    for (position, voter) in voters.iter().enumerate() {
+        let sandbox = &system.sandboxes[voter.sandbox as usize].name;
+        let mut replicas = set.replicas.iter();
+        if !replicas.any(|replica| replica.sandbox == voter.sandbox) {
+            let reason = format!(
+                "sandbox \"{sandbox}\" has no replica of set \"{name}\", whose voters are beside \
+                 its replicas: give a thread here `replica = \"{name}\"`, or take this one out"
+            );
+            reader.problem(&thread_place(voter), "voter", reason);
+        }
+        if voters[..position]
+            .iter()
+            .any(|it| it.sandbox == voter.sandbox)
+        {
+            let reason = format!("sandbox \"{sandbox}\" has a voter of set \"{name}\" already");
+            reader.problem(&thread_place(voter), "voter", reason);
+        }
     }
 }

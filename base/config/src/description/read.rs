@@ -237,6 +237,7 @@ fn channel(reader: &mut Reader, mut keys: Keys<'_>, parent: &Place, system: &Sys
         bytes: bytes.unwrap_or(0),
         doorbell,
         seal,
+        seal_from: 0,
         close,
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn replica_set(
 }
 
 /// Reads who votes, and what that has: an arbitrator, whose channel is sealed, where nothing else
-/// is written.
+/// is written. Where each replica's sandbox has a voter, nothing can be left unsealed.
 fn voting(reader: &mut Reader, keys: &mut Keys<'_>) -> Voting {
     let Some(choice) = reader.one_choice(keys, "voting") else {
         return Voting::default();
@@ -134,10 +134,13 @@ fn voting(reader: &mut Reader, keys: &mut Keys<'_>) -> Voting {
                 seal: seal.unwrap_or(true),
             }
         }
+        "distributed" => Voting::Distributed,
         "unprotected" => Voting::Unprotected,
         other => {
-            let reason =
-                format!("\"{other}\" is unknown, it can be \"arbitrator\", \"unprotected\"");
+            let reason = format!(
+                "\"{other}\" is unknown, it can be \"arbitrator\", \"distributed\", \
+                 \"unprotected\""
+            );
             reader.problem(&keys.place, "voting", reason);
             return Voting::default();
         }

@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_replication::{ReplicaStart, VoterTask};
 use tern_units::{Instant, StateWords};
-use tern_vote::{Ballot, Reader, ReplicaLayout, Verdict, VoterLayout, Writer};
+use tern_vote::{BALLOT, Ballot, Verdict, VoterLayout};
 
-use super::{Place, World, erase, keys, task};
+use super::{Place, World, erase, key, task};
 use crate::sets::core::Role;
 use crate::sets::program::{Memory, RegisterFlip};
 
@@ -16,10 +16,10 @@ impl World {
     /// # Panics
     /// If the channel has no room for one, which it was made with.
     pub fn publish(&self, verdict: &Verdict) {
-        let own = self.voter_channel.writer();
+        let own = self.voter_channels[0].writer();
         let layout = VoterLayout::new(own.len()).expect("it has room");
         verdict.publish(&self.set, &layout, own.open());
-        self.voter_channel.seal(verdict.epoch, self.now);
+        self.voter_channels[0].seal(verdict.epoch, self.now);
     }
 
     /// Flips a bit of a replica's memory.
@@ -51,8 +51,8 @@ impl World {
     /// Flips a bit of what replicas read in the voter's channel now: of the word with this number
     /// in it.
     pub fn flip_shown(&self, word: usize, bit: u32) {
-        let begin = self.voter_channel.sealed_at();
-        self.flip_channel(Place::Voter, begin + word, bit);
+        let begin = self.voter_channels[0].sealed_at();
+        self.flip_channel(Place::Voter(0), begin + word, bit);
     }
 
     /// The first words of a replica's channel: its ballot.
@@ -72,15 +72,17 @@ impl World {
     /// Hands every word of a task's state to `visitor`.
     pub fn visit(&mut self, of: Place, visitor: &mut dyn FnMut(&'static str, &mut u64)) {
         match of {
-            Place::Replica(replica) => self.nodes[replica].task.visit(visitor),
-            Place::Voter => self.voter.visit(visitor),
+            Place::Replica(replica) | Place::Ballot(replica) => {
+                self.nodes[replica].task.visit(visitor);
+            }
+            Place::Voter(voter) => self.voters[voter].task.visit(visitor),
         }
     }
 
     pub(super) fn core_of(&self, of: Place) -> usize {
         match of {
-            Place::Replica(replica) => self.nodes[replica].core,
-            Place::Voter => self.voter_core,
+            Place::Replica(replica) | Place::Ballot(replica) => self.nodes[replica].core,
+            Place::Voter(voter) => self.voters[voter].core,
         }
     }
 
@@ -126,14 +128,13 @@ impl World {
         change: impl FnOnce(&mut Ballot),
         before: impl FnOnce(&AtomicU64),
     ) -> bool {
-        let words = &self.channels[replica];
-        let layout = ReplicaLayout::new(words.len()).expect("it has room");
-        let read = Ballot::read(&self.set, replica, &layout, Reader::new(words));
+        let channel = self.cast_in(replica);
+        let read = Ballot::read(&self.set, replica, channel.newest());
         let is_read = read.is_ok();
         if let Ok(mut ballot) = read {
             change(&mut ballot);
-            before(&words[layout.ballot().at]);
-            ballot.cast(&self.set, &layout, Writer::new(words));
+            before(&self.channels[replica][BALLOT.at]);
+            ballot.cast(&self.set, channel.open());
         }
         is_read
     }
@@ -152,31 +153,42 @@ impl World {
             ReplicaStart::Anew,
         );
         node.memory = Memory::new(self.pages);
-        let restarts = node.keys.map_or(0, |keys| keys.own.number() + 1);
-        node.keys = keys(description, number, replica, restarts);
+        let restarts = node.key.map_or(0, |key| key.number() + 1);
+        node.key = key(description, number, replica, restarts);
         (node.is_endless, node.is_silent, node.register) = (false, false, None);
         let core = node.core;
         if erases {
             erase(&self.channels[replica]);
+            if let Some(ballot) = self.ballot_channels.get(replica) {
+                erase(ballot.words());
+            }
         }
         self.hash_all(replica);
         self.wake(core, Place::Replica(replica));
+        let mut voters = self.voters.iter();
+        if let Some(beside) = voters.position(|voter| voter.core == core) {
+            self.restart_voter(beside, erases);
+        }
     }
 
-    /// Starts the voter's sandbox anew, with its channel erased or as it stands.
-    pub fn restart_voter(&mut self, erases: bool) {
-        self.voter = VoterTask::new(self.set.number, &self.description, &self.voter_thread);
+    /// Starts a voter anew, with its channel erased or as it stands. An arbitrator's sandbox does
+    /// so, and that of a replica with a voter.
+    pub fn restart_voter(&mut self, voter: usize, erases: bool) {
+        let node = &mut self.voters[voter];
+        let (number, place) = (self.set.number, voter as u8);
+        node.task = VoterTask::new(number, &self.description, &node.thread, place);
+        let core = node.core;
         if erases {
-            erase(self.voter_channel.words());
+            erase(self.voter_channels[voter].words());
         }
-        self.wake(self.voter_core, Place::Voter);
+        self.wake(core, Place::Voter(voter));
     }
 
     /// Lets the task that has started anew be polled, whatever its thread was at.
     fn wake(&mut self, core: usize, place: Place) {
         let role = match place {
-            Place::Replica(replica) => Role::Replica(replica),
-            Place::Voter => Role::Voter,
+            Place::Replica(replica) | Place::Ballot(replica) => Role::Replica(replica),
+            Place::Voter(voter) => Role::Voter(voter),
         };
         let mut threads = self.cores[core].threads.iter();
         let thread = threads.position(|thread| thread.role == role);

@@ -8,9 +8,9 @@ pub use seen::Seen;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tern_config::{ReplicaSet, System, Thread};
+use tern_config::{ReplicaSet, System, Thread, ThreadRef};
 use tern_plant::actuator::{Actuator, Kept};
-use tern_plant::tag::Key;
+use tern_plant::tag::{Key, PlaceKey};
 use tern_replication::{
     JobEnd, Next, ReplicaChannels, ReplicaStart, ReplicaTask, VoterChannels, VoterTask,
     actuator_of, set_of,
@@ -18,24 +18,20 @@ use tern_replication::{
 use tern_sched::analysis::CostTable;
 use tern_trace::Event;
 use tern_units::{Instant, PAGE_SIZE};
-use tern_vote::{Page, Reader, Release, Set, Writer, replica_channel_bytes};
+use tern_vote::{
+    ChannelReader, ChannelWriter, Page, Reader, Release, Set, Voters, Writer, ballot_channel_bytes,
+    replica_channel_bytes, voter_channel_bytes,
+};
 
+use super::channel::{Channel, Liar};
 use super::core::{Activity, Piece, Role, SetCore};
 use super::costs::Costs;
-use super::environment::{Keys, ReplicaOwn, Side, VoterOwn};
+use super::device::Device;
+use super::environment::{ReplicaOwn, Side, VoterOwn};
+use super::place::Place;
 use super::plant::Plant;
 use super::program::{Memory, RegisterFlip};
-use super::voter_channel::{Liar, VoterChannel};
 use super::words::{copy, zeros};
-
-/// Where something is: a replica's, or the voter's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// That of the replica of that number.
-    Replica(usize),
-    /// The voter's.
-    Voter,
-}
 
 #[derive(Clone, Debug)]
 struct Node {
@@ -44,10 +40,17 @@ struct Node {
     scratch: Box<Page>,
     input: Release,
     output: [u64; 2],
-    keys: Option<Keys>,
+    key: Option<PlaceKey>,
     is_endless: bool,
     is_silent: bool,
     register: Option<RegisterFlip>,
+    core: usize,
+    thread: Thread,
+}
+
+#[derive(Clone, Debug)]
+struct VoterNode {
+    task: VoterTask,
     core: usize,
     thread: Thread,
 }
@@ -62,12 +65,11 @@ pub struct World {
     now: u64,
     cores: Vec<SetCore>,
     nodes: Vec<Node>,
-    voter: VoterTask,
-    voter_core: usize,
-    voter_thread: Thread,
+    voters: Vec<VoterNode>,
     channels: Vec<Vec<AtomicU64>>,
-    voter_channel: VoterChannel,
-    plant: Plant,
+    ballot_channels: Vec<Channel>,
+    voter_channels: Vec<Channel>,
+    device: Device,
     liar: Option<Liar>,
     inputs: Vec<Release>,
     events: Vec<(u64, Event)>,
@@ -95,12 +97,11 @@ impl Clone for World {
             now: self.now,
             cores: self.cores.clone(),
             nodes: self.nodes.clone(),
-            voter: self.voter.clone(),
-            voter_core: self.voter_core,
-            voter_thread: self.voter_thread.clone(),
+            voters: self.voters.clone(),
             channels: self.channels.iter().map(|words| copy(words)).collect(),
-            voter_channel: self.voter_channel.clone(),
-            plant: self.plant.clone(),
+            ballot_channels: self.ballot_channels.clone(),
+            voter_channels: self.voter_channels.clone(),
+            device: self.device.clone(),
             liar: self.liar.clone(),
             inputs: self.inputs.clone(),
             events: self.events.clone(),
@@ -115,16 +116,16 @@ impl World {
     /// `seed` is that of all that is random in the loads and in late timers.
     ///
     /// # Panics
-    /// If the description lacks a replica or a voter of the set.
+    /// If the description lacks a replica of the set.
     #[must_use]
     pub fn new(system: &System, number: usize, pages: u32, costs: Costs, seed: u64) -> Self {
         let mut system = system.clone();
         tern_check::give_room(&mut system, &CostTable::NONE);
         let description = system.replica_sets[number].clone();
         let set = set_of(number as u32, &description);
-        let of_sandbox = |sandbox: usize| {
-            let mut replicas = description.replicas.iter();
-            replicas.position(|place| place.sandbox as usize == sandbox)
+        let at = |places: &[ThreadRef], sandbox: usize| {
+            let mut places = places.iter();
+            places.position(|place| place.sandbox as usize == sandbox)
         };
         let cores = (0..system.sandboxes.len())
             .map(|sandbox| {
@@ -132,19 +133,31 @@ impl World {
                 SetCore::new(
                     &system.sandboxes[sandbox],
                     number,
-                    of_sandbox(sandbox),
+                    at(&description.replicas, sandbox),
+                    at(&description.voters, sandbox),
                     seed,
                 )
             })
             .collect();
-        let voter = description.voter.expect("a set has a voter");
         let thread = |place| system.thread(place).expect("a place in the system").clone();
-        let voter_thread = thread(&voter);
         let count = description.replicas.len();
         let channels: Vec<_> = (0..count)
             .map(|_| zeros(replica_channel_bytes(pages)))
             .collect();
-        let voter_channel = VoterChannel::new(pages, description.voter_seal());
+        let voters = description.voters.iter().enumerate().map(|(voter, place)| {
+            let thread = thread(place);
+            VoterNode {
+                task: VoterTask::new(number as u32, &description, &thread, voter as u8),
+                core: place.sandbox as usize,
+                thread,
+            }
+        });
+        let voters: Vec<VoterNode> = voters.collect();
+        let channel = |of: &u32, bytes: u64| Channel::new(bytes, &system.channels[*of as usize]);
+        let voter_channels = description.voter_channels.iter();
+        let voter_channels = voter_channels.map(|it| channel(it, voter_channel_bytes(pages)));
+        let ballot_channels = description.ballot_channels.iter();
+        let ballot_channels = ballot_channels.map(|it| channel(it, ballot_channel_bytes()));
         let mut nodes: Vec<Node> = Vec::new();
         for (replica, place) in description.replicas.iter().enumerate() {
             let thread = thread(place);
@@ -162,7 +175,7 @@ impl World {
                 scratch: Box::new([0; PAGE_SIZE]),
                 input: Release::default(),
                 output: [0; 2],
-                keys: keys(&description, number as u32, replica, 0),
+                key: key(&description, number as u32, replica, 0),
                 is_endless: false,
                 is_silent: false,
                 register: None,
@@ -177,12 +190,11 @@ impl World {
             now: 0,
             cores,
             nodes,
-            voter: VoterTask::new(number as u32, &description, &voter_thread),
-            voter_core: voter.sandbox as usize,
-            voter_thread,
+            ballot_channels: ballot_channels.collect(),
+            voter_channels: voter_channels.collect(),
+            voters,
             channels,
-            voter_channel,
-            plant: Plant::new(set, actuator(&description, &set), pages),
+            device: Device::new(Plant::new(set, actuator(&description, &set), pages)),
             liar: None,
             inputs: Vec::new(),
             events: Vec::new(),
@@ -250,8 +262,10 @@ impl World {
             ended,
         } = pending;
         let asked = match place {
-            Place::Replica(replica) => self.poll_replica(replica, thread, ended),
-            Place::Voter => self.poll_voter(thread),
+            Place::Replica(replica) | Place::Ballot(replica) => {
+                self.poll_replica(replica, thread, ended)
+            }
+            Place::Voter(voter) => self.poll_voter(voter, thread),
         };
         if let (Place::Replica(replica), Next::RunJob { input, .. }) = (place, &asked) {
             self.nodes[replica].input = *input;
@@ -283,7 +297,7 @@ impl World {
         };
         let place = match sim.role {
             Role::Replica(replica) => Place::Replica(replica),
-            Role::Voter => Place::Voter,
+            Role::Voter(voter) => Place::Voter(voter),
             Role::Load { .. } | Role::Idle => {
                 self.cores[core].end_load(thread, now);
                 self.cores[core].dispatch(now, &self.costs);
@@ -358,9 +372,13 @@ impl World {
         ) -> R,
     ) -> R {
         let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
+        let voters: Vec<_> = self.voter_channels.iter().map(Channel::reader).collect();
+        let own = Writer::new(&self.channels[replica]);
+        let ballot = self.ballot_channels.get(replica);
         let channels = ReplicaChannels {
-            own: Writer::new(&self.channels[replica]),
-            voter: self.voter_channel.reader(),
+            own,
+            ballot: ballot.map_or(ChannelWriter::Plain(own), Channel::writer),
+            voters: Voters(&voters),
             replicas: &readers,
         };
         let node = &mut self.nodes[replica];
@@ -370,58 +388,87 @@ impl World {
             now: self.now,
             events: &mut self.events,
             missed: &mut self.missed[node.core],
+            verdicts: &self.voter_channels,
+            sensor: sensor(&self.description, &self.set),
             own: ReplicaOwn {
                 memory: &mut node.memory,
                 scratch: &mut node.scratch,
                 input: &node.input,
                 output: node.output,
-                keys: node.keys.as_ref(),
+                key: node.key,
+                replica,
+                ballot,
+                cast_in: channels.ballot,
+                set: &self.set,
+                liar: self.liar.as_ref(),
             },
         };
         act(&mut node.task, &channels, &mut side)
     }
 
-    fn poll_voter(&mut self, thread: usize) -> Next {
+    fn poll_voter(&mut self, voter: usize, thread: usize) -> Next {
         let readers: Vec<_> = self.channels.iter().map(|it| Reader::new(it)).collect();
+        let voters: Vec<_> = self.voter_channels.iter().map(Channel::reader).collect();
+        let ballots: Vec<_> = match self.ballot_channels.as_slice() {
+            [] => readers.iter().map(|it| ChannelReader::Plain(*it)).collect(),
+            channels => channels.iter().map(Channel::reader).collect(),
+        };
         let channels = VoterChannels {
-            own: self.voter_channel.writer(),
+            own: self.voter_channels[voter].writer(),
+            voters: Voters(&voters),
+            ballots: &ballots,
             replicas: &readers,
         };
+        let node = &mut self.voters[voter];
         let mut side = Side {
-            core: &self.cores[self.voter_core],
+            core: &self.cores[node.core],
             thread,
             now: self.now,
             events: &mut self.events,
-            missed: &mut self.missed[self.voter_core],
+            missed: &mut self.missed[node.core],
+            verdicts: &self.voter_channels,
+            sensor: sensor(&self.description, &self.set),
             own: VoterOwn {
-                plant: &mut self.plant,
+                voter,
+                device: &mut self.device,
                 inputs: &self.inputs,
-                channel: &self.voter_channel,
+                ballots: &self.ballot_channels,
                 set: &self.set,
                 liar: self.liar.as_ref(),
             },
         };
-        self.voter
+        node.task
             .poll(Instant::from_nanos(self.now), &channels, &mut side)
     }
 
     fn channel(&self, of: Place) -> &[AtomicU64] {
         match of {
             Place::Replica(replica) => &self.channels[replica],
-            Place::Voter => self.voter_channel.words(),
+            Place::Ballot(replica) => self.ballot_channels[replica].words(),
+            Place::Voter(voter) => self.voter_channels[voter].words(),
         }
+    }
+
+    /// Where a replica casts its ballot.
+    fn cast_in(&self, replica: usize) -> ChannelWriter<'_> {
+        let plain = || ChannelWriter::Plain(Writer::new(&self.channels[replica]));
+        let channel = self.ballot_channels.get(replica);
+        channel.map_or_else(plain, Channel::writer)
     }
 }
 
 /// The secret that the system's keys are made of.
 const SECRET: Key = Key([0x5ec7_e700, 0x5ec7_e701]);
 
-/// The keys of a replica's sandbox that has been started anew so often.
-fn keys(set: &ReplicaSet, number: u32, replica: usize, restarts: u32) -> Option<Keys> {
-    set.tags.then(|| Keys {
-        own: SECRET.of_place(number, replica as u8).numbered(restarts),
-        sensor: SECRET.of_sensor(number),
-    })
+/// The key of a replica's sandbox that has been started anew so often.
+fn key(set: &ReplicaSet, number: u32, replica: usize, restarts: u32) -> Option<PlaceKey> {
+    let key = || SECRET.of_place(number, replica as u8).numbered(restarts);
+    set.tags.then(key)
+}
+
+/// The key of the set's sensor.
+fn sensor(description: &ReplicaSet, set: &Set) -> Option<Key> {
+    description.tags.then(|| SECRET.of_sensor(set.number))
 }
 
 fn actuator(description: &ReplicaSet, set: &Set) -> Option<Actuator> {

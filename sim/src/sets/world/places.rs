@@ -3,10 +3,14 @@ use std::ops::Range;
 
 use tern_units::PAGE_SIZE;
 use tern_vote::{
-    Ballot, Release, ReplicaLayout, SLOTS, SealedRecord, Tagged, Twice, Verdict, VoterLayout,
+    BALLOT, Ballot, Release, ReplicaLayout, SLOTS, SealedRecord, TAGGED, Tagged, Twice, Verdict,
+    VoterLayout,
 };
 
 use super::{Place, World};
+
+/// The words of a ballot, where it is cast.
+const BALLOT_WORDS: Range<usize> = BALLOT.at..BALLOT.at + SealedRecord::<{ Ballot::WORDS }>::WORDS;
 
 impl World {
     /// Number of words of a channel.
@@ -22,11 +26,10 @@ impl World {
         layout.map_or(0, |layout| layout.slot(0).at)
     }
 
-    /// The words of a replica's channel that its tag is in.
+    /// The words that a replica's tag is in, where it casts its ballot.
     #[must_use]
     pub fn tagged_words(&self) -> Range<usize> {
-        let layout = ReplicaLayout::new(self.channels[0].len());
-        let at = layout.map_or(0, |layout| layout.tagged().at);
+        let at = TAGGED.at;
         at..at + SealedRecord::<{ Tagged::WORDS }>::WORDS
     }
 
@@ -36,14 +39,17 @@ impl World {
         let words = self.channel(of).len();
         match of {
             Place::Replica(_) => ReplicaLayout::new(words).map_or_else(Vec::new, |layout| {
-                let ballot = layout.ballot().at;
                 let leaves = layout.leaf(0);
-                vec![
-                    ballot..ballot + SealedRecord::<{ Ballot::WORDS }>::WORDS,
-                    leaves..leaves + self.pages as usize,
-                ]
+                vec![BALLOT_WORDS, leaves..leaves + self.pages as usize]
             }),
-            Place::Voter => self.in_halves(|layout| {
+            Place::Ballot(_) => {
+                let half = words / 2;
+                vec![
+                    BALLOT_WORDS,
+                    half + BALLOT_WORDS.start..half + BALLOT_WORDS.end,
+                ]
+            }
+            Place::Voter(_) => self.in_halves(|layout| {
                 let release = layout.release().copies()[0].at;
                 let verdict = layout.verdict().copies()[0].at;
                 [
@@ -54,11 +60,11 @@ impl World {
         }
     }
 
-    /// The words of what replicas read in the voter's channel at each release: of each record, which
+    /// The words of what replicas read in a voter's channel at each release: of each record, which
     /// is there twice, the first copy.
     #[must_use]
     pub fn shown_records(&self) -> Vec<Range<usize>> {
-        let layout = VoterLayout::new(self.voter_channel.half_words());
+        let layout = VoterLayout::new(self.voter_channels[0].half_words());
         layout.map_or_else(Vec::new, |layout| {
             let [first, second] = layout.release().copies().map(|copy| copy.at);
             let [verdict, again] = layout.verdict().copies().map(|copy| copy.at);
@@ -80,19 +86,21 @@ impl World {
                     layout.slot(0).at..layout.slot(pages).at,
                 ]
             }),
-            Place::Voter => {
+            Place::Ballot(_) => Vec::new(),
+            Place::Voter(_) => {
                 self.in_halves(|layout| Some(layout.difference(0)..layout.difference(pages)))
             }
         }
     }
 
-    /// The same words of each half of the voter's channel.
+    /// The same words of each half of a voter's channel.
     fn in_halves<R>(&self, of: impl Fn(VoterLayout) -> R) -> Vec<Range<usize>>
     where
         R: IntoIterator<Item = Range<usize>>,
     {
-        let half = self.voter_channel.half_words();
-        let halves = (0..self.voter_channel.words().len()).step_by(half);
+        let voter = &self.voter_channels[0];
+        let half = voter.half_words();
+        let halves = (0..voter.words().len()).step_by(half);
         let of_half = VoterLayout::new(half).into_iter().flat_map(of);
         let of_half: Vec<Range<usize>> = of_half.collect();
         let shifted = |begin: usize| {
@@ -107,7 +115,7 @@ impl World {
     pub fn is_page_on_its_way(&self, of: Place, word: usize) -> bool {
         let layout = match of {
             Place::Replica(_) => ReplicaLayout::new(self.channel(of).len()),
-            Place::Voter => None,
+            Place::Ballot(_) | Place::Voter(_) => None,
         };
         let is_in = |layout: ReplicaLayout| {
             (0..SLOTS as u32).any(|slot| {

@@ -6,9 +6,10 @@ use ahash::RandomState;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_trace::{Event, RepairResult};
 use tern_units::StateWords;
-use tern_vote::{Release, Verdict, VoterLayout};
+use tern_vote::{Release, Verdict, Voters};
 
 use super::{Place, World};
+use crate::sets::channel::Channel;
 use crate::sets::plant::measured;
 use crate::sets::program::Memory;
 
@@ -40,9 +41,9 @@ impl World {
     #[must_use]
     pub fn seen(&self) -> Seen {
         let mut seen = Seen {
-            accepted: self.plant.accepted.clone(),
-            wrong: self.plant.wrong.clone(),
-            safe: self.plant.safe.clone(),
+            accepted: self.device.plant.accepted.clone(),
+            wrong: self.device.plant.wrong.clone(),
+            safe: self.device.plant.safe.clone(),
             wrong_inputs: self.wrong_inputs(),
             missed: self.missed.iter().sum(),
             ..Seen::default()
@@ -51,7 +52,11 @@ impl World {
         for (_, event) in &self.events {
             match *event {
                 Event::Vote { epoch, parties, .. } if parties.faulty != 0 => {
-                    seen.accused.push((u64::from(epoch), parties.faulty));
+                    // Each voter of a set says so.
+                    let accused = (u64::from(epoch), parties.faulty);
+                    if seen.accused.last() != Some(&accused) {
+                        seen.accused.push(accused);
+                    }
                 }
                 Event::Stop { epoch, .. } => seen.stopped.push(u64::from(epoch)),
                 Event::RepairPage { .. } => seen.repaired += 1,
@@ -102,12 +107,17 @@ impl World {
         wrong.map(|input| input.epoch).collect()
     }
 
-    /// The verdict in the voter's channel, if there is one.
+    /// The verdict that the voters' channels say, if there is one.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        let newest = self.voter_channel.reader().newest();
-        let layout = VoterLayout::new(newest.len())?;
-        Verdict::read(&self.set, &layout, newest).ok()
+        let voters: Vec<_> = self.voter_channels.iter().map(Channel::reader).collect();
+        Voters(&voters).verdict(&self.set)
+    }
+
+    /// The voter whose sandbox has the device.
+    #[must_use]
+    pub const fn device_owner(&self) -> usize {
+        self.device.owner()
     }
 
     /// Whether all replicas have the memory that a copy has that no fault reaches.
@@ -128,7 +138,7 @@ impl World {
     #[must_use]
     pub fn is_sound(&self, replica: usize) -> bool {
         let own = &self.nodes[replica].memory;
-        let mut sound = self.plant.sound().iter();
+        let mut sound = self.device.plant.sound().iter();
         sound.any(|memory| memory.holds_the_same(own))
     }
 
@@ -144,8 +154,9 @@ impl World {
         let mut channels = self.channels.iter().zip(&other.channels);
         let slots = self.words_before_slots();
         memories
-            && self.voter_channel.seal_word() == other.voter_channel.seal_word()
-            && same(self.voter_channel.words(), other.voter_channel.words())
+            && self.sealed().zip(other.sealed()).all(|(one, other)| {
+                one.seal_word() == other.seal_word() && same(one.words(), other.words())
+            })
             && channels.all(|(one, other)| same(&one[..slots], &other[..slots]))
             && self.words() == other.words()
     }
@@ -164,11 +175,13 @@ impl World {
         }
         let slots = self.words_before_slots();
         let channels = self.channels.iter().map(|words| &words[..slots]);
-        for words in channels.chain([self.voter_channel.words()]) {
+        for words in channels.chain(self.sealed().map(Channel::words)) {
             let words = words.iter().map(|word| word.load(Ordering::Relaxed));
             words.for_each(|word| hasher.write_u64(word));
         }
-        hasher.write_u64(self.voter_channel.seal_word());
+        self.sealed()
+            .for_each(|channel| hasher.write_u64(channel.seal_word()));
+        hasher.write_usize(self.device.owner());
         self.words().iter().for_each(|word| hasher.write_u64(*word));
         let held = self.cores.iter().map(|core| core.is_held_after(self.now));
         held.for_each(|is_held| hasher.write_u8(u8::from(is_held)));
@@ -181,8 +194,15 @@ impl World {
         self.nodes
             .iter_mut()
             .for_each(|node| node.task.visit(&mut take));
-        self.voter.visit(&mut take);
+        self.voters
+            .iter_mut()
+            .for_each(|node| node.task.visit(&mut take));
         words
+    }
+
+    /// The channels that may be sealed.
+    fn sealed(&self) -> impl Iterator<Item = &Channel> {
+        self.ballot_channels.iter().chain(&self.voter_channels)
     }
 
     /// Forgets what was seen, so that a copy is small.
@@ -190,7 +210,7 @@ impl World {
         let epoch = self.epoch();
         self.events.clear();
         self.inputs.retain(|input| input.epoch + 1 >= epoch);
-        self.plant.accepted.clear();
-        self.plant.forget();
+        self.device.plant.accepted.clear();
+        self.device.plant.forget();
     }
 }

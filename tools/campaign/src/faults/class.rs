@@ -164,7 +164,7 @@ impl Class {
             Self::Silent => one(at, Act::Silent { replica }),
             Self::Endless => one(at, Act::Endless { replica }),
             Self::Late => one(at, draw.hold(own)),
-            Self::ArbitratorLate => one(at, draw.hold(Place::Voter)),
+            Self::ArbitratorLate => one(at, draw.hold(Place::Voter(0))),
             Self::KernelPanic => one(at, Act::Stop { replica }),
             Self::Restart => {
                 let erases = draw.random.bool();
@@ -176,7 +176,7 @@ impl Class {
             }
             Self::LeafTable => one(at, draw.leaf(replica)),
             Self::Replica => one(at, draw.state(own, REPLICA_POLLS)),
-            Self::Voter => one(draw.ballots_due(), draw.state(Place::Voter, VOTER_POLLS)),
+            Self::Voter => one(draw.ballots_due(), draw.state(Place::Voter(0), VOTER_POLLS)),
             Self::Channel => one(at, draw.channel(replica)),
             Self::VoterChannel => one(draw.before_release(), draw.shown()),
             Self::BallotStale => {
@@ -227,9 +227,9 @@ impl Class {
                 let first = draw.memory(replica, 2..draw.pages);
                 let later = at.saturating_add(draw.random.u64(0..3 * draw.period));
                 let second = match draw.random.u32(0..4) {
-                    0 => draw.state(Place::Voter, VOTER_POLLS),
+                    0 => draw.state(Place::Voter(0), VOTER_POLLS),
                     1 => draw.shown(),
-                    2 => draw.hold(Place::Voter),
+                    2 => draw.hold(Place::Voter(0)),
                     _ => Act::RestartVoter { erases: true },
                 };
                 vec![

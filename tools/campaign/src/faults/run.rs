@@ -58,6 +58,7 @@ pub(super) fn run(
         so_far: vec![SoFar::default(); plan.len()],
         ballots: &reference.ballots,
         accused: Vec::new(),
+        last_accused: None,
         heard: 0,
         accused_falsely: 0,
     };
@@ -100,6 +101,8 @@ struct Course<'a> {
     ballots: &'a [Vec<Vec<u64>>],
     /// Replicas accused by a vote whose repairs have not begun, and when they do.
     accused: Vec<(u32, u64)>,
+    /// The last epoch with such a vote: where several voters say so, it is one.
+    last_accused: Option<u32>,
     /// Records that have been looked at.
     heard: usize,
     /// Votes that accused a replica whose memory is a sound copy's and that no fault hit.
@@ -166,9 +169,11 @@ impl Course<'_> {
         for (_, event) in &world.events()[self.heard..] {
             if let Event::Vote { epoch, parties, .. } = *event
                 && parties.faulty != 0
+                && self.last_accused.is_none_or(|last| last < epoch)
             {
                 let repairs = u64::from(epoch) * set.period + set.verdict_deadline;
                 self.accused.push((parties.faulty, repairs));
+                self.last_accused = Some(epoch);
             }
         }
         self.heard = world.events().len();

@@ -129,7 +129,7 @@ impl Act {
             | Self::Stale { replica, .. }
             | Self::Twice { replica, .. }
             | Self::Flood { replica, .. } => Place::Replica(replica),
-            Self::RestartVoter { .. } | Self::Shown { .. } | Self::Forge { .. } => Place::Voter,
+            Self::RestartVoter { .. } | Self::Shown { .. } | Self::Forge { .. } => Place::Voter(0),
             Self::Hold { of, .. } | Self::State { of, .. } => of,
         }
     }
@@ -163,7 +163,7 @@ impl Act {
             Self::Hold { of, time } => world.hold(of, time),
             Self::Stop { replica } => world.hold(Place::Replica(replica), u64::MAX / 2),
             Self::Restart { replica, erases } => world.restart(replica, erases),
-            Self::RestartVoter { erases } => world.restart_voter(erases),
+            Self::RestartVoter { erases } => world.restart_voter(0, erases),
             Self::State {
                 of,
                 name: wanted,

@@ -341,6 +341,7 @@ impl Found {
             bytes: _,
             doorbell,
             seal: _,
+            seal_from: _,
             close: _,
         } = channel;
         let rings = doorbell.is_some() && !readers.is_empty();
@@ -366,10 +367,11 @@ impl Found {
             verdict_deadline: _,
             scrub_period: _,
             replicas: _,
-            voter,
+            voters,
             device,
-            voter_channel: _,
+            voter_channels: _,
             replica_channels: _,
+            ballot_channels: _,
         } = set;
         for policy in recovery {
             match policy {
@@ -379,11 +381,13 @@ impl Found {
         let (arbitrator, unprotected) = match voting {
             Voting::Arbitrator { .. } => (true, false),
             Voting::Unprotected => (false, true),
+            // None is drawn.
+            Voting::Distributed => (false, false),
         };
         self.note("replica_set", "voting", "arbitrator", arbitrator);
         self.note("replica_set", "voting", "unprotected", unprotected);
-        let place = voter.filter(|_| device.is_some());
-        let raises = place.is_some_and(|voter| {
+        let mut voters = voters.iter().filter(|_| device.is_some());
+        let raises = voters.any(|voter| {
             let sandbox = voter.sandbox as usize;
             let servers = 0..system.sandboxes[sandbox].servers.len();
             let mut requested =

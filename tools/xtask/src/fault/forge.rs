@@ -1,6 +1,7 @@
-//! An arbitrator that forges: some of the commands that its voter is about to hand to the driver
+//! A sandbox that forges: some of the commands that its voter is about to hand to the driver
 //! become others, such as somebody can make who knows all that its sandbox knows. That is the key
-//! of the set, and whatever was said before; it is not the key of a place.
+//! of the set, and whatever was said before; it is not the keys of the replicas' places, of which a
+//! majority's are needed.
 use super::aim::Aim;
 use super::tool::Tool;
 use crate::build;
@@ -37,7 +38,12 @@ pub(super) fn forge(
     let mut epochs = Vec::new();
     let mut seen = Vec::new();
     for number in 0..FORGED * ONE_OF {
-        let call = forger.next_command(tool)?;
+        let call = match forger.next_command(tool)? {
+            Some(call) => call,
+            // Another has the device now.
+            None if forger.may_lose_device && !epochs.is_empty() => break,
+            None => return Err(unseen()),
+        };
         if number % ONE_OF == 0 {
             let command = forged(&call.command, &seen, &forger.set, random);
             call.replace(tool, forger.core, &command)?;
@@ -88,6 +94,12 @@ struct Forger {
     /// Where its sandbox's memory begins.
     base: HostPhysical,
     set: Set,
+    /// Whether the set has other voters, to which its device may move.
+    may_lose_device: bool,
+}
+
+fn unseen() -> Error {
+    Error::failure("forge: the voter has made no command")
 }
 
 /// A command that a voter has made the bytes of, and stands still.
@@ -102,7 +114,7 @@ impl Forger {
     fn new(aim: &Aim<'_>) -> Result<Self> {
         let (system, place) = (aim.system, &aim.place);
         let sets = system.replica_sets.iter();
-        let number = sets.enumerate().find(|(_, set)| set.voter == Some(*place));
+        let number = sets.enumerate().find(|(_, set)| set.voters.contains(place));
         let (number, set) = number.ok_or_else(|| Error::input("forge: that thread is no voter"))?;
         let sandbox = place.sandbox as usize;
         let kernel = build::binary(&system.sandboxes[sandbox].kernel)?;
@@ -116,13 +128,15 @@ impl Forger {
             encode,
             base: HostPhysical::new(entry.memory),
             set: set_of(number as u32, set),
+            may_lose_device: set.voters.len() > 1,
         })
     }
 
-    /// Runs to where the next command's bytes are made.
-    fn next_command(&self, tool: &mut impl Tool) -> Result<Call> {
-        let unseen = || Error::failure("forge: the voter has made no command");
-        let begin = tool.run_to(self.core, self.encode)?.ok_or_else(unseen)?;
+    /// Runs to where the next command's bytes are made; `None` if none are.
+    fn next_command(&self, tool: &mut impl Tool) -> Result<Option<Call>> {
+        let Some(begin) = tool.run_to(self.core, self.encode)? else {
+            return Ok(None);
+        };
         let space = Space::read(tool.memory(), self.base, begin.root)?;
 
         // At its first instruction a function's return address is on top of the stack.
@@ -135,11 +149,11 @@ impl Forger {
         let frame = space.bytes(tool.memory(), bytes, length.min(MAX_FRAME))?;
         let mut decoder = Decoder::new();
         match frame.iter().find_map(|byte| decoder.push(*byte)) {
-            Some(Frame::Command(command)) => Ok(Call {
+            Some(Frame::Command(command)) => Ok(Some(Call {
                 command,
                 bytes,
                 space,
-            }),
+            })),
             Some(Frame::Sample(_)) | None => Err(unseen()),
         }
     }

@@ -4,8 +4,8 @@
 use super::Evidence;
 use crate::fault::inject::Injected;
 use std::collections::BTreeMap;
-use tern_config::ThreadRef;
-use tern_trace::Event;
+use tern_config::{ReplicaSet, ThreadRef, Voting};
+use tern_trace::{Event, Trace};
 use tern_units::Duration;
 
 /// A replica that was hit.
@@ -61,7 +61,7 @@ impl Evidence<'_> {
         Some((nanos(held.from), nanos(held.until)))
     }
 
-    /// Returns whether a hold of the set's voter accounts for an epoch without an output: the
+    /// Returns whether a hold of the voter that sends accounts for an epoch without an output: the
     /// one whose vote it delayed, and the one after, in which replicas without a verdict hold
     /// what they have.
     #[must_use]
@@ -70,22 +70,21 @@ impl Evidence<'_> {
         self.voter_was_held(epoch) || before.is_some_and(|before| self.voter_was_held(before))
     }
 
-    /// Returns whether the set's voter was held in `epoch` between its release and its deadline.
+    /// Returns whether the voter that sends was held in `epoch` between its release and when the
+    /// output is due.
     fn voter_was_held(&self, epoch: u64) -> bool {
         let set = self.set();
-        let Some(voter) = set.voter else {
-            return false;
-        };
         let release = epoch * set.period;
-        let (begin, end) = (
-            release + set.ballot_deadline,
-            release + set.verdict_deadline,
-        );
+        let end = match set.voting {
+            Voting::Arbitrator { .. } | Voting::Unprotected => set.verdict_deadline,
+            // What most of them say is sent after that.
+            Voting::Distributed => set.period,
+        };
+        let (begin, end) = (release + set.ballot_deadline, release + end);
         self.injected.iter().any(|(_, injected)| {
-            injected.place.sandbox == voter.sandbox
-                && self
-                    .held_nanos(injected)
-                    .is_some_and(|(from, until)| from < end && until > begin)
+            self.held_nanos(injected)
+                .is_some_and(|(from, until)| from < end && until > begin)
+                && sender(self.trace, self.set, set, epoch) == Some(injected.place.sandbox)
         })
     }
 
@@ -156,5 +155,83 @@ impl Evidence<'_> {
     fn thread_number(&self, place: &ThreadRef) -> Option<u32> {
         let sandbox = self.system.sandboxes.get(place.sandbox as usize)?;
         sandbox.thread_number(place.server, place.thread)
+    }
+}
+
+/// Returns the sandbox that has the device of set `number` when the ballots of `epoch` are due:
+/// where each replica's has a voter, the one that has frozen the input of the epoch after, or of the
+/// last one before that any has.
+fn sender(trace: &Trace, number: usize, set: &ReplicaSet, epoch: u64) -> Option<u32> {
+    let mut voters = set.voters.iter().map(|voter| voter.sandbox);
+    match set.voting {
+        Voting::Arbitrator { .. } | Voting::Unprotected => return voters.next(),
+        Voting::Distributed => {}
+    }
+    let frozen = voters.flat_map(|sandbox| {
+        let core = trace.cores.get(sandbox as usize);
+        let events = core.into_iter().flat_map(|core| core.events());
+        events.filter_map(move |event| match event {
+            Ok((_, Event::Input { set, epoch, .. })) if usize::from(set) == number => {
+                Some((u64::from(epoch), sandbox))
+            }
+            Ok(_) | Err(_) => None,
+        })
+    });
+    let until_then = frozen.filter(|(of, _)| *of <= epoch.saturating_add(1));
+    until_then.max().map(|(_, sandbox)| sandbox)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+    use tern_trace::{Core, HEADER_WORDS, Mode, Origin, Ring};
+    use tern_units::TscFrequency;
+
+    /// A sandbox that has frozen the inputs of these epochs.
+    fn core(epochs: impl Iterator<Item = u32>) -> Core {
+        let memory: Vec<_> = (0..HEADER_WORDS + 64).map(|_| AtomicU64::new(0)).collect();
+        let mut ring = Ring::format(&memory, Mode::Stream).unwrap();
+        for epoch in epochs {
+            let (set, fresh) = (0, true);
+            ring.push_event(epoch.into(), Event::Input { set, epoch, fresh });
+        }
+        let words: Vec<_> = memory.into_iter().map(AtomicU64::into_inner).collect();
+        Core::from_words("x", &words, &[])
+    }
+
+    #[test]
+    fn who_sends_is_the_voter_or_of_several_the_last_that_has_heard_the_device() {
+        let trace = Trace {
+            origin: Origin::Machine,
+            promises: None,
+            tsc: TscFrequency::from_hertz(1_000_000_000).unwrap(),
+            epoch_tsc: 0,
+            build: String::new(),
+            system: Vec::new(),
+            exit_reasons: Vec::new(),
+            // The first is held in epochs 4 and 5.
+            cores: vec![core(1..5), core(7..10), core(0..0)],
+            notes: Vec::new(),
+        };
+        let voters = (0..3).map(|sandbox| ThreadRef {
+            sandbox,
+            ..ThreadRef::default()
+        });
+        let mut set = ReplicaSet {
+            voting: Voting::Distributed,
+            voters: voters.collect(),
+            ..ReplicaSet::default()
+        };
+        let senders =
+            |set: &ReplicaSet| Vec::from_iter((0..8).map(|epoch| sender(&trace, 0, set, epoch)));
+        let (first, second) = (Some(0), Some(1));
+        let several = [first, first, first, first, first, first, second, second];
+        assert_eq!(senders(&set), several);
+        assert_eq!(sender(&trace, 1, &set, 3), None, "another set's");
+
+        set.voting = Voting::Arbitrator { seal: true };
+        set.voters.drain(..2);
+        assert_eq!(senders(&set), [Some(2); 8]);
     }
 }

@@ -53,11 +53,15 @@ impl Plan {
                     let reason = format!("--fault {fault}: {place:?} is not carried out");
                     return Err(Error::usage(reason));
                 }
-                None => {
-                    let luck = (luck % watched.replicas.len() as u64) as usize;
-                    let voter = watched.voter.filter(|_| is_of_the_voter(fault.target));
-                    voter.unwrap_or(watched.replicas[luck])
+                None if is_of_the_voter(fault.target) => {
+                    // Where several vote, the first has the device at first.
+                    let voter = watched.voters.first().copied();
+                    voter.ok_or_else(|| {
+                        let set = &watched.name;
+                        Error::usage(format!("--fault {fault}: set {set} has no voter"))
+                    })?
                 }
+                None => watched.replicas[(luck % watched.replicas.len() as u64) as usize],
             };
             if fault.target != Target::None {
                 faults.push(Planned {
@@ -82,7 +86,7 @@ impl Plan {
     }
 }
 
-/// Whether a target is the voter's, of which a set has one.
+/// Whether a target is a voter's.
 fn is_of_the_voter(target: Target) -> bool {
     target.about().site == Site::Voter
 }
@@ -94,6 +98,10 @@ mod tests {
 
     fn plan(faults: &[&str], seed: u64) -> Result<Plan> {
         let text = include_str!("../../../../systems/pendulum/arbitrator.toml");
+        plan_in(text, faults, seed)
+    }
+
+    fn plan_in(text: &str, faults: &[&str], seed: u64) -> Result<Plan> {
         let system = Description::parse("system.toml", text).unwrap().system;
         let options = RunOptions {
             faults: faults.iter().map(|it| it.parse().unwrap()).collect(),
@@ -144,6 +152,30 @@ mod tests {
     fn what_only_the_voter_can_do_is_its_without_a_name() {
         let of = |fault: &str| plan(&[fault], 3).unwrap().faults[0].place;
         assert_eq!(of("forge"), of("forge@arbitrator"));
+    }
+
+    #[test]
+    fn of_several_voters_the_first_is_meant_and_no_arbitrator() {
+        let mut text = "[system]\nname = \"x\"\n".to_owned();
+        for (core, name) in ["alpha", "beta", "gamma"].iter().enumerate() {
+            text += &format!(
+                "[[sandbox]]\nname = \"{name}\"\ncore = {core}\n\
+                 [[sandbox.server]]\nname = \"s\"\nbudget = \"10ms\"\nperiod = \"50ms\"\n\
+                 [[sandbox.server.thread]]\nname = \"replica\"\nwcet = \"1ms\"\nreplica = \"r\"\n\
+                 [[sandbox.server.thread]]\nname = \"voter\"\nwcet = \"1ms\"\nvoter = \"r\"\n"
+            );
+        }
+        text += "[[replica_set]]\nname = \"r\"\nprogram = \"p\"\nvoting = \"distributed\"\n\
+                 period = \"50ms\"\nballot_deadline = \"20ms\"\nverdict_deadline = \"30ms\"\n";
+        let of = |fault: &str| plan_in(&text, &[fault], 3).map(|plan| plan.faults[0].place);
+        assert_eq!(of("forge").unwrap(), of("forge@alpha/voter").unwrap());
+        assert_eq!(of("forge@beta").unwrap(), of("forge@beta/voter").unwrap());
+        for fault in ["forge@arbitrator", "late=25ms@arbitrator"] {
+            let error = of(fault).unwrap_err();
+            assert_eq!(error.code(), 64);
+            let expected = "no sandbox is called 'arbitrator'; there are alpha, beta, gamma";
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 
     #[test]

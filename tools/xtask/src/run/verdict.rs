@@ -7,6 +7,7 @@ use crate::emulator::ExitCounts;
 use std::fmt;
 use tern_abi::directory::ExitReason;
 use tern_config::Voting;
+use tern_config::layout::REPAIR_LOOKS;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,20 +227,30 @@ impl Verdict {
         let is_due = |&(sandbox, reason, count): &(u32, ExitReason, u64)| match reason {
             ExitReason::ApicHypercall => by_hypercall,
             ExitReason::Seal => count <= most_seals(evidence, sandbox),
+            ExitReason::Close => count <= most_closes(evidence, sandbox),
+            ExitReason::Take => count <= most_takes(evidence, sandbox),
+            // Who has lost the device is told so, and finds it gone, a bounded number of times.
+            ExitReason::Attend | ExitReason::DeviceAway => moves(evidence, sandbox),
             _ => false,
         };
         let holds = steady.iter().all(is_due);
-        let seals = steady
-            .iter()
-            .any(|(_, reason, _)| *reason == ExitReason::Seal);
-        let seen = match (holds, by_hypercall, seals) {
-            (false, _, _) => "between the first and the last epoch, more than are due",
-            (true, false, false) => "0 in every sandbox between the first and the last epoch",
-            (true, false, true) => "only to seal, at most once a verdict",
-            (true, true, false) => "only to the APIC, as there is no x2APIC here",
-            (true, true, true) => {
-                "only to seal, at most once a verdict, and to the APIC, as there is no x2APIC here"
-            }
+        let has = |wanted| steady.iter().any(|(_, reason, _)| *reason == wanted);
+        let mut due = Vec::new();
+        match (has(ExitReason::Seal), has(ExitReason::Close)) {
+            (false, false) => {}
+            (true, false) => due.push("to seal, each channel at most once an epoch"),
+            (true | false, true) => due.push("to seal and to close, as often as votes ask for it"),
+        }
+        if has(ExitReason::Take) {
+            due.push("to take the device, as the votes give it");
+        }
+        if by_hypercall {
+            due.push("to the APIC, as there is no x2APIC here");
+        }
+        let seen = match (holds, due.is_empty()) {
+            (false, _) => "between the first and the last epoch, more than are due".into(),
+            (true, true) => "0 in every sandbox between the first and the last epoch".into(),
+            (true, false) => format!("only {}", due.join(", and ")),
         };
         self.require("exits", holds, seen);
         for (sandbox, (first, last)) in evidence.system.sandboxes.iter().zip(&evidence.exits) {
@@ -263,14 +274,54 @@ impl Verdict {
     }
 }
 
-/// How often a sandbox has sealed a voter's channel at most: once for each epoch.
+/// How long the watched epochs took, in nanoseconds, those without a command among them: of several
+/// voters the others go on while the one is held that sends.
+fn watched_time(evidence: &Evidence<'_>) -> u64 {
+    let mut commands = evidence.exchanges.iter().map(|it| it.command.epoch);
+    let first = commands.next();
+    let last = commands.next_back().or(first);
+    let epochs = first
+        .zip(last)
+        .map_or(0, |(first, last)| last.saturating_sub(first) + 1);
+    epochs * evidence.set().period
+}
+
+/// How often a sandbox has sealed its channels at most: each once for each number.
 fn most_seals(evidence: &Evidence<'_>, sandbox: u32) -> u64 {
-    let time = evidence.exchanges.len() as u64 * evidence.set().period;
-    let sets = evidence.system.replica_sets.iter();
-    let own = sets.filter(|set| set.voter.is_some_and(|voter| voter.sandbox == sandbox));
-    own.filter_map(|set| set.voter_seal())
-        .map(|period| time.div_ceil(period))
+    let time = watched_time(evidence);
+    let channels = evidence.system.channels.iter();
+    let own = channels.filter(|channel| channel.writer == sandbox);
+    own.filter_map(|channel| channel.seal)
+        .map(|interval| time.div_ceil(interval))
         .sum()
+}
+
+/// How often a sandbox in which a replica and one of several voters are has closed others'
+/// channels at most: the ballots of an epoch once, and its verdicts whenever it looks for them, the
+/// replica after its release and after the verdict, the voter after the verdict.
+fn most_closes(evidence: &Evidence<'_>, sandbox: u32) -> u64 {
+    let time = watched_time(evidence);
+    let sets = evidence.system.replica_sets.iter();
+    let own = sets.filter(|set| match set.voting {
+        Voting::Arbitrator { .. } | Voting::Unprotected => false,
+        Voting::Distributed => set.voters.iter().any(|voter| voter.sandbox == sandbox),
+    });
+    own.map(|set| time.div_ceil(set.period) * (1 + 3 * (REPAIR_LOOKS + 1)))
+        .sum()
+}
+
+/// How often a sandbox has asked for a device that moves at most: in each epoch once, and again while
+/// who had it has still to leave it.
+fn most_takes(evidence: &Evidence<'_>, sandbox: u32) -> u64 {
+    match moves(evidence, sandbox) {
+        true => watched_time(evidence).div_ceil(evidence.set().period) * (1 + REPAIR_LOOKS),
+        false => 0,
+    }
+}
+
+/// Whether a sandbox has a device that moves.
+fn moves(evidence: &Evidence<'_>, sandbox: u32) -> bool {
+    evidence.system.shared_device(sandbox as usize).is_some()
 }
 
 impl fmt::Display for Verdict {

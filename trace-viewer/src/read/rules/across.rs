@@ -1,11 +1,12 @@
-//! Rules between sandboxes: votes rest on ballots, repairs on votes. A record may be missing
+//! Rules between sandboxes: votes rest on ballots, repairs on votes, and where several vote all
+//! say the same. A record may be missing
 //! where its thread has not gone on since: the machine was stopped just before it.
 use std::collections::{BTreeMap, BTreeSet};
 
 use tern_config::{ReplicaSet, System, ThreadRef};
 use tern_trace::{VoteOutcome, VoteParties};
 
-use crate::layout::Layout;
+use crate::layout::{Layout, has_one_voter};
 use crate::read::{Contradiction, State, Threads};
 
 /// A replica's part in an epoch: set, replica, epoch.
@@ -19,13 +20,27 @@ struct Place {
     at: i64,
 }
 
+/// What a voter has recorded of an epoch.
+#[derive(Clone, Copy, Debug)]
+struct Vote {
+    outcome: VoteOutcome,
+    parties: VoteParties,
+    /// Whether it was before the next ballots were due: until then the voters of a set all read
+    /// the same.
+    is_in_time: bool,
+    place: Place,
+}
+
 /// What the sandboxes' records say of each other's.
 #[derive(Debug)]
 pub(in crate::read) struct Across {
     /// The record that is being read.
     place: Place,
     ballots: BTreeSet<Part>,
-    votes: BTreeMap<(u16, u32), (VoteOutcome, VoteParties, Place)>,
+    /// The votes on a set in an epoch, one of each voter.
+    votes: BTreeMap<(u16, u32), Vec<Vote>>,
+    /// Set, epoch and sandbox of each of several voters that has looked for the verdict in time.
+    looked: BTreeSet<(u16, u32, usize)>,
     /// Rounds of repair, and the first page given and confirmed, of each replica and epoch.
     repaired: BTreeMap<Part, Place>,
     gave: BTreeMap<Part, Place>,
@@ -45,6 +60,7 @@ impl Across {
             },
             ballots: BTreeSet::new(),
             votes: BTreeMap::new(),
+            looked: BTreeSet::new(),
             repaired: BTreeMap::new(),
             gave: BTreeMap::new(),
             confirmed: BTreeMap::new(),
@@ -76,11 +92,20 @@ impl Across {
         &mut self,
         set: u16,
         epoch: u32,
-        outcome: VoteOutcome,
-        parties: VoteParties,
+        (outcome, parties): (VoteOutcome, VoteParties),
+        is_in_time: bool,
     ) {
-        self.votes
-            .insert((set, epoch), (outcome, parties, self.place));
+        let place = self.place;
+        self.votes.entry((set, epoch)).or_default().push(Vote {
+            outcome,
+            parties,
+            is_in_time,
+            place,
+        });
+    }
+
+    pub(super) fn looked(&mut self, set: u16, epoch: u32) {
+        self.looked.insert((set, epoch, self.place.core));
     }
 
     pub(super) fn repaired(&mut self, set: u16, replica: u16, epoch: u32) {
@@ -105,10 +130,13 @@ impl Across {
         system: &System,
         layout: &Layout,
     ) -> Result<(), Contradiction> {
-        for ((set, epoch), (outcome, parties, place)) in &self.votes {
+        for ((set, epoch), votes) in &self.votes {
             let described = &system.replica_sets[usize::from(*set)];
-            self.vote_has_ballots((*set, *epoch), described, *outcome, *parties, layout)
-                .map_err(|reason| named(layout, *place, reason))?;
+            for vote in votes {
+                self.vote_has_ballots((*set, *epoch), described, vote, layout)
+                    .map_err(|reason| named(layout, vote.place, reason))?;
+            }
+            self.voters_say_the_same((*set, *epoch), votes, layout)?;
         }
         for ((set, replica, epoch), place) in &self.repaired {
             let is_target = |parties: VoteParties| {
@@ -136,11 +164,10 @@ impl Across {
         &self,
         (set, epoch): (u16, u32),
         described: &ReplicaSet,
-        outcome: VoteOutcome,
-        parties: VoteParties,
+        vote: &Vote,
         layout: &Layout,
     ) -> Result<(), String> {
-        match outcome {
+        match vote.outcome {
             VoteOutcome::NoMajority => return Ok(()),
             VoteOutcome::Unanimous
             | VoteOutcome::Minority
@@ -148,7 +175,7 @@ impl Across {
             | VoteOutcome::Held => {}
         }
         for (replica, place) in (0..).zip(&described.replicas) {
-            let agreed = parties.faulty.checked_shr(replica).unwrap_or(0) & 1 == 0;
+            let agreed = vote.parties.faulty.checked_shr(replica).unwrap_or(0) & 1 == 0;
             let cast = self.ballots.contains(&(set, replica as u16, epoch));
             if agreed && !cast && self.has_gone_on(place, epoch, layout) {
                 let name = layout.replica_name(set, replica as u16);
@@ -158,6 +185,41 @@ impl Across {
             }
         }
         Ok(())
+    }
+
+    /// Where several vote, each records what most of them say: all the same, and all that look.
+    fn voters_say_the_same(
+        &self,
+        (set, epoch): (u16, u32),
+        votes: &[Vote],
+        layout: &Layout,
+    ) -> Result<(), Contradiction> {
+        let mut in_time = votes.iter().filter(|vote| vote.is_in_time);
+        let Some(first) = in_time.next() else {
+            return Ok(());
+        };
+        let said = |vote: &Vote| (vote.outcome, vote.parties);
+        if let Some(other) = in_time.find(|vote| said(vote) != said(first)) {
+            let Place { core, record, .. } = first.place;
+            let sandbox = &layout.cores[core].sandbox;
+            let reason = format!(
+                "another vote in epoch {epoch} than record {record} of sandbox {sandbox}, and the \
+                 voters of a set say the same"
+            );
+            return Err(named(layout, other.place, reason));
+        }
+        let has_voted = |core: usize| votes.iter().any(|vote| vote.place.core == core);
+        let from = (set, epoch, 0)..=(set, epoch, usize::MAX);
+        let mut looked = self.looked.range(from).map(|(_, _, core)| *core);
+        match looked.find(|core| !has_voted(*core)) {
+            None => Ok(()),
+            Some(core) => {
+                let sandbox = &layout.cores[core].sandbox;
+                let reason =
+                    format!("a vote in epoch {epoch}, in which sandbox {sandbox} found none");
+                Err(named(layout, first.place, reason))
+            }
+        }
     }
 
     /// The vote of an epoch says what a replica goes by.
@@ -170,11 +232,19 @@ impl Across {
         says: impl Fn(VoteParties) -> bool,
         reason: &str,
     ) -> Result<(), Contradiction> {
-        let vote = self.votes.get(&(set, epoch));
-        let voter = system.replica_sets[usize::from(set)].voter.as_ref();
-        let holds = match vote {
-            Some((_, parties, _)) => says(*parties),
-            None => !voter.is_some_and(|voter| self.has_gone_on(voter, epoch, layout)),
+        let described = &system.replica_sets[usize::from(set)];
+        let votes = self.votes.get(&(set, epoch));
+        let mut voters = described.voters.iter();
+        let holds = match votes.and_then(|votes| votes.first()) {
+            Some(vote) => says(vote.parties),
+            None if has_one_voter(described) => {
+                !voters.any(|voter| self.has_gone_on(voter, epoch, layout))
+            }
+            // One that was late has recorded none, though others have found one.
+            None => !voters.any(|voter| {
+                let looked = (set, epoch, voter.sandbox as usize);
+                self.looked.contains(&looked)
+            }),
         };
         match holds {
             true => Ok(()),

@@ -104,7 +104,7 @@ impl<'a> CoreRules<'a> {
         match event {
             Event::Release { thread, job } => self.release(at, thread, job),
             Event::Switch { thread } => self.switch(at, thread),
-            Event::Block { thread, until } => self.block(at, thread, until),
+            Event::Block { thread, until } => self.block(at, thread, until, across),
             Event::Wake { thread, .. } => self.wake(at, thread),
             Event::Noise { device, .. } => self.driver(at, device, true),
             Event::NoDevice { device } => self.driver(at, device, false),

@@ -5,7 +5,8 @@ use tern_trace::{SleepEnd, Trace};
 use tern_units::{Duration, Instant};
 
 use super::jobs::Missed;
-use super::{CoreRules, Possible};
+use super::{Across, CoreRules, Possible};
+use crate::layout::has_one_voter;
 use crate::read::threads::State;
 use crate::table::exact_instant;
 
@@ -105,8 +106,14 @@ impl CoreRules<'_> {
 
     /// The running thread goes to sleep: when its job has ended, and until its next release or
     /// (a driver, or one that has stopped) until it is woken. A replica sleeps within its
-    /// epoch, too.
-    pub(super) fn block(&mut self, at: i64, thread: u16, until: Option<SleepEnd>) -> Possible {
+    /// epoch, too, and so does one of several voters.
+    pub(super) fn block(
+        &mut self,
+        at: i64,
+        thread: u16,
+        until: Option<SleepEnd>,
+        across: &mut Across,
+    ) -> Possible {
         self.acts(at, thread)?;
         let known = &self.names.threads[usize::from(thread)];
         let (name, released) = (&known.name, self.threads.released(thread));
@@ -139,10 +146,15 @@ impl CoreRules<'_> {
             Runs::Program { .. } | Runs::Voter(_) if !ended => {
                 Err(format!("{name} sleeps, and its job has not ended"))
             }
+            Runs::Voter(set) if self.awaits_verdict(set, thread, until) => Ok(()),
             Runs::Program { .. } | Runs::Voter(_) if !is_next => {
                 Err(format!("{name} sleeps, and not until its next release"))
             }
-            Runs::Program { .. } | Runs::Voter(_) => Ok(()),
+            Runs::Program { .. } => Ok(()),
+            Runs::Voter(set) => {
+                self.voter_rests(at, set, thread, across);
+                Ok(())
+            }
         }
     }
 
@@ -177,8 +189,8 @@ impl CoreRules<'_> {
     }
 
     /// A job that was just completed was late; or a replica's or a voter's, or a program's that
-    /// faulted, is given up. When a kernel gives one up depends on the program, and a voter does
-    /// once the job's epoch is over.
+    /// faulted, is given up. When a kernel gives one up depends on the program; a voter does once
+    /// the job's epoch is over, and one of several where the others no longer wait for it.
     pub(super) fn miss(&mut self, at: i64, thread: u16, job: u32) -> Possible {
         self.acts(at, thread)?;
         let known = &self.names.threads[usize::from(thread)];
@@ -278,7 +290,8 @@ impl CoreRules<'_> {
         let set = self.system.replica_sets.get(*set as usize);
         set.is_some_and(|set| {
             let epochs = u64::from(job) + 1;
-            at >= Trace::within_horizon(epochs.saturating_mul(set.period))
+            let is_over = at >= Trace::within_horizon(epochs.saturating_mul(set.period));
+            is_over || !has_one_voter(set)
         })
     }
 

@@ -1,8 +1,11 @@
 //! Rules of what replicas and voters write: it is their threads that do, in their epochs.
 use tern_config::{ReplicaSet, ThreadRef};
-use tern_trace::{VoteOutcome, VoteParties, WithheldReason};
+use tern_trace::{SleepEnd, Trace, VoteOutcome, VoteParties, WithheldReason};
+use tern_units::Instant;
 
 use super::{Across, CoreRules, Possible};
+use crate::layout::has_one_voter;
+use crate::table::exact_instant;
 
 /// What one sandbox has recorded of a replica set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,8 +18,10 @@ pub(super) struct SetRecords {
     repaired: Option<u32>,
     /// Pages of the round of repair that is under way.
     round: Option<u32>,
-    stopped: Option<u32>,
     withheld: Option<u32>,
+    /// The same of a stop, by the voter here and by the replica.
+    voter_stopped: Option<u32>,
+    replica_stopped: Option<u32>,
 }
 
 impl CoreRules<'_> {
@@ -53,14 +58,14 @@ impl CoreRules<'_> {
         Ok((replica, self.epoch_of(at, thread)?))
     }
 
-    /// The epoch of the set's voter, which is in this sandbox and has the core.
-    fn voter(&self, at: i64, set: u16) -> Result<u32, String> {
+    /// The sandbox's voter of a set, which has the core, and the epoch that it is in.
+    fn voter(&self, at: i64, set: u16) -> Result<(u16, u32), String> {
         self.only_a_machine("voter")?;
-        let place = self.set(set).voter.as_ref();
-        let thread = place.and_then(|place| self.number_of(place));
+        let mut voters = self.set(set).voters.iter();
+        let thread = voters.find_map(|place| self.number_of(place));
         let name = &self.set(set).name;
-        let thread = thread.ok_or_else(|| format!("the voter of {name} is not here"))?;
-        self.epoch_of(at, thread)
+        let thread = thread.ok_or_else(|| format!("no voter of {name} is here"))?;
+        Ok((thread, self.epoch_of(at, thread)?))
     }
 
     fn records(&mut self, set: u16) -> &mut SetRecords {
@@ -84,8 +89,9 @@ impl CoreRules<'_> {
         Ok(())
     }
 
-    /// A voter decides once in its epoch. Who is outside the majority fits the outcome, and who
-    /// repairs is a pair of the majority.
+    /// A voter decides once in its epoch, one of several by what most of them say: not before that
+    /// is due, nor within its job, which is over once it has said its own. Who is outside the
+    /// majority fits the outcome, and who repairs is a pair of the majority.
     pub(super) fn vote(
         &mut self,
         at: i64,
@@ -94,21 +100,48 @@ impl CoreRules<'_> {
         (outcome, parties): (VoteOutcome, VoteParties),
         across: &mut Across,
     ) -> Possible {
-        let own = self.voter(at, set)?;
+        let (thread, own) = self.voter(at, set)?;
         self.is_own_epoch(set, epoch, own)?;
+        if !has_one_voter(self.set(set)) {
+            self.verdicts_stand(at, set, epoch)?;
+            let released = self.threads.released(thread);
+            if !self.jobs[usize::from(thread)].all_ended(released) {
+                return Err(format!("a vote within the voter's job {epoch}"));
+            }
+        }
         let before = self.records(set).vote.replace((epoch, outcome));
         if before.is_some_and(|(before, _)| before == epoch) {
             return Err(format!("a second vote in epoch {epoch}"));
         }
         parties_fit(self.set(set).replicas.len() as u32, outcome, parties)?;
-        across.vote(set, epoch, outcome, parties);
+        let next = self.after_release(set, epoch.saturating_add(1), |set| set.ballot_deadline);
+        across.vote(set, epoch, (outcome, parties), at < next);
         Ok(())
+    }
+
+    /// An instant of an epoch, so long after its release, in nanoseconds after the time epoch.
+    fn after_release(&self, set: u16, epoch: u32, after: fn(&ReplicaSet) -> u64) -> i64 {
+        let set = self.set(set);
+        let release = set.period.saturating_mul(epoch.into());
+        Trace::within_horizon(release.saturating_add(after(set)))
+    }
+
+    /// What the voters of a set say is due.
+    fn verdicts_stand(&self, at: i64, set: u16, epoch: u32) -> Possible {
+        let due = self.after_release(set, epoch, |set| set.verdict_deadline);
+        match at >= due {
+            true => Ok(()),
+            false => Err(format!(
+                "a vote in epoch {epoch}, whose verdicts are due at {}",
+                exact_instant(due)
+            )),
+        }
     }
 
     /// A voter freezes the input of the next epoch, once. Whether it is fresh is the device's
     /// affair.
     pub(super) fn input(&mut self, at: i64, set: u16, epoch: u32) -> Possible {
-        let own = self.voter(at, set)?;
+        let (_, own) = self.voter(at, set)?;
         if Some(epoch) != own.checked_add(1) {
             return Err(format!(
                 "the input of epoch {epoch} is frozen in epoch {own}"
@@ -120,14 +153,16 @@ impl CoreRules<'_> {
         }
     }
 
-    /// A voter's job is over when the next input is frozen and the verdict stands.
+    /// A voter's job is over when the next input is frozen and the verdict stands. Of several
+    /// voters one freezes the input, and the verdict comes later.
     pub(super) fn voted_by_now(&self, thread: u16, epoch: u32) -> Possible {
         if self.is_simulated() {
             return Ok(());
         }
         for (set, records) in self.system.replica_sets.iter().zip(&self.sets) {
-            let place = set.voter.as_ref();
-            if place.and_then(|place| self.number_of(place)) != Some(thread) {
+            let mut voters = set.voters.iter();
+            let is_voter = voters.any(|place| self.number_of(place) == Some(thread));
+            if !is_voter || !has_one_voter(set) {
                 continue;
             }
             if records.vote.map(|(voted, _)| voted) != Some(epoch) {
@@ -138,6 +173,36 @@ impl CoreRules<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a thread that is one of several voters may sleep until then, in the epoch of its
+    /// last job: for the verdicts, or for the device that these give it.
+    pub(super) fn awaits_verdict(&self, set: u32, thread: u16, until: SleepEnd) -> bool {
+        let set = set as u16;
+        let Some(epoch) = self.threads.released(thread).checked_sub(1) else {
+            return false;
+        };
+        if has_one_voter(self.set(set)) {
+            return false;
+        }
+        let release = self.after_release(set, epoch, |_| 0);
+        let until = until.not_before(Instant::from_nanos(release.unsigned_abs()));
+        let due = self.after_release(set, epoch, |set| set.verdict_deadline);
+        let end = self.after_release(set, epoch, |set| set.period);
+        (due..=end).contains(&Trace::within_horizon(until.as_nanos()))
+    }
+
+    /// A voter goes to sleep until its next release. One of several has looked for what they say,
+    /// unless it has passed over the epoch, which it does only after its end.
+    pub(super) fn voter_rests(&self, at: i64, set: u32, thread: u16, across: &mut Across) {
+        let set = set as u16;
+        let Some(epoch) = self.threads.released(thread).checked_sub(1) else {
+            return;
+        };
+        let end = self.after_release(set, epoch, |set| set.period);
+        if !has_one_voter(self.set(set)) && at < end {
+            across.looked(set, epoch);
+        }
     }
 
     /// A replica begins one round of repair in an epoch, if the vote says so.
@@ -221,16 +286,20 @@ impl CoreRules<'_> {
     /// that has read so.
     pub(super) fn stop(&mut self, at: i64, set: u16, epoch: u32) -> Possible {
         let voter = self.voter(at, set);
-        let own = match &voter {
+        let (_, own) = match &voter {
             Ok(own) => *own,
-            Err(_) => self.replica(at, set)?.1,
+            Err(_) => self.replica(at, set)?,
         };
         self.is_own_epoch(set, epoch, own)?;
         let records = self.records(set);
         if voter.is_ok() && records.vote != Some((epoch, VoteOutcome::NoMajority)) {
             return Err(format!("a stop, and epoch {epoch} had a majority"));
         }
-        match records.stopped.replace(epoch) == Some(epoch) {
+        let stopped = match voter {
+            Ok(_) => &mut records.voter_stopped,
+            Err(_) => &mut records.replica_stopped,
+        };
+        match stopped.replace(epoch) == Some(epoch) {
             true => Err(format!("the set stops a second time in epoch {epoch}")),
             false => Ok(()),
         }
@@ -245,7 +314,7 @@ impl CoreRules<'_> {
         epoch: u32,
         reason: WithheldReason,
     ) -> Possible {
-        let own = self.voter(at, set)?;
+        let (_, own) = self.voter(at, set)?;
         self.is_own_epoch(set, epoch, own)?;
         let records = self.records(set);
         let vote = records.vote.filter(|(voted, _)| *voted == epoch);

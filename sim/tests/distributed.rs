@@ -1,0 +1,486 @@
+//! Voters in all sandboxes of a set: no one of them can stop the others, make them disagree, or
+//! have an output taken that a majority did not compute.
+mod replicated;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use replicated::{Case, PERIOD, Random, distributed};
+use tern_sim::sets::{Place, World};
+use tern_vote::{
+    BALLOT, Ballot, BallotKind, Members, Origin, Outcome, Owner, Plan, Release, Set, Standing,
+    Verdict, VoterLayout, Writer,
+};
+
+const PAGES: u32 = 6;
+/// The epoch in which a sandbox fails.
+const EPOCH: u64 = 6;
+/// The epoch before which a run ends.
+const END: u64 = 16;
+/// Longer than any run.
+const FOR_GOOD: u64 = 1_000 * PERIOD;
+
+#[test]
+fn without_a_fault_each_output_is_taken_and_the_device_stays() {
+    for replicas in [3, 4, 5, 7] {
+        let mut case = Case::new(&distributed(replicas), PAGES, 1);
+        case.run_until(30);
+        let seen = case.world.seen();
+        let what = format!("{replicas} replicas");
+        case.expect_nothing_wrong(&what);
+        let all: Vec<u64> = (2..30).collect();
+        assert_eq!(seen.accepted, all, "{what}: {seen:?}");
+        assert_eq!(
+            (seen.accused.len(), seen.missed),
+            (0, 0),
+            "{what}: {seen:?}"
+        );
+        assert_eq!(case.world.device_owner(), 0, "{what}");
+        assert!(case.is_whole(), "{what}");
+    }
+}
+
+/// Runs a set to its end; `before` is called before each poll. An output that is taken after the
+/// next release fails.
+fn run(case: &mut Case, what: &str, mut before: impl FnMut(&mut World, Place)) {
+    let mut taken = 0;
+    while case.world.epoch() < END {
+        let place = case.world.run_to_poll();
+        before(&mut case.world, place);
+        case.world.poll();
+        if let Place::Voter(_) = place {
+            let accepted = case.world.seen().accepted;
+            for epoch in &accepted[taken..] {
+                let at = case.world.now();
+                assert!(
+                    at <= (epoch + 1) * PERIOD,
+                    "{what}: output {epoch} is taken at {at}"
+                );
+            }
+            taken = accepted.len();
+        }
+    }
+}
+
+/// Nothing was wrong, nobody was accused but `victim`, and all outputs were taken but for those of
+/// the two epochs at most in which the device changed hands.
+fn expect_others_to_go_on(case: &Case, victim: usize, what: &str) {
+    case.expect_nothing_wrong(what);
+    let seen = case.world.seen();
+    let lost: Vec<u64> = (2..END).filter(|it| !seen.accepted.contains(it)).collect();
+    let most = if victim == 0 { 2 } else { 0 };
+    assert!(lost.len() <= most, "{what}: lost {lost:?}, {seen:?}");
+    assert!(
+        lost.iter()
+            .all(|epoch| (EPOCH - 1..EPOCH + 4).contains(epoch)),
+        "{what}: lost {lost:?}"
+    );
+    let others = seen.accused.iter().find(|(_, it)| *it != 1 << victim);
+    assert_eq!(others, None, "{what}: {seen:?}");
+    assert!(seen.stopped.is_empty(), "{what}: {seen:?}");
+}
+
+/// Polls of a place in [`EPOCH`], where nothing fails.
+fn polls_of(replicas: usize, of: Place) -> usize {
+    let mut polls = 0;
+    let mut case = Case::new(&distributed(replicas), PAGES, 1);
+    run(&mut case, "without a fault", |world, place| {
+        polls += usize::from(place == of && world.epoch() == EPOCH);
+    });
+    polls
+}
+
+#[test]
+fn a_sandbox_that_stops_at_any_step_of_its_replica_or_voter_holds_up_nobody() {
+    for replicas in [3, 5] {
+        for victim in 0..replicas {
+            for of in [Place::Replica(victim), Place::Voter(victim)] {
+                let steps = polls_of(replicas, of);
+                assert!(steps > 3, "{of:?}: {steps} steps");
+                for step in 0..steps {
+                    let what = format!("{of:?} of {replicas} stops before step {step}");
+                    let mut case = Case::new(&distributed(replicas), PAGES, 1);
+                    let mut polls = 0;
+                    run(&mut case, &what, |world, place| {
+                        if place == of && world.epoch() == EPOCH {
+                            if polls == step {
+                                world.hold(of, FOR_GOOD);
+                            }
+                            polls += 1;
+                        }
+                    });
+                    expect_others_to_go_on(&case, victim, &what);
+                    assert_ne!(case.world.device_owner(), victim, "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// Between steps, too: in the middle of a job, of a sleep, of a page.
+#[test]
+fn a_sandbox_that_stops_at_any_time_holds_up_nobody() {
+    let times = 100;
+    for victim in 0..3 {
+        for time in 0..times {
+            let at = EPOCH * PERIOD + time * PERIOD / times;
+            let what = format!("sandbox {victim} stops at {at}");
+            let mut case = Case::new(&distributed(3), PAGES, 1);
+            let mut is_held = false;
+            run(&mut case, &what, |world, _| {
+                if !is_held && world.now() >= at {
+                    world.hold(Place::Replica(victim), FOR_GOOD);
+                    is_held = true;
+                }
+            });
+            expect_others_to_go_on(&case, victim, &what);
+        }
+    }
+}
+
+/// What a field may be made: nothing, the least, a sound sandbox's of other epochs, anything, the
+/// most.
+const VALUES: [u64; 8] = [
+    0,
+    1,
+    EPOCH - 1,
+    EPOCH + 1,
+    EPOCH + 2,
+    0x0123_4567_89ab_cdef,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+/// Runs a set in which a sandbox says what `lie` makes of its ballot or verdict in one epoch, or
+/// from then on.
+fn run_with_liar(
+    of: Place,
+    always: bool,
+    what: &str,
+    lie: impl Fn(&Set, Writer<'_>) + 'static,
+) -> Case {
+    let mut case = Case::new(&distributed(3), PAGES, 1);
+    let lie = Rc::new(lie);
+    run(&mut case, what, |world, _| match world.epoch() {
+        EPOCH => world.lie_in(of, {
+            let lie = Rc::clone(&lie);
+            move |set, own| lie(set, own)
+        }),
+        epoch if epoch > EPOCH && !always => world.lie_in(of, |_, _| ()),
+        _ => {}
+    });
+    case
+}
+
+/// Changes the ballot that stands in an open half, as if it had been cast so.
+fn change_ballot(replica: usize, change: impl FnOnce(&mut Ballot), set: &Set, own: Writer<'_>) {
+    if let Ok(mut ballot) = Ballot::read(set, replica, own.reader()) {
+        change(&mut ballot);
+        own.store(BALLOT.at, 0);
+        ballot.cast(set, own);
+    }
+}
+
+fn change_verdict(change: impl FnOnce(&mut Verdict), set: &Set, own: Writer<'_>) {
+    let layout = VoterLayout::new(own.reader().len()).unwrap();
+    if let Ok(mut verdict) = Verdict::read(set, &layout, own.reader()) {
+        change(&mut verdict);
+        verdict.publish(set, &layout, own);
+    }
+}
+
+fn change_input(change: impl FnOnce(&mut Release), set: &Set, own: Writer<'_>) {
+    let layout = VoterLayout::new(own.reader().len()).unwrap();
+    if let Ok(mut input) = Release::read(set, &layout, own.reader()) {
+        change(&mut input);
+        input.publish(set, &layout, own);
+    }
+}
+
+type BallotField = (&'static str, fn(&mut Ballot, u64));
+
+const BALLOT_FIELDS: [BallotField; 14] = [
+    ("replica", |it, value| it.replica = value as u8),
+    ("epoch", |it, value| it.epoch = value),
+    ("kind", |it, _| {
+        it.kind = match it.kind {
+            BallotKind::Ran => BallotKind::Held,
+            BallotKind::Held => BallotKind::Ran,
+        }
+    }),
+    ("fresh", |it, value| it.fresh = value % 2 != 0),
+    ("no origin", |it, _| it.origin = None),
+    ("origin.after", |it, value| {
+        it.origin.iter_mut().for_each(|origin| origin.after = value);
+    }),
+    ("origin.digest", |it, value| {
+        it.origin
+            .iter_mut()
+            .for_each(|origin| origin.digest = value);
+    }),
+    ("jobs_until", |it, value| it.jobs_until = value),
+    ("pages", |it, value| it.pages = value as u32),
+    ("summary", |it, value| it.summary.0 = value),
+    ("input", |it, value| it.input.0 = value),
+    ("count", |it, value| it.count = value as u8),
+    ("output", |it, value| it.output[0] = value),
+    ("words", |it, value| it.words[0] = value as u32),
+];
+
+#[test]
+fn a_replica_that_says_anything_in_any_field_of_its_ballot_holds_up_nobody() {
+    for (field, change) in BALLOT_FIELDS {
+        for value in VALUES {
+            for victim in 0..3 {
+                let what = format!("{field} of replica {victim} is {value:#x}");
+                let lie = move |set: &Set, own: Writer<'_>| {
+                    change_ballot(victim, |ballot| change(ballot, value), set, own);
+                };
+                for always in [false, true] {
+                    let case = run_with_liar(Place::Replica(victim), always, &what, lie);
+                    expect_others_to_go_on(&case, victim, &what);
+                }
+            }
+        }
+    }
+}
+
+type VerdictField = (&'static str, fn(&mut Verdict, u64));
+
+fn owner(verdict: &mut Verdict, change: impl FnMut(&mut Owner)) {
+    verdict.owner.iter_mut().for_each(change);
+}
+
+fn plan(verdict: &mut Verdict, change: impl FnOnce(&mut Plan)) {
+    let plan = verdict.plan.get_or_insert(Plan {
+        target: 0,
+        donor: 1,
+        witness: 2,
+        round: 0,
+        differing: 1,
+    });
+    change(plan);
+}
+
+const VERDICT_FIELDS: [VerdictField; 19] = [
+    ("epoch", |it, value| it.epoch = value),
+    ("outcome", |it, value| {
+        it.outcome = match value % 5 {
+            0 => Outcome::Unanimous,
+            1 => Outcome::Majority,
+            2 => Outcome::Held,
+            3 => Outcome::Lost,
+            _ => Outcome::Stopped,
+        }
+    }),
+    ("standing", |it, value| {
+        it.standings[value as usize % 3] = Standing::Malformed;
+    }),
+    ("rehash", |it, value| it.rehash = Members(value as u8)),
+    ("plan.target", |it, value| {
+        plan(it, |it| it.target = value as u8 % 3)
+    }),
+    ("plan.donor", |it, value| {
+        plan(it, |it| it.donor = value as u8 % 3)
+    }),
+    ("plan.witness", |it, value| {
+        plan(it, |it| it.witness = value as u8 % 3)
+    }),
+    ("plan.round", |it, value| {
+        plan(it, |it| it.round = value as u32)
+    }),
+    ("plan.differing", |it, value| {
+        plan(it, |it| it.differing = value as u32)
+    }),
+    ("lost", |it, value| it.lost = value as u32),
+    ("newest", |it, value| {
+        it.newest = Some(Origin {
+            after: value,
+            digest: value,
+        });
+    }),
+    ("pages", |it, value| it.state.pages = value as u32),
+    ("summary", |it, value| it.state.summary.0 = value),
+    ("jobs_until", |it, value| it.state.jobs_until = value),
+    ("no owner", |it, _| it.owner = None),
+    ("owner.place", |it, value| {
+        owner(it, |it| it.place = value as u8 % 3)
+    }),
+    ("owner.before", |it, value| {
+        owner(it, |it| it.before = value as u8 % 3)
+    }),
+    ("owner.since", |it, value| owner(it, |it| it.since = value)),
+    ("owner.moves", |it, value| {
+        owner(it, |it| it.moves = value as u8)
+    }),
+];
+
+#[test]
+fn a_voter_that_says_anything_in_any_field_of_its_verdict_holds_up_nobody() {
+    for (field, change) in VERDICT_FIELDS {
+        for value in VALUES {
+            for victim in 0..3 {
+                let what = format!("{field} of voter {victim} is {value:#x}");
+                let lie = move |set: &Set, own: Writer<'_>| {
+                    change_verdict(|verdict| change(verdict, value), set, own);
+                };
+                for always in [false, true] {
+                    let case = run_with_liar(Place::Voter(victim), always, &what, lie);
+                    expect_others_to_go_on(&case, victim, &what);
+                    let seen = case.world.seen();
+                    assert_eq!(seen.accepted.len() as u64, END - 2, "{what}: {seen:?}");
+                }
+            }
+        }
+    }
+}
+
+type InputField = (&'static str, fn(&mut Release, u64));
+
+const INPUT_FIELDS: [InputField; 10] = [
+    ("epoch", |it, value| it.epoch = value),
+    ("time", |it, value| {
+        it.time = tern_units::Instant::from_nanos(value)
+    }),
+    ("fresh", |it, _| it.fresh ^= true),
+    ("sample", |it, value| it.sample = value),
+    ("challenge", |it, value| {
+        it.challenge = tern_plant::tag::Challenge::from_word(value);
+    }),
+    ("bad", |it, value| it.bad.0 = value as u8),
+    ("tag", |it, value| it.tag = value),
+    ("stale", |it, value| it.stale = value),
+    ("count", |it, value| it.count = value as u8),
+    ("payload", |it, value| it.payload[1] = value),
+];
+
+/// Who has the device freezes the input: with what the sensor did not say nobody runs, and the
+/// device goes to the next.
+#[test]
+fn an_owner_that_says_anything_in_any_field_of_its_input_loses_the_device() {
+    for (field, change) in INPUT_FIELDS {
+        for value in VALUES {
+            let what = format!("{field} of the input is {value:#x}");
+            let lie = move |set: &Set, own: Writer<'_>| {
+                change_input(|input| change(input, value), set, own);
+            };
+            for always in [false, true] {
+                let case = run_with_liar(Place::Voter(0), always, &what, lie);
+                expect_others_to_go_on(&case, 0, &what);
+            }
+        }
+    }
+}
+
+/// Does at any time anything that a sandbox can do with its channels, and with those of others.
+fn do_anything(world: &World, victim: usize, random: &mut Random) {
+    let about = |value: u64, random: &mut Random| {
+        let value = value.wrapping_add(random.below(4));
+        value.wrapping_sub(2)
+    };
+    let places = [
+        Place::Replica(victim),
+        Place::Ballot(victim),
+        Place::Voter(victim),
+    ];
+    let of = places[random.below(3) as usize];
+    match random.below(4) {
+        0 => {
+            let word = match random.below(2) {
+                0 => random.below(128),
+                _ => random.below(1 << 20),
+            };
+            let value = match random.below(3) {
+                0 => 0,
+                1 => about(world.epoch(), random),
+                _ => random.below(u64::MAX),
+            };
+            world.store(of, word as usize, value);
+        }
+        1 => world.seal_in(of, about(world.epoch(), random)),
+        2 => world.close_all(about(world.epoch(), random)),
+        _ => {
+            // What another says, as its own.
+            let other = (victim + 1 + random.below(2) as usize) % 3;
+            let from = match of {
+                Place::Replica(_) => Place::Replica(other),
+                Place::Ballot(_) => Place::Ballot(other),
+                Place::Voter(_) => Place::Voter(other),
+            };
+            world.copy_open(from, of);
+        }
+    }
+}
+
+/// Lets a sandbox say now and then, in whole records, something else than its replica or its voter.
+fn lie_always(world: &mut World, victim: usize, seed: u64) {
+    let random = RefCell::new(Random(seed ^ 0x11e5));
+    let of = match seed % 2 {
+        0 => Place::Replica(victim),
+        _ => Place::Voter(victim),
+    };
+    let any = move |most: usize| random.borrow_mut().below(most as u64) as usize;
+    world.lie_in(of, move |set, own| {
+        let value = VALUES[any(VALUES.len())];
+        let is_ballot = matches!(of, Place::Replica(_));
+        match any(4) {
+            _ if is_ballot => {
+                let (_, change) = BALLOT_FIELDS[any(BALLOT_FIELDS.len())];
+                if any(3) == 0 {
+                    change_ballot(victim, |ballot| change(ballot, value), set, own);
+                }
+            }
+            0 => {
+                let (_, change) = VERDICT_FIELDS[any(VERDICT_FIELDS.len())];
+                change_verdict(|verdict| change(verdict, value), set, own);
+            }
+            1 => {
+                let (_, change) = INPUT_FIELDS[any(INPUT_FIELDS.len())];
+                change_input(|input| change(input, value), set, own);
+            }
+            _ => {}
+        }
+    });
+}
+
+/// Outputs that such a sandbox can withhold: those of the two epochs in which it loses the device.
+const MOST_LOST: usize = 2;
+
+#[test]
+fn a_sandbox_that_does_anything_at_any_time_holds_up_nobody() {
+    let runs = 300;
+    let (mut most, mut total) = (0, 0);
+    for seed in 0..runs {
+        let victim = (seed % 3) as usize;
+        let mut case = Case::new(&distributed(3), PAGES, seed);
+        let mut random = Random(seed ^ 0xd157);
+        lie_always(&mut case.world, victim, seed);
+        let end = 40;
+        while case.world.epoch() < end {
+            case.world.run_to_poll();
+            if case.world.epoch() >= 4 && random.below(4) == 0 {
+                do_anything(&case.world, victim, &mut random);
+            }
+            case.world.poll();
+        }
+        let what = format!("seed {seed}, sandbox {victim}");
+        case.expect_nothing_wrong(&what);
+        let seen = case.world.seen();
+        assert!(seen.stopped.is_empty(), "{what}: {seen:?}");
+        let others = seen
+            .accused
+            .iter()
+            .find(|(_, it)| *it & !(1 << victim) != 0);
+        assert_eq!(others, None, "{what}: {seen:?}");
+        let mut of_epoch: Vec<u64> = case.world.inputs().iter().map(|it| it.epoch).collect();
+        let inputs = of_epoch.len();
+        of_epoch.dedup();
+        assert_eq!(inputs, of_epoch.len(), "{what}: two inputs of one epoch");
+        let taken = |epoch: &u64| seen.accepted.contains(epoch);
+        let lost: Vec<u64> = (2..end).filter(|epoch| !taken(epoch)).collect();
+        most = most.max(lost.len());
+        total += lost.len();
+        assert!(lost.len() <= MOST_LOST, "{what}: lost {lost:?}");
+    }
+    println!("{total} outputs of {runs} runs were not taken, {most} of one at most");
+}
