@@ -1,6 +1,7 @@
 //! The symbols of a freestanding image: which function an address is in.
 use crate::error::{Context, Error, Result};
 use elf::ElfBytes;
+use elf::abi::{PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
 use std::path::Path;
 
@@ -61,6 +62,37 @@ impl Symbols {
     }
 }
 
+/// Returns where the code of the ELF file at `path` calls the function at `entry` by its address.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn calls(path: &Path, entry: u64) -> Result<Vec<u64>> {
+    let doing = || format!("reading the code of {}", path.display());
+    let bytes = std::fs::read(path).context(doing)?;
+    let file = ElfBytes::<LittleEndian>::minimal_parse(&bytes).context(doing)?;
+    let segments = file.segments().into_iter().flatten();
+    let mut found = Vec::new();
+    for segment in segments.filter(|it| it.p_type == PT_LOAD && it.p_flags & PF_X != 0) {
+        let code = file.segment_data(&segment).context(doing)?;
+        found.extend(calls_in(code, segment.p_vaddr, entry));
+    }
+    Ok(found)
+}
+
+/// Where `code`, which begins at `begin`, calls `entry`.
+fn calls_in(code: &[u8], begin: u64, entry: u64) -> Vec<u64> {
+    // CALL, and the distance from the instruction behind it.
+    const CALL: u8 = 0xe8;
+    let calls = (begin..).zip(code.windows(5)).filter(|(at, bytes)| {
+        let [CALL, a, b, c, d] = **bytes else {
+            return false;
+        };
+        let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
+        at.wrapping_add(5).wrapping_add_signed(distance) == entry
+    });
+    calls.map(|(at, _)| at).collect()
+}
+
 /// The path that rustc's first mangling scheme made a symbol of: `_ZN`, each part after its
 /// length, a hash, `E`.
 fn path(symbol: &str) -> Option<String> {
@@ -91,6 +123,17 @@ mod tests {
         assert_eq!(symbols.around(0xf), None);
         assert_eq!(symbols.address("second"), Some(0x20));
         assert_eq!(symbols.address("third"), None);
+    }
+
+    #[test]
+    fn a_call_is_found_by_the_distance_to_its_function() {
+        // nop; call 0x1000 (from 0x1001); call 0x1006 (from 0x1006).
+        let code = [
+            0x90, 0xe8, 0xfa, 0xff, 0xff, 0xff, 0xe8, 0xfb, 0xff, 0xff, 0xff,
+        ];
+        assert_eq!(calls_in(&code, 0x1000, 0x1000), [0x1001]);
+        assert_eq!(calls_in(&code, 0x1000, 0x1006), [0x1006]);
+        assert_eq!(calls_in(&code, 0x1000, 0x1001), [0; 0]);
     }
 
     #[test]

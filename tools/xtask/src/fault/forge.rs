@@ -3,11 +3,12 @@
 //! of the set, and whatever was said before; it is not the keys of the replicas' places, of which a
 //! majority's are needed.
 use super::aim::Aim;
-use super::tool::Tool;
+use super::kernel::Kernel;
+use super::tool::{Function, Look, Tool};
 use crate::build;
-use crate::emulator::{Registers, Space};
+use crate::emulator::{Memory, Registers, Space};
 use crate::error::{Error, Result};
-use crate::symbols::Symbols;
+use crate::symbols::{self, Symbols};
 use tern_plant::frames::{Command, Decoder, Frame, MAX_FRAME};
 use tern_plant::tag::PlaceTag;
 use tern_replication::set_of;
@@ -33,8 +34,9 @@ pub(super) fn forge(
     tool: &mut impl Tool,
     aim: &Aim<'_>,
     random: &mut fastrand::Rng,
+    look: Look<'_>,
 ) -> Result<Vec<u64>> {
-    let forger = Forger::new(aim)?;
+    let forger = Forger::new(tool.memory(), aim)?;
     let mut epochs = Vec::new();
     let mut seen = Vec::new();
     for number in 0..FORGED * ONE_OF {
@@ -50,6 +52,7 @@ pub(super) fn forge(
             epochs.push(command.epoch);
         }
         seen.push(call.command);
+        look(tool.memory())?;
     }
     Ok(epochs)
 }
@@ -90,7 +93,8 @@ fn forged(sound: &Command, seen: &[Command], set: &Set, random: &mut fastrand::R
 /// Where a voter makes its commands.
 struct Forger {
     core: u32,
-    encode: u64,
+    encode: Function,
+    kernel: Kernel,
     /// Where its sandbox's memory begins.
     base: HostPhysical,
     set: Set,
@@ -111,21 +115,26 @@ struct Call {
 }
 
 impl Forger {
-    fn new(aim: &Aim<'_>) -> Result<Self> {
+    fn new(memory: &Memory, aim: &Aim<'_>) -> Result<Self> {
         let (system, place) = (aim.system, &aim.place);
         let sets = system.replica_sets.iter();
         let number = sets.enumerate().find(|(_, set)| set.voters.contains(place));
         let (number, set) = number.ok_or_else(|| Error::input("forge: that thread is no voter"))?;
         let sandbox = place.sandbox as usize;
-        let kernel = build::binary(&system.sandboxes[sandbox].kernel)?;
-        let encode = Symbols::read(&kernel)?.function(ENCODE).ok_or_else(|| {
-            let kernel = kernel.display();
-            Error::input(format!("forge: {kernel} has no function {ENCODE}"))
+        let file = build::binary(&system.sandboxes[sandbox].kernel)?;
+        let encode = Symbols::read(&file)?.function(ENCODE).ok_or_else(|| {
+            let file = file.display();
+            Error::input(format!("forge: {file} has no function {ENCODE}"))
         })?;
+        let calls = symbols::calls(&file, encode)?;
         let entry = &aim.directory.entries[sandbox];
         Ok(Self {
             core: entry.apic_id as u32,
-            encode,
+            encode: Function {
+                entry: encode,
+                calls,
+            },
+            kernel: Kernel::find(memory, aim.directory, system, sandbox)?,
             base: HostPhysical::new(entry.memory),
             set: set_of(number as u32, set),
             may_lose_device: set.voters.len() > 1,
@@ -134,15 +143,22 @@ impl Forger {
 
     /// Runs to where the next command's bytes are made; `None` if none are.
     fn next_command(&self, tool: &mut impl Tool) -> Result<Option<Call>> {
-        let Some(begin) = tool.run_to(self.core, self.encode)? else {
+        let Some(begin) = tool.run_to_call(self.core, &self.encode)? else {
             return Ok(None);
         };
         let space = Space::read(tool.memory(), self.base, begin.root)?;
 
         // At its first instruction a function's return address is on top of the stack.
-        let back = space.bytes(tool.memory(), begin.general[STACK], 8)?;
+        let stack = begin.general[STACK];
+        let back = space.bytes(tool.memory(), stack, 8)?;
         let back = u64::from_le_bytes(back.try_into().map_err(|_| unseen())?);
-        let end = tool.run_to(self.core, back)?.ok_or_else(unseen)?;
+        let (slot, _) = space
+            .pieces(stack, 8)?
+            .into_iter()
+            .next()
+            .ok_or_else(unseen)?;
+        let end = tool.run_to_return(self.core, &self.kernel, slot, back)?;
+        let end = end.ok_or_else(unseen)?;
 
         let bytes = begin.general[SECOND_ARGUMENT];
         let length = usize::try_from(end.general[RETURNED]).unwrap_or(MAX_FRAME);

@@ -7,7 +7,7 @@ use super::hit::hit;
 use super::hold::{Held, hold};
 use super::program::ReplicaPages;
 use super::stub::Stub;
-use super::tool::Tool;
+use super::tool::{Look, Tool};
 use crate::emulator::{Machine, Memory, bochs};
 use crate::error::{Error, Result};
 use crate::record;
@@ -37,9 +37,14 @@ pub struct Injected {
 ///
 /// # Errors
 /// If there is nothing to hit where the fault is aimed.
-pub fn inject(machine: &Machine, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
+pub fn inject(
+    machine: &Machine,
+    aim: &Aim<'_>,
+    random: &mut fastrand::Rng,
+    look: Look<'_>,
+) -> Result<Injected> {
     let mut stub = Stub::attach(machine)?;
-    let injected = put(&mut stub, aim, random)?;
+    let injected = put(&mut stub, aim, random, look)?;
     stub.detach()?;
     Ok(injected)
 }
@@ -53,11 +58,17 @@ pub fn inject_in_bochs(
     machine: &mut bochs::Machine,
     aim: &Aim<'_>,
     random: &mut fastrand::Rng,
+    look: Look<'_>,
 ) -> Result<Injected> {
-    put(machine, aim, random)
+    put(machine, aim, random, look)
 }
 
-fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
+fn put(
+    tool: &mut impl Tool,
+    aim: &Aim<'_>,
+    random: &mut fastrand::Rng,
+    look: Look<'_>,
+) -> Result<Injected> {
     let target = aim.target;
     let Some(action) = action(target) else {
         return Err(not_yet(target));
@@ -77,7 +88,7 @@ fn put(tool: &mut impl Tool, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Resul
             (held.what.clone(), Some(held))
         }
         Action::Forge => {
-            forged = forge(tool, aim, random)?;
+            forged = forge(tool, aim, random, look)?;
             (
                 format!("its voter, to forge {} commands", forged.len()),
                 None,

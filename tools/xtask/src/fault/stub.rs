@@ -1,6 +1,6 @@
 //! Faults in QEMU, by its debugger stub: breakpoints, and single steps of one core.
 use super::kernel::Kernel;
-use super::tool::{Beat, Tool, runs};
+use super::tool::{Beat, Function, Tool, runs};
 use crate::emulator::{Debugger, Machine, Memory, Registers};
 use crate::error::{Error, Result};
 use tern_units::HostPhysical;
@@ -64,6 +64,21 @@ impl<'a> Stub<'a> {
         self.jump(core, to.instruction)
     }
 
+    /// Runs until `core` is about to execute the instruction at `address`.
+    fn run_to(&mut self, core: u32, address: u64) -> Result<Option<Registers>> {
+        for _ in 0..BREAKPOINTS {
+            self.breakpoints(&[address], true)?;
+            let stopped = self.debugger.run_to_breakpoint()?;
+            self.breakpoints(&[address], false)?;
+            if stopped == core {
+                return self.debugger.registers(core).map(Some);
+            }
+            // Some other core: past the breakpoint, and on.
+            self.debugger.step(stopped)?;
+        }
+        Ok(None)
+    }
+
     /// Reads the timestamp counter, by an instruction of `core`'s that it then forgets.
     fn counter(&mut self, core: u32, kernel: &Kernel) -> Result<u64> {
         let before = self.debugger.registers(core)?;
@@ -117,18 +132,18 @@ impl Tool for Stub<'_> {
         Ok(None)
     }
 
-    fn run_to(&mut self, core: u32, address: u64) -> Result<Option<Registers>> {
-        for _ in 0..BREAKPOINTS {
-            self.breakpoints(&[address], true)?;
-            let stopped = self.debugger.run_to_breakpoint()?;
-            self.breakpoints(&[address], false)?;
-            if stopped == core {
-                return self.debugger.registers(core).map(Some);
-            }
-            // Some other core: past the breakpoint, and on.
-            self.debugger.step(stopped)?;
-        }
-        Ok(None)
+    fn run_to_call(&mut self, core: u32, function: &Function) -> Result<Option<Registers>> {
+        self.run_to(core, function.entry)
+    }
+
+    fn run_to_return(
+        &mut self,
+        core: u32,
+        _kernel: &Kernel,
+        _slot: HostPhysical,
+        back: u64,
+    ) -> Result<Option<Registers>> {
+        self.run_to(core, back)
     }
 
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {

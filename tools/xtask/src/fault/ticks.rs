@@ -1,15 +1,19 @@
 //! Faults in Bochs, by its debugger: it runs for exact numbers of ticks, and is looked at
 //! between.
 use super::kernel::Kernel;
-use super::tool::{Beat, Tool, runs};
+use super::tool::{Beat, Function, Tool, runs};
 use crate::emulator::{Memory, Registers, bochs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use tern_units::HostPhysical;
 
 /// Ticks between two looks at a core in Bochs: fewer than a job of any program takes.
 const LOOK: u32 = 1_000;
 /// Looks at most: two seconds of the machine's time.
 const LOOKS: u32 = 200_000;
+/// The same while a function runs that takes no longer than a job.
+const RETURN_LOOK: u32 = 50;
+/// Breakpoints that may be waited for until the right core reaches one.
+const BREAKPOINTS: u32 = 100;
 /// Beats in Bochs of which one has to be seen.
 const BEATS: u32 = 4;
 /// Ticks in Bochs in which an interrupt that is due arrives: no section that it has to wait
@@ -53,11 +57,45 @@ impl Tool for bochs::Machine {
         Ok(None)
     }
 
-    /// Breakpoints do not stop it, and one tick after the other would take hours.
-    fn run_to(&mut self, _core: u32, _address: u64) -> Result<Option<Registers>> {
-        Err(Error::usage(
-            "in Bochs no instruction of a kernel is waited for: run it in QEMU",
-        ))
+    /// Where a core's turn ends Bochs does not look for a breakpoint. So there is one at the call,
+    /// too: between two ends of turns are more instructions than one.
+    fn run_to_call(&mut self, core: u32, function: &Function) -> Result<Option<Registers>> {
+        let places: Vec<u64> = [function.entry]
+            .into_iter()
+            .chain(function.calls.iter().copied())
+            .collect();
+        for _ in 0..BREAKPOINTS {
+            self.run_to_one_of(&places)?;
+            if function.calls.contains(&self.registers(core)?.instruction) {
+                self.run_for(1)?;
+            }
+            let registers = self.registers(core)?;
+            if registers.instruction == function.entry {
+                return Ok(Some(registers));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The function returns to a jump to itself instead.
+    fn run_to_return(
+        &mut self,
+        core: u32,
+        kernel: &Kernel,
+        slot: HostPhysical,
+        back: u64,
+    ) -> Result<Option<Registers>> {
+        self.write(kernel.frame, &STAY)?;
+        self.write(slot, &kernel.room.to_le_bytes())?;
+        for _ in 0..LOOKS {
+            self.run_for(RETURN_LOOK)?;
+            if self.registers(core)?.instruction == kernel.room {
+                self.jump(core, back)?;
+                self.write(kernel.frame, &[0; STAY.len()])?;
+                return self.registers(core).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {

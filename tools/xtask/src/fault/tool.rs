@@ -29,6 +29,18 @@ impl Beat {
     }
 }
 
+/// A function of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its first instruction.
+    pub entry: u64,
+    /// The instructions that call it by its address.
+    pub calls: Vec<u64>,
+}
+
+/// Looks at the memory of a machine now and then while a fault takes several epochs.
+pub type Look<'a> = &'a mut dyn FnMut(&Memory) -> Result<()>;
+
 /// A debugger, before which the machine stands still.
 pub trait Tool {
     /// The machine's memory.
@@ -55,12 +67,26 @@ pub trait Tool {
         steps: u32,
     ) -> Result<Option<Registers>>;
 
-    /// Runs until `core` is about to execute the kernel's instruction at `address`, and returns its
-    /// registers; `None` if that does not happen within bounds.
+    /// Runs until `core` is about to execute the first instruction of the kernel's `function`, and
+    /// returns its registers; `None` if that does not happen within bounds.
     ///
     /// # Errors
-    /// If the debugger refuses, or cannot.
-    fn run_to(&mut self, core: u32, address: u64) -> Result<Option<Registers>>;
+    /// If the debugger refuses.
+    fn run_to_call(&mut self, core: u32, function: &Function) -> Result<Option<Registers>>;
+
+    /// Runs until `core`, which is about to execute a function's first instruction, is back at
+    /// `back`, whose address is on the stack, at `slot` in physical memory; returns its registers,
+    /// `None` if that does not happen within bounds.
+    ///
+    /// # Errors
+    /// If the debugger refuses.
+    fn run_to_return(
+        &mut self,
+        core: u32,
+        kernel: &Kernel,
+        slot: HostPhysical,
+        back: u64,
+    ) -> Result<Option<Registers>>;
 
     /// Sets general register `number`, as [`Registers::general`] counts, of a core.
     ///

@@ -4,6 +4,7 @@ use crate::emulator::{self, Console, Memory, bochs};
 use crate::error::{Error, Result};
 use crate::fault::aim::Aim;
 use crate::fault::inject::{Injected, inject, inject_in_bochs};
+use crate::fault::tool::Look;
 use std::time::Duration;
 
 /// What a run needs of a machine.
@@ -30,7 +31,12 @@ pub trait Watched {
     ///
     /// # Errors
     /// As [`inject`].
-    fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected>;
+    fn inject(
+        &mut self,
+        aim: &Aim<'_>,
+        random: &mut fastrand::Rng,
+        look: Look<'_>,
+    ) -> Result<Injected>;
 
     /// Ends the emulator.
     ///
@@ -78,8 +84,13 @@ impl Watched for InQemu {
         self.machine.monitor.stop()
     }
 
-    fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
-        inject(&self.machine, aim, random)
+    fn inject(
+        &mut self,
+        aim: &Aim<'_>,
+        random: &mut fastrand::Rng,
+        look: Look<'_>,
+    ) -> Result<Injected> {
+        inject(&self.machine, aim, random, look)
     }
 
     fn quit(self: Box<Self>) -> Result<()> {
@@ -130,8 +141,13 @@ impl Watched for InBochs {
         Ok(())
     }
 
-    fn inject(&mut self, aim: &Aim<'_>, random: &mut fastrand::Rng) -> Result<Injected> {
-        inject_in_bochs(&mut self.machine, aim, random)
+    fn inject(
+        &mut self,
+        aim: &Aim<'_>,
+        random: &mut fastrand::Rng,
+        look: Look<'_>,
+    ) -> Result<Injected> {
+        inject_in_bochs(&mut self.machine, aim, random, look)
     }
 
     fn quit(self: Box<Self>) -> Result<()> {

@@ -137,15 +137,26 @@ impl<'a> Session<'a> {
     }
 
     fn inject(&mut self, mut fault: Planned) -> Result<()> {
+        let set = self.replica_set();
+        let Self {
+            machine,
+            directory,
+            plant,
+            incoming,
+            ..
+        } = self;
         let aim = Aim {
-            directory: &self.directory,
+            directory,
             system: self.system,
-            set: self.replica_set(),
+            set,
             target: fault.target,
             place: fault.place,
             epoch: fault.epoch,
         };
-        let injected = self.machine.inject(&aim, &mut fault.random)?;
+        let injected = machine.inject(&aim, &mut fault.random, &mut |memory| {
+            incoming.extend(plant.exchanges(memory)?);
+            Ok(())
+        })?;
         // Commands that came before the machine was stopped came before the fault.
         self.look()?;
         while let Some(exchange) = self.incoming.pop_front() {

@@ -91,6 +91,32 @@ impl Machine {
         self.explain(result)
     }
 
+    /// Lets the stopped machine run until a core is about to execute an instruction at one of
+    /// `addresses`, fifteen at the most, or until it stops by itself. One that is the first of a
+    /// core's turn is passed over.
+    ///
+    /// # Errors
+    /// As [`Machine::run_for`].
+    pub fn run_to_one_of(&mut self, addresses: &[u64]) -> Result<Stop> {
+        for address in addresses {
+            let said = self.debugger.ask(&format!("lb {address:#x}"));
+            let said = self.explain(said)?;
+            if let Some(error) = said.iter().find(|line| line.contains("Error")) {
+                return Err(Error::failure(format!("a breakpoint: {error}")));
+            }
+        }
+        self.resume()?;
+        let stop = self.wait_for_stop()?;
+        let set = self.debugger.ask("info b");
+        let set = self.explain(set)?;
+        for line in set.iter().filter(|line| line.contains("lbreakpoint")) {
+            let number = line.split_whitespace().next().unwrap_or_default();
+            let gone = self.debugger.ask(&format!("del {number}"));
+            self.explain(gone)?;
+        }
+        Ok(stop)
+    }
+
     /// Lets the stopped machine run for `stops` times `every` ticks, at most some thousand
     /// times; at each stop asks of each core what `ask` says, and tells how they stand. Time
     /// in which its one core is idle does not count.
