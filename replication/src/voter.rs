@@ -224,7 +224,7 @@ impl VoterTask {
             // All voters know of the same verdict before, or of none.
             Seat::Member(_) => before.epoch.checked_add(1) == Some(epoch),
         });
-        let cast = self.ballots(channels);
+        let cast = ballots(channels);
         let ballots = &cast[..channels.ballots.len().min(MAX_REPLICAS)];
         let rules = facts.description.rules();
         self.vote = Vote::on(set, &rules, seat, epoch, ballots, before);
@@ -243,15 +243,6 @@ impl VoterTask {
             epoch: input.epoch as u32,
             fresh: input.fresh,
         });
-    }
-
-    /// Where the ballots of the epoch are, once it is decided who has cast one in time.
-    fn ballots<'a>(&self, channels: &VoterChannels<'a>) -> [Reader<'a>; MAX_REPLICAS] {
-        let mut ballots = [Reader::new(&[]); MAX_REPLICAS];
-        for (ballot, channel) in ballots.iter_mut().zip(channels.ballots) {
-            *ballot = channel.newest();
-        }
-        ballots
     }
 
     /// Does a bounded piece of what leads to the verdict.
@@ -500,6 +491,15 @@ impl VoterTask {
             stale: input.map_or(0, |input| input.stale.min(u64::from(u32::MAX)) as u32),
         }
     }
+}
+
+/// Returns where the ballots of an epoch are, once it is decided who has cast one in time.
+fn ballots<'a>(channels: &VoterChannels<'a>) -> [Reader<'a>; MAX_REPLICAS] {
+    let mut ballots = [Reader::new(&[]); MAX_REPLICAS];
+    for (ballot, channel) in ballots.iter_mut().zip(channels.ballots) {
+        *ballot = channel.newest();
+    }
+    ballots
 }
 
 /// Returns the input of the epoch after a verdict.
