@@ -65,6 +65,18 @@ impl Channel {
         &self.words
     }
 
+    /// What its writer can write: a half; all of it, where it is not sealed.
+    pub fn open_words(&self) -> &[AtomicU64] {
+        match self.sealing {
+            Some(_) => {
+                let half = self.half_words();
+                let begin = Seal::from_word(self.seal_word()).open_half() * half;
+                &self.words[begin..begin + half]
+            }
+            None => &self.words,
+        }
+    }
+
     /// Words of a half; of all of it, where it is not sealed.
     pub fn half_words(&self) -> usize {
         match self.sealing {

@@ -43,6 +43,7 @@ pub(super) struct ReplicaOwn<'a> {
     pub(super) cast_in: ChannelWriter<'a>,
     pub(super) set: &'a Set,
     pub(super) liar: Option<&'a Liar>,
+    pub(super) withholds: Option<usize>,
 }
 
 /// What a voter's task is given.
@@ -55,6 +56,7 @@ pub(super) struct VoterOwn<'a> {
     pub(super) ballots: &'a [Channel],
     pub(super) set: &'a Set,
     pub(super) liar: Option<&'a Liar>,
+    pub(super) withholds: Option<usize>,
 }
 
 impl<T> Env for Side<'_, T> {
@@ -117,9 +119,13 @@ impl ReplicaEnv for Side<'_, ReplicaOwn<'_>> {
             cast_in,
             set,
             liar,
+            withholds,
             ..
         } = self.own;
         Liar::strike(liar, Place::Replica(replica), set, cast_in);
+        if withholds == Some(replica) {
+            return false;
+        }
         ballot.is_none_or(|ballot| ballot.seal(epoch, self.now))
     }
 }
@@ -142,10 +148,17 @@ impl VoterEnv for Side<'_, VoterOwn<'_>> {
 
     fn seal(&mut self, number: u64) -> bool {
         let VoterOwn {
-            voter, set, liar, ..
+            voter,
+            set,
+            liar,
+            withholds,
+            ..
         } = self.own;
         let channel = &self.verdicts[voter];
         Liar::strike(liar, Place::Voter(voter), set, channel.writer());
+        if withholds == Some(voter) {
+            return false;
+        }
         channel.seal(number, self.now)
     }
 

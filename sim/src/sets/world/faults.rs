@@ -48,18 +48,29 @@ impl World {
         self.channel(of)[word].fetch_xor(1 << bit, Ordering::Relaxed);
     }
 
-    /// Flips a bit of what replicas read in the voter's channel now: of the word with this number
-    /// in it.
-    pub fn flip_shown(&self, word: usize, bit: u32) {
-        let begin = self.voter_channels[0].sealed_at();
-        self.flip_channel(Place::Voter(0), begin + word, bit);
+    /// Flips a bit of what the readers of a voter's channel, or of a ballot's own, read in it now:
+    /// of the word with this number in it.
+    pub fn flip_shown(&self, of: Place, word: usize, bit: u32) {
+        let begin = match of {
+            Place::Replica(_) => 0,
+            Place::Ballot(replica) => self.ballot_channels[replica].sealed_at(),
+            Place::Voter(voter) => self.voter_channels[voter].sealed_at(),
+        };
+        self.flip_channel(of, begin + word, bit);
     }
 
-    /// The first words of a replica's channel: its ballot.
+    /// The first words of what voters read in a replica's channel, or in that of its ballot: its
+    /// ballot.
     #[must_use]
     pub fn ballot_words(&self, of: usize) -> Vec<u64> {
-        let words = self.channels[of][..64].iter();
-        words.map(|word| word.load(Ordering::Relaxed)).collect()
+        let newest = self.cast_in(of).newest();
+        (0..64).map(|word| newest.load(word)).collect()
+    }
+
+    /// Whether ballots have channels of their own, and are sealed there before they are read.
+    #[must_use]
+    pub const fn is_ballot_sealed(&self) -> bool {
+        !self.ballot_channels.is_empty()
     }
 
     /// Puts words into a replica's channel, as a fault that forges a ballot does.
@@ -79,7 +90,9 @@ impl World {
         }
     }
 
-    pub(super) fn core_of(&self, of: Place) -> usize {
+    /// The core that something is on: that of its sandbox.
+    #[must_use]
+    pub fn core_of(&self, of: Place) -> usize {
         match of {
             Place::Replica(replica) | Place::Ballot(replica) => self.nodes[replica].core,
             Place::Voter(voter) => self.voters[voter].core,
@@ -160,7 +173,7 @@ impl World {
         if erases {
             erase(&self.channels[replica]);
             if let Some(ballot) = self.ballot_channels.get(replica) {
-                erase(ballot.words());
+                erase(ballot.open_words());
             }
         }
         self.hash_all(replica);
@@ -172,14 +185,19 @@ impl World {
     }
 
     /// Starts a voter anew, with its channel erased or as it stands. An arbitrator's sandbox does
-    /// so, and that of a replica with a voter.
+    /// so, and that of a replica with a voter: its sealed half no sandbox can write, and readers
+    /// that look sooner or later see the same. (The arbitrator's is erased as well.)
     pub fn restart_voter(&mut self, voter: usize, erases: bool) {
         let node = &mut self.voters[voter];
         let (number, place) = (self.set.number, voter as u8);
         node.task = VoterTask::new(number, &self.description, &node.thread, place);
         let core = node.core;
         if erases {
-            erase(self.voter_channels[voter].words());
+            let channel = &self.voter_channels[voter];
+            erase(match self.is_ballot_sealed() {
+                true => channel.open_words(),
+                false => channel.words(),
+            });
         }
         self.wake(core, Place::Voter(voter));
     }

@@ -90,6 +90,12 @@ impl World {
         channel.seal(number, self.now);
     }
 
+    /// Lets the sandbox of a replica, and of the voter beside it, seal nothing of what they write,
+    /// from now on; or lets all be sealed again.
+    pub const fn withhold_seals(&mut self, of: Option<usize>) {
+        self.withholds = of;
+    }
+
     /// Lets a sandbox close `number` in all channels that can be closed, if the hypervisor does.
     pub fn close_all(&self, number: u64) {
         let channels = self.ballot_channels.iter().chain(&self.voter_channels);

@@ -71,6 +71,8 @@ pub struct World {
     voter_channels: Vec<Channel>,
     device: Device,
     liar: Option<Liar>,
+    /// The replica whose sandbox does not seal what it has written, for now.
+    withholds: Option<usize>,
     inputs: Vec<Release>,
     events: Vec<(u64, Event)>,
     /// Jobs of each core's task that were not done in time.
@@ -103,6 +105,7 @@ impl Clone for World {
             voter_channels: self.voter_channels.clone(),
             device: self.device.clone(),
             liar: self.liar.clone(),
+            withholds: self.withholds,
             inputs: self.inputs.clone(),
             events: self.events.clone(),
             missed: self.missed.clone(),
@@ -196,6 +199,7 @@ impl World {
             channels,
             device: Device::new(Plant::new(set, actuator(&description, &set), pages)),
             liar: None,
+            withholds: None,
             inputs: Vec::new(),
             events: Vec::new(),
             missed: vec![0; system.sandboxes.len()],
@@ -401,6 +405,7 @@ impl World {
                 cast_in: channels.ballot,
                 set: &self.set,
                 liar: self.liar.as_ref(),
+                withholds: self.withholds,
             },
         };
         act(&mut node.task, &channels, &mut side)
@@ -435,6 +440,7 @@ impl World {
                 ballots: &self.ballot_channels,
                 set: &self.set,
                 liar: self.liar.as_ref(),
+                withholds: self.withholds,
             },
         };
         node.task

@@ -40,7 +40,9 @@ impl World {
         match of {
             Place::Replica(_) => ReplicaLayout::new(words).map_or_else(Vec::new, |layout| {
                 let leaves = layout.leaf(0);
-                vec![BALLOT_WORDS, leaves..leaves + self.pages as usize]
+                let ballot = self.ballot_channels.is_empty().then_some(BALLOT_WORDS);
+                let leaves = leaves..leaves + self.pages as usize;
+                ballot.into_iter().chain([leaves]).collect()
             }),
             Place::Ballot(_) => {
                 let half = words / 2;
@@ -60,11 +62,16 @@ impl World {
         }
     }
 
-    /// The words of what replicas read in a voter's channel at each release: of each record, which
-    /// is there twice, the first copy.
+    /// The words of what the readers of a voter's channel read at each release: of each record,
+    /// which is there twice, the first copy. In a ballot's own channel: ballot and tag.
     #[must_use]
-    pub fn shown_records(&self) -> Vec<Range<usize>> {
-        let layout = VoterLayout::new(self.voter_channels[0].half_words());
+    pub fn shown_records(&self, of: Place) -> Vec<Range<usize>> {
+        let voter = match of {
+            Place::Replica(_) => return Vec::new(),
+            Place::Ballot(_) => return vec![BALLOT_WORDS, self.tagged_words()],
+            Place::Voter(voter) => voter,
+        };
+        let layout = VoterLayout::new(self.voter_channels[voter].half_words());
         layout.map_or_else(Vec::new, |layout| {
             let [first, second] = layout.release().copies().map(|copy| copy.at);
             let [verdict, again] = layout.verdict().copies().map(|copy| copy.at);

@@ -1,4 +1,5 @@
 //! The classes of faults that a campaign draws from, and the draw of one.
+use super::lie::Lie;
 use super::strike::{Act, Draw, Strike};
 use tern_sim::sets::{PAGE_WORDS, Place, RegisterFlip};
 
@@ -23,21 +24,29 @@ pub enum Class {
     Late,
     /// The arbitrator's core that executes nothing for a while.
     ArbitratorLate,
+    /// The core of the sandbox that has the device, that executes nothing for a while.
+    OwnerLate,
     /// A replica's sandbox that stops for good.
     KernelPanic,
+    /// The sandbox that has the device stops for good.
+    OwnerPanic,
     /// A replica's sandbox that starts anew.
     Restart,
     /// The arbitrator's sandbox that starts anew.
     ArbitratorRestart,
+    /// The sandbox that has the device starts anew.
+    OwnerRestart,
     /// A bit of a replica's table of leaves.
     LeafTable,
     /// A bit of the rest of a replica's state.
     Replica,
-    /// A bit of the voter's state.
+    /// A bit of a voter's state.
     Voter,
     /// A bit of the records in a replica's channel.
     Channel,
-    /// A bit of the records in the voter's channel that replicas read.
+    /// A bit of the ballot or the tag that voters read, in a ballot's own channel.
+    BallotChannel,
+    /// A bit of the records in a voter's channel that replicas read.
     VoterChannel,
     /// The ballot of an earlier epoch.
     BallotStale,
@@ -45,10 +54,16 @@ pub enum Class {
     BallotTwice,
     /// A ballot that is none.
     BallotMalformed,
-    /// Ballots without end, for two epochs.
+    /// Ballots without end, for two epochs; where they are sealed, calls of the hypervisor, too.
     BallotFlood,
-    /// Outputs that whoever has the line to the device changes, for two epochs.
+    /// A sandbox that seals its ballot, or the device's owner its verdict, as others look for it.
+    SealLate,
+    /// Outputs that whoever has the line to the device changes, invents or repeats.
     Forge,
+    /// A voter that seals another verdict than it has come to.
+    VerdictLie,
+    /// Who has the device seals another input than came.
+    InputLie,
     /// A bit of the donor's memory while it repairs another replica.
     Donor,
     /// Two faults of a replica and of what votes on it, one soon after the other.
@@ -59,12 +74,10 @@ pub enum Class {
 const WINDOW: u64 = 2;
 /// Polls of a replica's task in an epoch, about.
 const REPLICA_POLLS: u32 = 12;
-/// Polls of a voter's task in an epoch without a repair.
-const VOTER_POLLS: u32 = 4;
 
 impl Class {
     /// All classes, in the order of the table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 31] = [
         Self::None,
         Self::Text,
         Self::Data,
@@ -74,19 +87,26 @@ impl Class {
         Self::Endless,
         Self::Late,
         Self::ArbitratorLate,
+        Self::OwnerLate,
         Self::KernelPanic,
+        Self::OwnerPanic,
         Self::Restart,
         Self::ArbitratorRestart,
+        Self::OwnerRestart,
         Self::LeafTable,
         Self::Replica,
         Self::Voter,
         Self::Channel,
+        Self::BallotChannel,
         Self::VoterChannel,
         Self::BallotStale,
         Self::BallotTwice,
         Self::BallotMalformed,
         Self::BallotFlood,
+        Self::SealLate,
         Self::Forge,
+        Self::VerdictLie,
+        Self::InputLie,
         Self::Donor,
         Self::Two,
     ];
@@ -105,19 +125,26 @@ impl Class {
             Self::Endless => "endless",
             Self::Late => "late",
             Self::ArbitratorLate => "arbitrator-late",
+            Self::OwnerLate => "owner-late",
             Self::KernelPanic => "kernel-panic",
+            Self::OwnerPanic => "owner-panic",
             Self::Restart => "restart",
             Self::ArbitratorRestart => "arbitrator-restart",
+            Self::OwnerRestart => "owner-restart",
             Self::LeafTable => "leaf-table",
             Self::Replica => "replica",
             Self::Voter => "voter",
             Self::Channel => "channel",
+            Self::BallotChannel => "ballot-channel",
             Self::VoterChannel => "voter-channel",
             Self::BallotStale => "ballot-stale",
             Self::BallotTwice => "ballot-twice",
             Self::BallotMalformed => "ballot-malformed",
             Self::BallotFlood => "ballot-flood",
+            Self::SealLate => "seal-late",
             Self::Forge => "forge",
+            Self::VerdictLie => "verdict-lie",
+            Self::InputLie => "input-lie",
             Self::Donor => "donor",
             Self::Two => "two",
         }
@@ -127,6 +154,11 @@ impl Class {
     #[must_use]
     pub const fn is_of_several(self) -> bool {
         matches!(self, Self::Donor | Self::Two)
+    }
+
+    /// Whether a core is held for a while, and goes on.
+    pub(super) const fn is_of_held_core(self) -> bool {
+        matches!(self, Self::Late | Self::ArbitratorLate | Self::OwnerLate)
     }
 
     /// Draws the faults of one run.
@@ -165,7 +197,9 @@ impl Class {
             Self::Endless => one(at, Act::Endless { replica }),
             Self::Late => one(at, draw.hold(own)),
             Self::ArbitratorLate => one(at, draw.hold(Place::Voter(0))),
-            Self::KernelPanic => one(at, Act::Stop { replica }),
+            Self::OwnerLate => one(at, draw.hold(draw.owner())),
+            Self::KernelPanic => one(at, Act::Stop { of: own }),
+            Self::OwnerPanic => one(at, Act::Stop { of: draw.owner() }),
             Self::Restart => {
                 let erases = draw.random.bool();
                 one(at, Act::Restart { replica, erases })
@@ -174,34 +208,57 @@ impl Class {
                 let erases = draw.random.bool();
                 one(at, Act::RestartVoter { erases })
             }
+            Self::OwnerRestart => {
+                let (replica, erases) = (draw.world.device_owner(), draw.random.bool());
+                one(at, Act::Restart { replica, erases })
+            }
             Self::LeafTable => one(at, draw.leaf(replica)),
             Self::Replica => one(at, draw.state(own, REPLICA_POLLS)),
-            Self::Voter => one(draw.ballots_due(), draw.state(Place::Voter(0), VOTER_POLLS)),
+            Self::Voter => {
+                let voter = draw.voter();
+                one(draw.ballots_due(), draw.voter_state(voter))
+            }
             Self::Channel => one(at, draw.channel(replica)),
-            Self::VoterChannel => one(draw.before_release(), draw.shown()),
+            Self::BallotChannel => one(draw.about_vote(), draw.shown(Place::Ballot(replica))),
+            Self::VoterChannel => {
+                let voter = draw.voter();
+                one(draw.while_shown(), draw.shown(voter))
+            }
             Self::BallotStale => {
                 let age = draw.random.u64(1..6);
-                one(draw.between_ballot_and_vote(), Act::Stale { replica, age })
+                match draw.is_sealed() {
+                    true => one(at, Act::lie(own, Lie::Stale { age })),
+                    false => one(draw.between_ballot_and_vote(), Act::Stale { replica, age }),
+                }
             }
             Self::BallotTwice => {
                 let bit = draw.random.u32(0..64);
-                one(draw.between_ballot_and_vote(), Act::Twice { replica, bit })
+                match draw.is_sealed() {
+                    true => one(at, Act::lie(own, Lie::Twice { bit })),
+                    false => one(draw.between_ballot_and_vote(), Act::Twice { replica, bit }),
+                }
             }
             Self::BallotMalformed => {
                 let (word, bit) = draw.ballot_bit(replica);
-                one(
-                    draw.between_ballot_and_vote(),
-                    Act::Channel { replica, word, bit },
-                )
+                match draw.is_sealed() {
+                    true => one(at, Act::lie(own, Lie::Malformed { word, bit })),
+                    false => {
+                        let act = Act::Channel { replica, word, bit };
+                        one(draw.between_ballot_and_vote(), act)
+                    }
+                }
             }
             Self::BallotFlood => {
                 let epochs = 2;
                 one(at, Act::Flood { replica, epochs })
             }
-            Self::Forge => {
-                let (bit, epochs) = (draw.random.u32(0..64), 2);
-                one(at, Act::Forge { bit, epochs })
+            Self::SealLate => draw.late_seal(replica),
+            Self::Forge => one(at, draw.forge()),
+            Self::VerdictLie => {
+                let of = Place::Voter(replica);
+                one(at, draw.verdict_lie(of))
             }
+            Self::InputLie => one(at, draw.input_lie()),
             Self::Donor => {
                 let page = draw.random.u32(2..draw.pages);
                 let others = draw.others(replica);
@@ -226,11 +283,12 @@ impl Class {
             Self::Two => {
                 let first = draw.memory(replica, 2..draw.pages);
                 let later = at.saturating_add(draw.random.u64(0..3 * draw.period));
+                let voter = draw.voter();
                 let second = match draw.random.u32(0..4) {
-                    0 => draw.state(Place::Voter(0), VOTER_POLLS),
-                    1 => draw.shown(),
-                    2 => draw.hold(Place::Voter(0)),
-                    _ => Act::RestartVoter { erases: true },
+                    0 => draw.voter_state(voter),
+                    1 => draw.shown(voter),
+                    2 => draw.hold(voter),
+                    _ => draw.restart_of(voter),
                 };
                 vec![
                     Strike { at, act: first },

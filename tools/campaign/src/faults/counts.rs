@@ -18,6 +18,8 @@ pub struct Counts {
     pub accused_for_long: u64,
     /// Epochs without an output.
     pub withheld: u64,
+    /// Runs with more of them than the placement promises for a single fault.
+    pub withheld_for_long: u64,
     /// Epochs run.
     pub epochs: u64,
     /// Epochs that were not run, since all was as without a fault.
@@ -36,6 +38,7 @@ impl Counts {
             "accused-falsely",
             "accused-for-long",
             "withheld",
+            "withheld-for-long",
             "epochs",
             "saved",
             "longest-mend",
@@ -51,6 +54,7 @@ impl Counts {
             accused_falsely: u64::from(came.accused_falsely > 0),
             accused_for_long: u64::from(came.accused_falsely > 1),
             withheld: came.withheld,
+            withheld_for_long: u64::from(came.withheld_above > 0),
             epochs: came.epochs,
             saved: came.saved,
             mended: came.mended,
@@ -78,6 +82,7 @@ impl Counts {
             self.accused_falsely,
             self.accused_for_long,
             self.withheld,
+            self.withheld_for_long,
             self.epochs,
             self.saved,
             self.mended,
@@ -94,6 +99,7 @@ impl Counts {
             accused_falsely,
             accused_for_long,
             withheld,
+            withheld_for_long,
             epochs,
             saved,
             mended,
@@ -107,6 +113,7 @@ impl Counts {
             accused_falsely,
             accused_for_long,
             withheld,
+            withheld_for_long,
             epochs,
             saved,
             mended,
@@ -122,6 +129,7 @@ impl AddAssign for Counts {
         self.accused_falsely += other.accused_falsely;
         self.accused_for_long += other.accused_for_long;
         self.withheld += other.withheld;
+        self.withheld_for_long += other.withheld_for_long;
         self.epochs += other.epochs;
         self.saved += other.saved;
         self.mended = self.mended.max(other.mended);
@@ -184,18 +192,24 @@ mod tests {
             missed: 1,
             accused_falsely: 2,
             withheld: 3,
+            withheld_above: 1,
             epochs: 4,
             saved: 36,
             mended: 5,
         };
         let mut counts = Counts::default();
         counts.add(&came);
-        let twice = Came { mended: 4, ..came };
+        let twice = Came {
+            mended: 4,
+            withheld_above: 0,
+            ..came
+        };
         counts.add(&twice);
         assert_eq!(counts.runs(), 2);
         assert_eq!(counts.of(OutcomeClass::Recovered), 2);
         assert_eq!((counts.accused_falsely, counts.accused_for_long), (2, 2));
         assert_eq!((counts.withheld, counts.mended), (6, 5));
+        assert_eq!(counts.withheld_for_long, 1);
         assert_eq!(Counts::from_numbers(&counts.numbers()), Some(counts));
         assert_eq!(Counts::names().len(), counts.numbers().len());
         assert_eq!(Counts::from_numbers(&[1, 2]), None);

@@ -3,6 +3,7 @@
 mod class;
 mod counts;
 mod ledger;
+mod lie;
 mod options;
 mod placement;
 mod reference;
@@ -74,11 +75,12 @@ fn is_broken(row: Row, came: OutcomeClass) -> bool {
     }
 }
 
-/// Whether a row's runs are broken if a sound replica is accused for above one epoch: a single
-/// fault may cost one. Who forges outputs makes the actuator find their tags bad, as long as it
-/// does.
-fn is_broken_by_accusations(row: Row) -> bool {
-    row.placement.protects() && !row.class.is_of_several() && row.class != Class::Forge
+/// Returns the epochs in which a sound replica may be accused in a run, if they are counted: for a
+/// single fault. Who forges outputs makes the actuator find their tags bad, as long as it does.
+fn accusations(row: Row) -> Option<u64> {
+    let is_counted =
+        row.placement.protects() && !row.class.is_of_several() && row.class != Class::Forge;
+    is_counted.then_some(row.placement.accusations())
 }
 
 /// The folder of the ledgers.
@@ -121,14 +123,17 @@ pub fn campaign(options: &Options, mut show: impl FnMut(&str)) -> Result<Report>
             for number in runs {
                 let (came, faults) = stage.run(*row, options.seed, number)?;
                 counts.add(&came);
+                let accused = came.accused_falsely;
                 if is_broken(*row, came.class)
-                    || (is_broken_by_accusations(*row) && came.accused_falsely > 1)
+                    || accusations(*row).is_some_and(|most| accused > most)
+                    || came.withheld_above > 0
                 {
                     let (row, seed) = (row.name(), options.seed);
-                    let what = came.class.name();
+                    let (what, withheld) = (came.class.name(), came.withheld);
                     show(&format!(
-                        "{row}/{number}: {what}, after {}; again: cargo xtask campaign --seed \
-                         {seed} --replay {row}/{number}",
+                        "{row}/{number}: {what}, {withheld} withheld, {accused} accused falsely, \
+                         after {}; again: cargo xtask campaign --seed {seed} --replay \
+                         {row}/{number}",
                         faults.join(", ")
                     ));
                 }
@@ -178,6 +183,12 @@ pub fn replay(row: Row, seed: u64, number: u64) -> Result<Vec<String>> {
     for (at, event) in world.map_or(&[][..], World::events) {
         lines.push(format!("{at:>12} ns  {event:?}"));
     }
+    if let Some(world) = world {
+        let (end, taken) = (world.epoch(), world.seen().accepted);
+        let withheld = (end - came.epochs..end).filter(|epoch| !taken.contains(epoch));
+        let withheld: Vec<u64> = withheld.collect();
+        lines.push(format!("epochs without an output: {withheld:?}"));
+    }
     lines.push(format!("{came:?}"));
     Ok(lines)
 }
@@ -208,7 +219,7 @@ impl Stage {
         let mut random = fastrand::Rng::with_seed(fnv(name.as_bytes()));
         let reference = &references[random.usize(0..references.len())];
         let world = self.world.get_or_insert_with(|| reference.warm.clone());
-        Ok(run::run(row.class, reference, world, &mut random))
+        Ok(run::run(row, reference, world, &mut random))
     }
 }
 

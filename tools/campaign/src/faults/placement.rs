@@ -1,24 +1,28 @@
 //! The placements of voter and driver that campaigns compare, and a system of each.
 use super::class::Class;
+use super::strike::FORGED;
 
 /// Who votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// A voter in a sandbox of its own.
     Arbitrator,
+    /// A voter beside each replica, and the device with one of them.
+    Distributed,
     /// Nobody: one copy, its outputs released as they come. Wrong outputs are to be seen here.
     Unprotected,
 }
 
 impl Placement {
     /// All placements, in the order of the table.
-    pub const ALL: [Self; 2] = [Self::Arbitrator, Self::Unprotected];
+    pub const ALL: [Self; 3] = [Self::Arbitrator, Self::Distributed, Self::Unprotected];
 
     /// Returns the placement's name, in descriptions and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Arbitrator => "arbitrator",
+            Self::Distributed => "distributed",
             Self::Unprotected => "unprotected",
         }
     }
@@ -26,7 +30,7 @@ impl Placement {
     /// Returns the numbers of replicas that its systems have.
     pub(super) const fn sizes(self) -> &'static [usize] {
         match self {
-            Self::Arbitrator => &[3, 5],
+            Self::Arbitrator | Self::Distributed => &[3, 5],
             Self::Unprotected => &[1],
         }
     }
@@ -35,8 +39,34 @@ impl Placement {
     #[must_use]
     pub const fn protects(self) -> bool {
         match self {
-            Self::Arbitrator => true,
+            Self::Arbitrator | Self::Distributed => true,
             Self::Unprotected => false,
+        }
+    }
+
+    /// Returns the epochs in which a sound replica that no fault hit may be accused for a single
+    /// fault. Which inputs an arbitrator's replicas see, and when, follows from one channel.
+    pub(super) const fn accusations(self) -> u64 {
+        match self {
+            Self::Arbitrator | Self::Unprotected => 1,
+            Self::Distributed => 0,
+        }
+    }
+
+    /// Returns how many outputs may be withheld for a single fault, in the sandbox that has the
+    /// device or in another: where each sandbox votes, no more than the device takes to change
+    /// hands.
+    pub(super) fn withheld(self, class: Class, is_owner_hit: bool) -> u64 {
+        match self {
+            Self::Arbitrator | Self::Unprotected => u64::MAX,
+            // The actuator answers what it refuses, too: nothing takes the device from a forger. In
+            // so many periods there may be a command more.
+            Self::Distributed if class == Class::Forge => FORGED + 1,
+            // The budget of its voter is used up, too, while its replica goes on and agrees: an
+            // epoch passes before the input is missed.
+            Self::Distributed if is_owner_hit && class.is_of_held_core() => 3,
+            Self::Distributed if is_owner_hit => 2,
+            Self::Distributed => 0,
         }
     }
 
@@ -44,9 +74,14 @@ impl Placement {
     #[must_use]
     pub fn has(self, class: Class) -> bool {
         match self {
-            Self::Arbitrator => true,
-            // What nobody hashes, compares or repairs cannot be hit.
-            Self::Unprotected => match class {
+            Self::Arbitrator => match class {
+                Class::OwnerLate
+                | Class::OwnerPanic
+                | Class::OwnerRestart
+                | Class::BallotChannel
+                | Class::SealLate
+                | Class::VerdictLie
+                | Class::InputLie => false,
                 Class::None
                 | Class::Text
                 | Class::Data
@@ -55,8 +90,8 @@ impl Placement {
                 | Class::Silent
                 | Class::Endless
                 | Class::Late
-                | Class::ArbitratorLate => true,
-                Class::KernelPanic
+                | Class::ArbitratorLate
+                | Class::KernelPanic
                 | Class::Restart
                 | Class::ArbitratorRestart
                 | Class::LeafTable
@@ -70,6 +105,73 @@ impl Placement {
                 | Class::BallotFlood
                 | Class::Forge
                 | Class::Donor
+                | Class::Two => true,
+            },
+            // There is no arbitrator.
+            Self::Distributed => match class {
+                Class::ArbitratorLate | Class::ArbitratorRestart => false,
+                Class::None
+                | Class::Text
+                | Class::Data
+                | Class::Register
+                | Class::Stuck
+                | Class::Silent
+                | Class::Endless
+                | Class::Late
+                | Class::OwnerLate
+                | Class::KernelPanic
+                | Class::OwnerPanic
+                | Class::Restart
+                | Class::OwnerRestart
+                | Class::LeafTable
+                | Class::Replica
+                | Class::Voter
+                | Class::Channel
+                | Class::BallotChannel
+                | Class::VoterChannel
+                | Class::BallotStale
+                | Class::BallotTwice
+                | Class::BallotMalformed
+                | Class::BallotFlood
+                | Class::SealLate
+                | Class::Forge
+                | Class::VerdictLie
+                | Class::InputLie
+                | Class::Donor
+                | Class::Two => true,
+            },
+            // What nobody hashes, compares or repairs cannot be hit.
+            Self::Unprotected => match class {
+                Class::None
+                | Class::Text
+                | Class::Data
+                | Class::Register
+                | Class::Stuck
+                | Class::Silent
+                | Class::Endless
+                | Class::Late
+                | Class::ArbitratorLate => true,
+                Class::OwnerLate
+                | Class::KernelPanic
+                | Class::OwnerPanic
+                | Class::Restart
+                | Class::ArbitratorRestart
+                | Class::OwnerRestart
+                | Class::LeafTable
+                | Class::Replica
+                | Class::Voter
+                | Class::Channel
+                | Class::BallotChannel
+                | Class::VoterChannel
+                | Class::BallotStale
+                | Class::BallotTwice
+                | Class::BallotMalformed
+                | Class::BallotFlood
+                | Class::SealLate
+                | Class::Forge
+                | Class::VerdictLie
+                | Class::InputLie
+                | Class::Donor
                 | Class::Two => false,
             },
         }
@@ -82,35 +184,34 @@ impl Placement {
         let mut text = String::from("[system]\nname = \"campaign\"\n");
         text += "[[device]]\nname = \"plant\"\nport = 0x2f8\ninterrupt = 3\n";
         for core in 0..replicas {
+            // A voter and a driver of the device are below what is above the replica.
+            let (devices, voter, deadline) = match self {
+                Self::Arbitrator | Self::Unprotected => ("", "", "9500us"),
+                Self::Distributed => ("devices = [\"plant\"]", VOTER_BESIDE, "15ms"),
+            };
             text += &format!(
                 r#"
 [[sandbox]]
 name = "replica-{core}"
 core = {core}
+{devices}
 server = [
-  {{ name = "above", budget = "500us", period = "2ms", thread = [
+  {{ name = "above", budget = "500us", period = "2ms", priority = 1, thread = [
     {{ name = "above", program = "load", wcet = "400us", period = "2ms", deadline = "500us" }} ] }},
-  {{ name = "control", budget = "4ms", period = "10ms", thread = [
+{voter}
+  {{ name = "control", budget = "4ms", period = "10ms", priority = 4, thread = [
     {{ name = "replica", replica = "toy", wcet = "1500us" }} ] }},
-  {{ name = "below", budget = "3ms", period = "20ms", thread = [
-    {{ name = "below", program = "load", wcet = "2800us", period = "20ms", deadline = "9500us" }} ] }} ]
+  {{ name = "below", budget = "3ms", period = "20ms", priority = 5, thread = [
+    {{ name = "below", program = "load", wcet = "2800us", period = "20ms", deadline = "{deadline}" }} ] }} ]
 "#
             );
         }
+        match self {
+            Self::Arbitrator | Self::Unprotected => text += &arbitrator(replicas),
+            Self::Distributed => {}
+        }
         text += &format!(
             r#"
-[[sandbox]]
-name = "arbitrator"
-core = {replicas}
-devices = ["plant"]
-server = [
-  {{ name = "plant", kind = "io", budget = "500us", period = "2ms", thread = [
-    {{ name = "plant-io", driver = "plant" }} ] }},
-  {{ name = "voter", budget = "2ms", period = "10ms", thread = [
-    {{ name = "voter", voter = "toy", wcet = "1ms" }} ] }},
-  {{ name = "below", budget = "3ms", period = "20ms", thread = [
-    {{ name = "below", program = "load", wcet = "2800us", period = "20ms", deadline = "7100us" }} ] }} ]
-
 [[replica_set]]
 name = "toy"
 program = "toy"
@@ -125,6 +226,33 @@ scrub_period = "50ms"
         );
         text
     }
+}
+
+/// What a replica's sandbox has in which there is a voter, too.
+const VOTER_BESIDE: &str = r#"
+  { name = "plant", kind = "io", budget = "100us", period = "2ms", priority = 2, thread = [
+    { name = "plant-io", driver = "plant" } ] },
+  { name = "voter", budget = "1ms", period = "10ms", priority = 3, thread = [
+    { name = "voter", voter = "toy", wcet = "500us" } ] },
+"#;
+
+/// The sandbox of a voter of its own, on this core.
+fn arbitrator(core: usize) -> String {
+    format!(
+        r#"
+[[sandbox]]
+name = "arbitrator"
+core = {core}
+devices = ["plant"]
+server = [
+  {{ name = "plant", kind = "io", budget = "500us", period = "2ms", thread = [
+    {{ name = "plant-io", driver = "plant" }} ] }},
+  {{ name = "voter", budget = "2ms", period = "10ms", thread = [
+    {{ name = "voter", voter = "toy", wcet = "1ms" }} ] }},
+  {{ name = "below", budget = "3ms", period = "20ms", thread = [
+    {{ name = "below", program = "load", wcet = "2800us", period = "20ms", deadline = "7100us" }} ] }} ]
+"#
+    )
 }
 
 #[cfg(test)]

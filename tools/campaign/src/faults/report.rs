@@ -1,6 +1,6 @@
 //! The table that a campaign ends with, and whether it is as it should be.
 use super::counts::{Counts, poisson_bound};
-use super::{Class, Row, is_broken, is_broken_by_accusations};
+use super::{Class, Row, accusations, is_broken};
 use std::fmt;
 use tern_fault::outcome::OutcomeClass;
 
@@ -45,10 +45,21 @@ impl Report {
                 let (name, runs) = (row.name(), counts.accused_falsely);
                 lines.push(format!("{name}: in {runs} runs somebody was accused"));
             }
-            if is_broken_by_accusations(*row) && counts.accused_for_long > 0 {
-                let (name, runs) = (row.name(), counts.accused_for_long);
+            let (runs, most) = match accusations(*row) {
+                None => (0, ""),
+                Some(0) => (counts.accused_falsely, ""),
+                Some(_) => (counts.accused_for_long, " for above one epoch"),
+            };
+            if runs > 0 {
+                let name = row.name();
                 lines.push(format!(
-                    "{name}: in {runs} runs a sound replica was accused for above one epoch"
+                    "{name}: in {runs} runs a sound replica was accused{most}"
+                ));
+            }
+            if counts.withheld_for_long > 0 {
+                let (name, runs) = (row.name(), counts.withheld_for_long);
+                lines.push(format!(
+                    "{name}: in {runs} runs too many outputs were withheld"
                 ));
             }
         }

@@ -1,4 +1,5 @@
 //! One run: a warmed-up set, the faults that strike it, and what comes of them.
+use super::Row;
 use super::class::Class;
 use super::reference::{EPOCHS, Reference};
 use super::strike::{Draw, Effect, SoFar, Strike};
@@ -11,6 +12,9 @@ use tern_vote::Outcome;
 /// Epochs at the end of a run in which an output has to be released.
 const STILL: u64 = 3;
 
+/// The replica whose sandbox has the device before the first fault, where each votes.
+const FIRST_OWNER: usize = 0;
+
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Came {
@@ -22,6 +26,8 @@ pub struct Came {
     pub accused_falsely: u64,
     /// Epochs without an output.
     pub withheld: u64,
+    /// How many of them are above what the placement promises for a single fault.
+    pub withheld_above: u64,
     /// Epochs run.
     pub epochs: u64,
     /// Epochs that were not run, since all was as without a fault.
@@ -31,9 +37,9 @@ pub struct Came {
 }
 
 /// Runs a clone of the reference's warmed-up state under the faults that `random` draws from
-/// `class`. `world` is room for the clone.
+/// the row's class. `world` is room for the clone.
 pub(super) fn run(
-    class: Class,
+    row: Row,
     reference: &Reference,
     world: &mut World,
     random: &mut fastrand::Rng,
@@ -43,7 +49,7 @@ pub(super) fn run(
     let (replicas, period) = (description.replicas.len(), description.period);
     let ballot_deadline = description.ballot_deadline;
     let pages = world.pages();
-    let plan = class.draw(&mut Draw {
+    let plan = row.class.draw(&mut Draw {
         random,
         world,
         replicas,
@@ -62,14 +68,17 @@ pub(super) fn run(
         heard: 0,
         accused_falsely: 0,
     };
-    let followed = catch_unwind(AssertUnwindSafe(|| course.follow(reference, world, class)));
+    let followed = catch_unwind(AssertUnwindSafe(|| {
+        course.follow(reference, world, row.class)
+    }));
     let came = match followed {
-        Ok(ended) => judge(world, &plan, &ended, course.accused_falsely),
+        Ok(ended) => judge(row, world, &plan, &ended, course.accused_falsely),
         Err(_) => Came {
             class: OutcomeClass::Crash,
             missed: 0,
             accused_falsely: 0,
             withheld: 0,
+            withheld_above: 0,
             epochs: 0,
             saved: 0,
             mended: 0,
@@ -179,13 +188,11 @@ impl Course<'_> {
         self.heard = world.events().len();
 
         let now = world.now();
-        let is_hit = |replica: usize| {
-            let mut places = self.plan.iter().map(|strike| strike.act.place());
-            places.any(|place| place == Place::Replica(replica))
-        };
         let falsely = |faulty: u32| {
             let mut replicas = 0..set.replicas.len();
-            replicas.any(|it| faulty >> it & 1 != 0 && !is_hit(it) && world.is_sound(it))
+            replicas.any(|it| {
+                faulty >> it & 1 != 0 && !is_hit(world, self.plan, it) && world.is_sound(it)
+            })
         };
         let due = self.accused.iter().filter(|(_, repairs)| now >= *repairs);
         self.accused_falsely += due.filter(|(faulty, _)| falsely(*faulty)).count() as u64;
@@ -204,6 +211,13 @@ impl Course<'_> {
     }
 }
 
+/// Whether a fault hits the sandbox of a replica.
+fn is_hit(world: &World, plan: &[Strike], replica: usize) -> bool {
+    let own = world.core_of(Place::Replica(replica));
+    let mut places = plan.iter().map(|strike| strike.act.place());
+    places.any(|place| world.core_of(place) == own)
+}
+
 /// Whether the last vote was unanimous and all memories are as a sound copy's.
 fn is_whole(world: &World) -> bool {
     let verdict = world.verdict();
@@ -214,12 +228,13 @@ fn is_whole(world: &World) -> bool {
 }
 
 /// Puts a run in its class: of those that it fits, the worst.
-fn judge(world: &World, plan: &[Strike], ended: &Ended, accused_falsely: u64) -> Came {
+fn judge(row: Row, world: &World, plan: &[Strike], ended: &Ended, accused_falsely: u64) -> Came {
     let seen = world.seen();
     let hit: Vec<Place> = plan.iter().map(|strike| strike.act.place()).collect();
-    let is_hit = |replica: usize| hit.contains(&Place::Replica(replica));
     let replicas = world.description().replicas.len();
-    let hit_mask = (0..replicas).fold(0, |mask, it| mask | u32::from(is_hit(it)) << it);
+    let hit_mask = (0..replicas).fold(0, |mask, it| {
+        mask | u32::from(is_hit(world, plan, it)) << it
+    });
 
     let epoch = world.epoch();
     let warm = epoch - ended.epochs;
@@ -268,6 +283,13 @@ fn judge(world: &World, plan: &[Strike], ended: &Ended, accused_falsely: u64) ->
         missed,
         accused_falsely,
         withheld,
+        withheld_above: match row.class.is_of_several() {
+            true => 0,
+            false => {
+                let is_owner_hit = is_hit(world, plan, FIRST_OWNER);
+                withheld.saturating_sub(row.placement.withheld(row.class, is_owner_hit))
+            }
+        },
         epochs: ended.epochs,
         saved: ended.saved,
         mended: (warm + mended).saturating_sub(struck),
