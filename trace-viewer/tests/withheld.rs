@@ -108,5 +108,5 @@ fn only_a_voter_in_its_epoch_withholds_one_that_its_vote_does_not_deny() {
     events.push((VOTE, withheld(5, Late)));
     let trace = common::with_alpha(core("alpha", events, &[40]));
     let said = SoundTrace::of(&trace).err().map(|it| it.to_string());
-    assert!(said.is_some_and(|it| it.contains("the voter of controller is not here")));
+    assert!(said.is_some_and(|it| it.contains("no voter of controller is here")));
 }

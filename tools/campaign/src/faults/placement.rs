@@ -187,7 +187,7 @@ impl Placement {
             // A voter and a driver of the device are below what is above the replica.
             let (devices, voter, deadline) = match self {
                 Self::Arbitrator | Self::Unprotected => ("", "", "9500us"),
-                Self::Distributed => ("devices = [\"plant\"]", VOTER_BESIDE, "15ms"),
+                Self::Distributed => ("devices = [\"plant\"]", VOTER_BESIDE, "19ms"),
             };
             text += &format!(
                 r#"
