@@ -327,9 +327,9 @@ impl VoterTask {
             false => None,
         };
         let verdict = verdict.filter(|verdict| verdict.epoch == self.epoch);
-        let seat = facts.description.seat();
-        let Seat::Member(place) = seat else {
-            self.send_command(facts, now, verdict, channels, env);
+        let Seat::Member(place) = facts.description.seat() else {
+            let input = verdict.and_then(|verdict| input_of(facts, &verdict, channels, env));
+            self.send_command(facts, now, (verdict, input), channels, env);
             self.phase = Phase::Over as u64;
             env.completed(&Self::job(facts, self.epoch));
             return Next::Again;
@@ -350,7 +350,7 @@ impl VoterTask {
         let input = input_of(facts, &verdict, channels, env);
         self.record(facts, &verdict, input.as_ref(), env);
         if is_owner {
-            self.send_command(facts, now, Some(verdict), channels, env);
+            self.send_command(facts, now, (Some(verdict), input), channels, env);
         }
         // What the next vote begins with.
         let open = channels.own.open();
@@ -361,18 +361,17 @@ impl VoterTask {
         Next::Again
     }
 
-    /// Sends the output of a verdict, or none. What went wrong since it was published costs the
-    /// output.
+    /// Sends the output of a verdict, or none, with what the input beside it says. What went wrong
+    /// since it was published costs the output.
     fn send_command<E: VoterEnv>(
         &self,
         facts: &Facts,
         now: Instant,
-        verdict: Option<Verdict>,
+        (verdict, input): (Option<Verdict>, Option<Release>),
         channels: &VoterChannels<'_>,
         env: &mut E,
     ) {
         let is_late = now >= facts.times.next_release(self.epoch);
-        let input = verdict.and_then(|verdict| input_of(facts, &verdict, channels, env));
         let mut command = Command {
             epoch: self.epoch,
             status: Status {

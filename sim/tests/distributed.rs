@@ -5,16 +5,14 @@ mod replicated;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use replicated::{Case, PERIOD, Random, distributed};
+use replicated::{BALLOT_FIELDS, Case, EPOCH, MS, PERIOD, Random, VALUES, distributed};
 use tern_sim::sets::{Place, World};
 use tern_vote::{
-    BALLOT, Ballot, BallotKind, Members, Origin, Outcome, Owner, Plan, Release, Set, Standing,
-    Verdict, VoterLayout, Writer,
+    BALLOT, Ballot, Members, Origin, Outcome, Owner, Plan, Release, Set, Standing, Verdict,
+    VoterLayout, Writer,
 };
 
 const PAGES: u32 = 6;
-/// The epoch in which a sandbox fails.
-const EPOCH: u64 = 6;
 /// The epoch before which a run ends.
 const END: u64 = 16;
 /// Longer than any run.
@@ -138,19 +136,6 @@ fn a_sandbox_that_stops_at_any_time_holds_up_nobody() {
     }
 }
 
-/// What a field may be made: nothing, the least, a sound sandbox's of other epochs, anything, the
-/// most.
-const VALUES: [u64; 8] = [
-    0,
-    1,
-    EPOCH - 1,
-    EPOCH + 1,
-    EPOCH + 2,
-    0x0123_4567_89ab_cdef,
-    u64::MAX - 1,
-    u64::MAX,
-];
-
 /// Runs a set in which a sandbox says what `lie` makes of its ballot or verdict in one epoch, or
 /// from then on.
 fn run_with_liar(
@@ -197,36 +182,6 @@ fn change_input(change: impl FnOnce(&mut Release), set: &Set, own: Writer<'_>) {
     }
 }
 
-type BallotField = (&'static str, fn(&mut Ballot, u64));
-
-const BALLOT_FIELDS: [BallotField; 14] = [
-    ("replica", |it, value| it.replica = value as u8),
-    ("epoch", |it, value| it.epoch = value),
-    ("kind", |it, _| {
-        it.kind = match it.kind {
-            BallotKind::Ran => BallotKind::Held,
-            BallotKind::Held => BallotKind::Ran,
-        }
-    }),
-    ("fresh", |it, value| it.fresh = value % 2 != 0),
-    ("no origin", |it, _| it.origin = None),
-    ("origin.after", |it, value| {
-        it.origin.iter_mut().for_each(|origin| origin.after = value);
-    }),
-    ("origin.digest", |it, value| {
-        it.origin
-            .iter_mut()
-            .for_each(|origin| origin.digest = value);
-    }),
-    ("jobs_until", |it, value| it.jobs_until = value),
-    ("pages", |it, value| it.pages = value as u32),
-    ("summary", |it, value| it.summary.0 = value),
-    ("input", |it, value| it.input.0 = value),
-    ("count", |it, value| it.count = value as u8),
-    ("output", |it, value| it.output[0] = value),
-    ("words", |it, value| it.words[0] = value as u32),
-];
-
 #[test]
 fn a_replica_that_says_anything_in_any_field_of_its_ballot_holds_up_nobody() {
     for (field, change) in BALLOT_FIELDS {
@@ -242,6 +197,28 @@ fn a_replica_that_says_anything_in_any_field_of_its_ballot_holds_up_nobody() {
                 }
             }
         }
+    }
+}
+
+/// A ballot that is sealed as others look for it is counted by all of them, or by none: the two that
+/// are left agree, whenever it comes. Its sandbox seals no verdict, which would make a majority.
+#[test]
+fn a_ballot_that_comes_as_it_is_counted_splits_nobody() {
+    const VICTIM: usize = 2;
+    for (seed, late) in (0..10).flat_map(|seed| (0..60).map(move |step| (seed, step * 10))) {
+        let at = EPOCH * PERIOD + 4 * MS + late * 1_000;
+        let what = format!("seed {seed}: its ballot is sealed {late} us after it was due");
+        let mut case = Case::new(&distributed(3), PAGES, seed);
+        let mut is_sealed = false;
+        run(&mut case, &what, |world, _| {
+            let is_epoch = world.epoch() == EPOCH;
+            world.withhold_seals(is_epoch.then_some(VICTIM));
+            if is_epoch && !is_sealed && world.now() >= at {
+                world.seal_in(Place::Ballot(VICTIM), EPOCH);
+                is_sealed = true;
+            }
+        });
+        expect_others_to_go_on(&case, VICTIM, &what);
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // No test uses all of it.
 use tern_config::{Description, System};
 use tern_sim::sets::{Costs, PAGE_WORDS, Place, World};
-use tern_vote::Outcome;
+use tern_vote::{Ballot, BallotKind, Outcome};
 
 pub const MS: u64 = 1_000_000;
 /// The set's period.
@@ -100,6 +100,54 @@ scrub_period = "50ms"
     let read = Description::parse("set.toml", &text);
     read.unwrap_or_else(|problems| panic!("{problems}")).system
 }
+
+/// The epoch in which a sandbox fails that is tried at each of its steps and fields.
+pub const EPOCH: u64 = 6;
+
+/// What a field may be made: nothing, the least, a sound sandbox's in epochs about [`EPOCH`], anything, the
+/// most.
+pub const VALUES: [u64; 8] = [
+    0,
+    1,
+    EPOCH - 1,
+    EPOCH + 1,
+    EPOCH + 2,
+    0x0123_4567_89ab_cdef,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+/// A field of a ballot, and how it gets another value.
+pub type BallotField = (&'static str, fn(&mut Ballot, u64));
+
+/// Every field of a ballot.
+pub const BALLOT_FIELDS: [BallotField; 14] = [
+    ("replica", |it, value| it.replica = value as u8),
+    ("epoch", |it, value| it.epoch = value),
+    ("kind", |it, _| {
+        it.kind = match it.kind {
+            BallotKind::Ran => BallotKind::Held,
+            BallotKind::Held => BallotKind::Ran,
+        }
+    }),
+    ("fresh", |it, value| it.fresh = value % 2 != 0),
+    ("no origin", |it, _| it.origin = None),
+    ("origin.after", |it, value| {
+        it.origin.iter_mut().for_each(|origin| origin.after = value);
+    }),
+    ("origin.digest", |it, value| {
+        it.origin
+            .iter_mut()
+            .for_each(|origin| origin.digest = value);
+    }),
+    ("jobs_until", |it, value| it.jobs_until = value),
+    ("pages", |it, value| it.pages = value as u32),
+    ("summary", |it, value| it.summary.0 = value),
+    ("input", |it, value| it.input.0 = value),
+    ("count", |it, value| it.count = value as u8),
+    ("output", |it, value| it.output[0] = value),
+    ("words", |it, value| it.words[0] = value as u32),
+];
 
 /// A seeded generator (SplitMix64), so that every failure can be replayed.
 #[derive(Clone)]

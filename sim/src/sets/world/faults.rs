@@ -186,18 +186,14 @@ impl World {
 
     /// Starts a voter anew, with its channel erased or as it stands. An arbitrator's sandbox does
     /// so, and that of a replica with a voter: its sealed half no sandbox can write, and readers
-    /// that look sooner or later see the same. (The arbitrator's is erased as well.)
+    /// that look sooner or later see the same.
     pub fn restart_voter(&mut self, voter: usize, erases: bool) {
         let node = &mut self.voters[voter];
         let (number, place) = (self.set.number, voter as u8);
         node.task = VoterTask::new(number, &self.description, &node.thread, place);
         let core = node.core;
         if erases {
-            let channel = &self.voter_channels[voter];
-            erase(match self.is_ballot_sealed() {
-                true => channel.open_words(),
-                false => channel.words(),
-            });
+            erase(self.voter_channels[voter].open_words());
         }
         self.wake(core, Place::Voter(voter));
     }
