@@ -46,6 +46,7 @@ pub(crate) fn next_input<E: VoterEnv>(
         fresh,
         sample: newest.number,
         challenge: newest.challenge,
+        taken: newest.taken,
         bad: newest.bad,
         tag: newest.tag,
         count: newest.count,

@@ -239,7 +239,7 @@ fn plan(verdict: &mut Verdict, change: impl FnOnce(&mut Plan)) {
     change(plan);
 }
 
-const VERDICT_FIELDS: [VerdictField; 19] = [
+const VERDICT_FIELDS: [VerdictField; 20] = [
     ("epoch", |it, value| it.epoch = value),
     ("outcome", |it, value| {
         it.outcome = match value % 5 {
@@ -290,6 +290,9 @@ const VERDICT_FIELDS: [VerdictField; 19] = [
     ("owner.moves", |it, value| {
         owner(it, |it| it.moves = value as u8)
     }),
+    ("owner.awaited", |it, value| {
+        owner(it, |it| it.awaited = value as u8)
+    }),
 ];
 
 #[test]
@@ -314,7 +317,7 @@ fn a_voter_that_says_anything_in_any_field_of_its_verdict_holds_up_nobody() {
 
 type InputField = (&'static str, fn(&mut Release, u64));
 
-const INPUT_FIELDS: [InputField; 10] = [
+const INPUT_FIELDS: [InputField; 11] = [
     ("epoch", |it, value| it.epoch = value),
     ("time", |it, value| {
         it.time = tern_units::Instant::from_nanos(value)
@@ -324,6 +327,7 @@ const INPUT_FIELDS: [InputField; 10] = [
     ("challenge", |it, value| {
         it.challenge = tern_plant::tag::Challenge::from_word(value);
     }),
+    ("taken", |it, _| it.taken ^= true),
     ("bad", |it, value| it.bad.0 = value as u8),
     ("tag", |it, value| it.tag = value),
     ("stale", |it, value| it.stale = value),

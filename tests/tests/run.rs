@@ -298,14 +298,17 @@ fn where_each_sandbox_votes_one_output_is_lost_with_the_core_that_has_the_device
 }
 
 #[test]
-fn where_each_sandbox_votes_who_has_the_device_forges_in_vain() {
+fn where_each_sandbox_votes_who_has_the_device_forges_in_vain_and_loses_it() {
     let outcome = distributed("forge@alpha");
     assert_eq!(
         line(&outcome, "forged outputs"),
-        "0 of 12 taken by the plant"
+        "0 of 2 taken by the plant"
     );
     assert_eq!(line(&outcome, "false accusations"), "0");
-    assert!(line(&outcome, "outputs").starts_with("106 of 106 released"));
+    assert!(line(&outcome, "outputs").starts_with("116 of 116 released"));
+    let exits = exits(&outcome);
+    assert!(exits[0].contains("attend 1, "), "{exits:?}");
+    assert!(exits[1].contains(", take "), "{exits:?}");
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::sync::atomic::AtomicU64;
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_units::PAGE_SIZE;
 use tern_vote::{
-    Ballot, BallotKind, Code, Decision, Key, Leaf, LeafKind, Origin, Page, PageHasher, Reader,
-    Rules, Seat, Set, Summary, Vote, Writer, ballot_channel_bytes, output_words, sha256,
+    Answer, Ballot, BallotKind, Code, Decision, Key, Leaf, LeafKind, Origin, Page, PageHasher,
+    Reader, Rules, Seat, Set, Summary, Vote, Writer, ballot_channel_bytes, output_words, sha256,
 };
 
 const KEY: Key = Key([4, 3, 2, 1]);
@@ -58,7 +58,7 @@ fn agreed(set: &Set) -> Vec<Vec<AtomicU64>> {
             replica,
             epoch: EPOCH,
             kind: BallotKind::Ran,
-            fresh: true,
+            answer: Answer::Taken,
             origin: Some(Origin {
                 after: EPOCH,
                 digest: 5,

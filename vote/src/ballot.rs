@@ -36,6 +36,19 @@ pub enum BallotKind {
     Held = 1,
 }
 
+/// What a replica's input said of the command before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Answer {
+    /// Nothing: the sample that was asked for last has not come, or the replica has not run.
+    #[default]
+    None = 0,
+    /// That its output was not taken, if it had one.
+    NotTaken = 1,
+    /// That its output was taken.
+    Taken = 2,
+}
+
 /// What a replica publishes once an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ballot {
@@ -45,8 +58,8 @@ pub struct Ballot {
     pub epoch: u64,
     /// Whether the replica has run in the epoch.
     pub kind: BallotKind,
-    /// Whether its job ran with the sample that was asked for last.
-    pub fresh: bool,
+    /// What the input of its job said of the command before it.
+    pub answer: Answer,
     /// Where its state comes from. A replica that has started anew, or whose job was cut off,
     /// has no such verdict: its ballot supports nobody's state.
     pub origin: Option<Origin>,
@@ -91,7 +104,7 @@ impl Ballot {
             replica: _,
             epoch,
             kind,
-            fresh,
+            answer,
             origin,
             jobs_until,
             pages,
@@ -108,8 +121,8 @@ impl Ballot {
             && *origin == other.origin
             && *jobs_until == other.jobs_until
             && *epoch == other.epoch
-            && (*kind, *fresh, *pages, *count)
-                == (other.kind, other.fresh, other.pages, other.count)
+            && (*kind, *answer, *pages, *count)
+                == (other.kind, other.answer, other.pages, other.count)
     }
 
     /// Whether it says what a replica can be at the end of its epoch.
@@ -126,7 +139,7 @@ impl Ballot {
                 came_from.is_none_or(|after| after <= self.epoch)
                     && self.jobs_until <= self.epoch
                     && self.count == 0
-                    && !self.fresh
+                    && self.answer == Answer::None
             }
         }
     }
@@ -142,7 +155,7 @@ impl Ballot {
             u64::from(set.number),
             u64::from(self.replica),
             self.epoch,
-            self.kind as u64 | u64::from(self.fresh) << 8,
+            self.kind as u64 | (self.answer as u64) << 8,
             origin.after,
             origin.digest,
             self.jobs_until,
@@ -195,10 +208,11 @@ impl Ballot {
             count,
             ref output @ ..,
         ] = *words;
-        let (kind, fresh) = match kind {
-            0 => (BallotKind::Ran, false),
-            0x100 => (BallotKind::Ran, true),
-            1 => (BallotKind::Held, false),
+        let (kind, answer) = match kind {
+            0 => (BallotKind::Ran, Answer::None),
+            0x100 => (BallotKind::Ran, Answer::NotTaken),
+            0x200 => (BallotKind::Ran, Answer::Taken),
+            1 => (BallotKind::Held, Answer::None),
             _ => return None,
         };
         let of_this = number == u64::from(set.number) && from == replica as u64;
@@ -219,7 +233,7 @@ impl Ballot {
             replica: replica as u8,
             epoch,
             kind,
-            fresh,
+            answer,
             origin: (after != Self::NO_ORIGIN).then_some(origin),
             jobs_until,
             pages: pages as u32,
@@ -266,7 +280,7 @@ pub(crate) mod tests {
             replica,
             epoch,
             kind: BallotKind::Ran,
-            fresh: true,
+            answer: Answer::Taken,
             origin: Some(Origin {
                 after: epoch,
                 digest: 77,
@@ -285,7 +299,7 @@ pub(crate) mod tests {
     pub fn held(replica: u8, epoch: u64) -> Ballot {
         Ballot {
             kind: BallotKind::Held,
-            fresh: false,
+            answer: Answer::None,
             origin: Some(Origin {
                 after: epoch.saturating_sub(1),
                 digest: 76,
@@ -350,7 +364,7 @@ pub(crate) mod tests {
             ),
             (
                 Ballot {
-                    fresh: true,
+                    answer: Answer::Taken,
                     ..held(2, 9)
                 },
                 SET,
@@ -436,7 +450,7 @@ pub(crate) mod tests {
             },
             Ballot { pages: 8, ..one },
             Ballot {
-                fresh: false,
+                answer: Answer::NotTaken,
                 ..one
             },
             Ballot {

@@ -29,7 +29,7 @@ mod vote;
 mod voters;
 mod words;
 
-pub use ballot::{Ballot, BallotError, BallotKind, Origin};
+pub use ballot::{Answer, Ballot, BallotError, BallotKind, Origin};
 pub use coded::{Cast, Outlet, VoteOnDigests, coded_vote, plain_vote};
 pub use decision::Decision;
 pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};

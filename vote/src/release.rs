@@ -21,6 +21,8 @@ pub struct Release {
     pub sample: u64,
     /// What the device asks with it.
     pub challenge: Challenge,
+    /// Whether the output of the command that the sample answers was taken.
+    pub taken: bool,
     /// Replicas whose tags of the output before the sample were bad.
     pub bad: Places,
     /// The sensor's tag.
@@ -48,7 +50,7 @@ impl Release {
             self.sample,
             self.stale,
             self.challenge.to_word(),
-            u64::from(self.bad.0),
+            u64::from(self.bad.0) | u64::from(self.taken) << TAKEN,
             self.tag,
             u64::from(self.count),
         ]);
@@ -74,6 +76,7 @@ impl Release {
             sample: words[4],
             stale: words[5],
             challenge: Challenge::from_word(words[6]),
+            taken: words[7] >> TAKEN != 0,
             bad: Places(words[7] as u8),
             tag: words[8],
             count: words[9].min(MESSAGE_WORDS as u64) as u8,
@@ -88,6 +91,7 @@ impl Release {
             set: set.number,
             number: self.sample,
             challenge: self.challenge,
+            taken: self.taken,
             bad: self.bad,
             words: self.payload.get(..usize::from(self.count))?,
         })
@@ -99,6 +103,7 @@ impl Release {
         Sample {
             number: self.sample,
             challenge: self.challenge,
+            taken: self.taken,
             bad: self.bad,
             tag: self.tag,
             count: self.count,
@@ -115,12 +120,16 @@ impl Release {
         page[input::SAMPLE] = self.sample;
         page[input::BAD_TAGS] = u64::from(self.bad.0);
         page[input::CHALLENGE] = self.challenge.to_word();
+        page[input::TAKEN] = u64::from(self.taken);
         page[input::PAYLOAD..input::PAYLOAD + MESSAGE_WORDS].copy_from_slice(&self.payload);
     }
 }
 
 /// Words of the payload before the sample.
 const HEAD: usize = RELEASE_WORDS - MESSAGE_WORDS;
+
+/// The bit of whether an output was taken, above a bit for each place.
+const TAKEN: u32 = u8::BITS;
 
 #[cfg(test)]
 mod tests {
@@ -143,6 +152,7 @@ mod tests {
             fresh: true,
             sample: 7,
             challenge: Challenge::from_word(0x0bad_cafe),
+            taken: true,
             bad: Places(0b101),
             tag: 0x7a67_7a67,
             count: 16,
@@ -160,7 +170,7 @@ mod tests {
 
         let mut page = [u64::MAX; PAGE_SIZE / 8];
         release.fill(&mut page);
-        assert_eq!(page[..6], [8, 320_000_000, 1, 7, 0b101, 0x0bad_cafe]);
+        assert_eq!(page[..7], [8, 320_000_000, 1, 7, 0b101, 0x0bad_cafe, 1]);
         assert_eq!(page[23], 0x0123_4567_89ab_cdef);
         assert!(page[24..].iter().all(|word| *word == 0));
     }

@@ -292,6 +292,7 @@ mod tests {
                 before: 0,
                 since: 77,
                 moves: 1,
+                awaited: 0b10,
             }),
         }
     }

@@ -154,8 +154,8 @@ impl Vote {
             Seat::Member(place) => {
                 let members = decision.majority();
                 let last = before.and_then(|before| before.owner);
-                let answered = decision.agreed.map(|agreed| agreed.fresh);
-                verdict.owner = Owner::after(last, epoch, members, answered);
+                let answer = decision.agreed.map(|agreed| agreed.answer);
+                verdict.owner = Owner::after(last, epoch, members, answer);
                 verdict.plan = next.and_then(|(target, round)| plan(members, target, round, round));
                 next.filter(|(target, _)| *target == place)
             }

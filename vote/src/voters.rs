@@ -149,6 +149,7 @@ mod tests {
                 before: 2,
                 since: 1,
                 moves: 0,
+                awaited: 0b11,
             }),
         }
     }

@@ -1,8 +1,8 @@
 //! Votes over several epochs: who is repaired, by whom, and when the set has stopped.
 use std::sync::atomic::AtomicU64;
 use tern_vote::{
-    Ballot, BallotKind, Code, Key, Leaf, LeafTable, MOST_ROUNDS, Members, Origin, Outcome, Plan,
-    Reader, ReplicaLayout, Rules, Seat, Set, Verdict, Vote, VoteStep, VoterLayout, Writer,
+    Answer, Ballot, BallotKind, Code, Key, Leaf, LeafTable, MOST_ROUNDS, Members, Origin, Outcome,
+    Plan, Reader, ReplicaLayout, Rules, Seat, Set, Verdict, Vote, VoteStep, VoterLayout, Writer,
     output_words, replica_channel_bytes, voter_channel_bytes,
 };
 
@@ -87,7 +87,7 @@ impl Bench {
                 true => BallotKind::Ran,
                 false => BallotKind::Held,
             },
-            fresh: false,
+            answer: Answer::None,
             origin: (does != Ask).then_some(origin),
             jobs_until: self.epoch + u64::from(has_run),
             pages: PAGES as u32,

@@ -56,6 +56,8 @@ pub mod input {
     pub const BAD_TAGS: usize = 4;
     /// What the device asks with the sample; zero of one that asks nothing.
     pub const CHALLENGE: usize = 5;
+    /// One if the output of the command that the sample answers was taken.
+    pub const TAKEN: usize = 6;
     /// First of [`super::MESSAGE_WORDS`] words of payload from the device.
     pub const PAYLOAD: usize = 8;
 }

@@ -136,6 +136,8 @@ pub struct Actuator {
     asked: [Option<Asked>; MOST_ANSWERS],
     /// The count of the sample that the newest output answered, and that output's epoch.
     answered: Option<(u64, u64)>,
+    /// Whether the newest command had an output that was taken.
+    taken: bool,
     /// Places whose tags of the newest output were bad.
     bad: Places,
     /// The number that the next sample is asked for with.
@@ -158,6 +160,7 @@ impl Actuator {
             count: 0,
             asked: [None; MOST_ANSWERS],
             answered: None,
+            taken: false,
             bad: Places::NONE,
             number: 0,
             now,
@@ -183,7 +186,7 @@ impl Actuator {
     pub fn accept(&mut self, command: &Command, now: Instant) -> Outcome {
         self.now = self.now.max(now);
         self.number = command.epoch.wrapping_add(1);
-        self.bad = Places::NONE;
+        (self.taken, self.bad) = (false, Places::NONE);
         let count = usize::from(command.count).min(MESSAGE_WORDS);
         let output = &command.words[..count];
         if output.is_empty() {
@@ -204,7 +207,7 @@ impl Actuator {
         }
 
         self.answered = Some(answer);
-        self.taken_at = self.now;
+        (self.taken, self.taken_at) = (true, self.now);
         Outcome::Accepted(Output::new(output))
     }
 
@@ -259,7 +262,8 @@ impl Actuator {
     }
 
     /// Makes the frame of the next sample, with `payload` as the measurement, and returns its
-    /// length. It has the number that the newest command asked for, and asks anew.
+    /// length. It has the number that the newest command asked for, says whether that command's
+    /// output was taken, and asks anew.
     pub fn sample(&mut self, payload: &[u64], out: &mut [u8; MAX_FRAME]) -> usize {
         self.count = self.count.wrapping_add(1);
         let challenge = self.settings.keys[0].challenge(self.kept.boot, self.count);
@@ -268,12 +272,14 @@ impl Actuator {
             set: self.settings.set,
             number: self.number,
             challenge,
+            taken: self.taken,
             bad: self.bad,
             words: payload,
         };
         let mut sample = Sample {
             number: self.number,
             challenge,
+            taken: self.taken,
             bad: self.bad,
             tag: self.settings.sensor.tag_sample(&measured),
             count: payload.len() as u8,

@@ -29,6 +29,8 @@ const HEAD: usize = 5;
 const STATUS: usize = 24;
 const DIGEST: usize = 8;
 const CHALLENGE: usize = 8;
+/// Whether an output was taken.
+const TAKEN: usize = 1;
 /// A mask of places.
 const PLACES: usize = 1;
 /// A tag with its key's number.
@@ -36,7 +38,7 @@ const TAG: usize = 4 + 8;
 /// The body of a command before its tags.
 const IN_COMMAND: usize = 8 + STATUS + DIGEST + CHALLENGE + PLACES;
 /// The body of a sample before its words.
-const IN_SAMPLE: usize = 8 + CHALLENGE + PLACES + 8;
+const IN_SAMPLE: usize = 8 + CHALLENGE + TAKEN + PLACES + 8;
 const CRC: usize = 4;
 const COMMAND: u8 = 0xc1;
 const SAMPLE: u8 = 0x51;
@@ -129,6 +131,8 @@ pub struct Sample {
     pub number: u64,
     /// What the device asks: the output that is computed from this sample answers it.
     pub challenge: Challenge,
+    /// Whether the output of the command that it answers was taken.
+    pub taken: bool,
     /// Places whose tags of the last output were bad.
     pub bad: Places,
     /// The sensor's tag; zero of a device that does not tag.
@@ -188,7 +192,7 @@ impl Frame {
                 to.put(&[SAMPLE, count, 0]);
                 to.put(&sample.number.to_le_bytes());
                 to.put(&sample.challenge.to_word().to_le_bytes());
-                to.put(&[sample.bad.0]);
+                to.put(&[u8::from(sample.taken), sample.bad.0]);
                 to.put(&sample.tag.to_le_bytes());
             }
         }
@@ -215,11 +219,18 @@ impl Frame {
         }
         if frame[2] == SAMPLE {
             let challenge = HEAD + 8;
+            let taken = challenge + CHALLENGE;
+            let bad = taken + TAKEN;
             return Some(Self::Sample(Sample {
                 number,
                 challenge: Challenge::from_word(u64_at(frame, challenge)),
-                bad: Places(frame[challenge + CHALLENGE]),
-                tag: u64_at(frame, challenge + CHALLENGE + PLACES),
+                taken: match frame[taken] {
+                    0 => false,
+                    1 => true,
+                    _ => return None,
+                },
+                bad: Places(frame[bad]),
+                tag: u64_at(frame, bad + PLACES),
                 count,
                 words,
             }));
@@ -534,6 +545,7 @@ mod tests {
         Frame::Sample(Sample {
             number,
             challenge: Challenge::from_word(number ^ 0x55),
+            taken: number % 2 == 1,
             bad: Places(0b101),
             tag: !number,
             count,

@@ -15,7 +15,8 @@ pub const MAX_PLACES: usize = 8;
 /// What is tagged begins with what it is, and in which version, so that no tag passes for one of
 /// another kind.
 const OUTPUT: [u8; 2] = *b"O1";
-const SAMPLE: [u8; 2] = *b"S1";
+/// A sample that answers a command whose output was not taken, and one whose output was.
+const SAMPLE: [[u8; 2]; 2] = [*b"S2", *b"T2"];
 const CHALLENGE: u64 = u64::from_le_bytes(*b"TernAsk1");
 const PLACE: u64 = u64::from_le_bytes(*b"TernPla1");
 const SENSOR: u64 = u64::from_le_bytes(*b"TernSen1");
@@ -91,7 +92,8 @@ impl Key {
     /// Returns the sensor's tag of a sample.
     #[must_use]
     pub fn tag_sample(&self, sample: &Measured<'_>) -> u64 {
-        let (first, words) = first_word(SAMPLE, sample.set, sample.bad.0, sample.words);
+        let kind = SAMPLE[usize::from(sample.taken)];
+        let (first, words) = first_word(kind, sample.set, sample.bad.0, sample.words);
         self.hash(&[first, sample.number, sample.challenge.to_word()], words)
     }
 }
@@ -172,6 +174,8 @@ pub struct Measured<'a> {
     pub number: u64,
     /// What it asks.
     pub challenge: Challenge,
+    /// Whether the output of the command that it answers was taken.
+    pub taken: bool,
     /// Places whose tags of the last output were bad.
     pub bad: Places,
     /// The measurement, at most [`MESSAGE_WORDS`] words.
@@ -284,6 +288,7 @@ mod tests {
         set: 2,
         number: 41,
         challenge: STATEMENT.challenge,
+        taken: false,
         bad: Places(0b10),
         words: STATEMENT.output,
     };
@@ -401,6 +406,8 @@ mod tests {
             let changed = Measured { bad, ..MEASURED };
             assert_ne!(KEY.tag_sample(&changed), tag, "bad, bit {bit}");
         }
+        let taken = !MEASURED.taken;
+        assert_ne!(KEY.tag_sample(&Measured { taken, ..MEASURED }), tag);
         for bit in 0..32 {
             let set = MEASURED.set ^ 1 << bit;
             let changed = Measured { set, ..MEASURED };

@@ -74,7 +74,7 @@ impl Plant {
         process.begin_job(command.epoch);
         let outcome = process.run_until(Instant::NEVER);
         if outcome == Outcome::JobDone {
-            self.send(command.epoch.wrapping_add(1), process);
+            self.send(&command, accepted.is_some(), process);
         }
         Some(outcome)
     }
@@ -100,14 +100,16 @@ impl Plant {
         None
     }
 
-    fn send(&mut self, number: u64, process: &Process) {
+    /// Answers a command, whose output was taken or not, with the next sample.
+    fn send(&mut self, command: &Command, taken: bool, process: &Process) {
         let mut words = [0; MESSAGE_WORDS];
         words.copy_from_slice(&process.output()[output::PAYLOAD..][..MESSAGE_WORDS]);
         let mut bytes = [0; MAX_FRAME];
         let length = match &mut self.actuator {
             Some(actuator) => actuator.sample(&words, &mut bytes),
             None => Frame::Sample(Sample {
-                number,
+                number: command.epoch.wrapping_add(1),
+                taken,
                 count: MESSAGE_WORDS as u8,
                 words,
                 ..Sample::default()

@@ -11,8 +11,8 @@ use tern_recovery::{
 };
 use tern_units::{PageNumber, StateWords};
 use tern_vote::{
-    Ballot, BallotKind, Leaf, Origin, Outcome, Page, Standing, State, Verdict, Voters, Writer,
-    output_words,
+    Answer, Ballot, BallotKind, Leaf, Origin, Outcome, Page, Standing, State, Verdict, Voters,
+    Writer, output_words,
 };
 
 use crate::copies::Copies;
@@ -58,8 +58,8 @@ pub enum Closing {
 pub(crate) struct Ran<'a> {
     /// The leaf of its input page.
     pub(crate) input: Leaf,
-    /// Whether the sample there was the one that was asked for last.
-    pub(crate) fresh: bool,
+    /// What it said of the command before.
+    pub(crate) answer: Answer,
     /// The output.
     pub(crate) output: &'a [u64],
 }
@@ -312,7 +312,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             replica: number,
             epoch,
             kind,
-            fresh: ran.fresh,
+            answer: ran.answer,
             origin,
             jobs_until,
             pages: self.table.pages(),

@@ -5,7 +5,7 @@ use std::vec;
 use std::vec::Vec;
 use tern_units::PAGE_SIZE;
 use tern_vote::{
-    ChannelReader, ChannelWriter, Code, Key, LeafKind, MAX_REPLICAS, Members, Reader, Set,
+    Answer, ChannelReader, ChannelWriter, Code, Key, LeafKind, MAX_REPLICAS, Members, Reader, Set,
     Standing, VoterLayout, Writer, replica_channel_bytes, voter_channel_bytes,
 };
 
@@ -239,7 +239,7 @@ fn a_ballot_names_the_verdict_that_the_state_comes_from() {
     bench.job(0);
     let ran = Ran {
         input: Leaf(5),
-        fresh: true,
+        answer: Answer::Taken,
         output: &[7, 8],
     };
     let ran = bench.cast(0, Some(ran)).unwrap();
@@ -253,7 +253,7 @@ fn a_ballot_names_the_verdict_that_the_state_comes_from() {
     let held = bench.cast(1, None).unwrap();
     assert_eq!((held.kind, held.origin), (BallotKind::Held, ran.origin));
     assert_eq!((held.jobs_until, held.count), (1, 0));
-    assert_eq!((ran.fresh, held.fresh), (true, false));
+    assert_eq!((ran.answer, held.answer), (Answer::Taken, Answer::None));
     // The verdict comes late: it names that.
     let verdict = bench.agree(0, Standing::Agreed);
     bench.publish(&verdict);

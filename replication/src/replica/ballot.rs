@@ -7,7 +7,7 @@ use tern_plant::tag::{Challenge, Statement};
 use tern_recovery::CommitStep;
 use tern_trace::Event;
 use tern_units::{Duration, Instant};
-use tern_vote::{Page, PageHasher, Release, Tagged};
+use tern_vote::{Answer, Page, PageHasher, Release, Tagged};
 
 use super::{Facts, Phase, ReplicaTask};
 use crate::input::{input_after, is_sound};
@@ -158,14 +158,18 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
 
         let page = env.input();
         let challenge = Challenge::from_word(word_of(page, input::CHALLENGE));
-        let fresh = word_of(page, input::FRESH) != 0;
+        let answer = match (word_of(page, input::FRESH), word_of(page, input::TAKEN)) {
+            (0, _) => Answer::None,
+            (_, 0) => Answer::NotTaken,
+            (_, _) => Answer::Taken,
+        };
         let input = facts.hashing.hasher.leaf(page);
         let output = env.output();
         let output = without_zeros_at_end(&output);
         self.tag(facts, challenge, output, channels, env);
         let ran = Ran {
             input,
-            fresh,
+            answer,
             output,
         };
         self.cast(facts, Some(ran), channels, env);

@@ -137,6 +137,7 @@ impl Plant {
         if due.is_some() {
             self.safe.push(command.epoch);
         }
+        let was_taken = accepted.is_some();
         if let Some(output) = accepted {
             // A voter that starts anew may say the same twice; it is taken once.
             let taken = (command.epoch, output);
@@ -155,6 +156,7 @@ impl Plant {
             Some(actuator) => actuator.sample(&words, &mut bytes),
             None => Frame::Sample(Sample {
                 number,
+                taken: was_taken,
                 count: MESSAGE_WORDS as u8,
                 words,
                 ..Sample::default()

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // No test uses all of it.
 use tern_config::{Description, System};
 use tern_sim::sets::{Costs, PAGE_WORDS, Place, World};
-use tern_vote::{Ballot, BallotKind, Outcome};
+use tern_vote::{Answer, Ballot, BallotKind, Outcome};
 
 pub const MS: u64 = 1_000_000;
 /// The set's period.
@@ -130,7 +130,13 @@ pub const BALLOT_FIELDS: [BallotField; 14] = [
             BallotKind::Held => BallotKind::Ran,
         }
     }),
-    ("fresh", |it, value| it.fresh = value % 2 != 0),
+    ("answer", |it, value| {
+        it.answer = match value % 3 {
+            0 => Answer::None,
+            1 => Answer::NotTaken,
+            _ => Answer::Taken,
+        }
+    }),
     ("no origin", |it, _| it.origin = None),
     ("origin.after", |it, value| {
         it.origin.iter_mut().for_each(|origin| origin.after = value);

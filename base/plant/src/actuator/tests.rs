@@ -123,6 +123,8 @@ impl Line {
             panic!("a sample answers");
         };
         assert_eq!(sample.number, command.epoch.wrapping_add(1));
+        let is_accepted = matches!(outcome, Outcome::Accepted(_));
+        assert_eq!(sample.taken, is_accepted, "{outcome:?}");
         self.challenges.push(sample.challenge);
         outcome
     }
@@ -606,7 +608,8 @@ fn after_a_power_cycle_of_the_machine_nothing_from_before_is_accepted() {
 }
 
 #[test]
-fn the_next_sample_says_whose_tags_were_bad_and_old_frames_accuse_nobody() {
+fn the_next_sample_says_that_an_output_was_taken_and_whose_tags_were_bad_and_old_frames_accuse_nobody()
+ {
     let mut line = Line::at_work(5);
     let old = line.pass();
     let mut command = line.command();
@@ -621,12 +624,13 @@ fn the_next_sample_says_whose_tags_were_bad_and_old_frames_accuse_nobody() {
     let Some(Frame::Sample(sample)) = frame else {
         panic!("{frame:?}");
     };
-    assert_eq!((sample.number, sample.bad), (12, bad));
+    assert_eq!((sample.number, sample.taken, sample.bad), (12, true, bad));
     // What it says is the sensor's word.
     let measured = Measured {
         set: 3,
         number: 12,
         challenge: sample.challenge,
+        taken: true,
         bad,
         words: &[4, 5],
     };

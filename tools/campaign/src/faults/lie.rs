@@ -39,6 +39,7 @@ pub(super) enum VerdictField {
     OwnerBefore,
     OwnerSince,
     OwnerMoves,
+    OwnerAwaited,
 }
 
 /// A field of an input.
@@ -49,6 +50,7 @@ pub(super) enum InputField {
     Fresh,
     Sample,
     Challenge,
+    Taken,
     Bad,
     Tag,
     Stale,
@@ -57,7 +59,7 @@ pub(super) enum InputField {
 }
 
 impl VerdictField {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Epoch,
         Self::Outcome,
         Self::Standings,
@@ -73,6 +75,7 @@ impl VerdictField {
         Self::OwnerBefore,
         Self::OwnerSince,
         Self::OwnerMoves,
+        Self::OwnerAwaited,
     ];
 
     /// Makes the field of a verdict in a set of so many replicas what `value` says.
@@ -117,18 +120,20 @@ impl VerdictField {
             Self::OwnerBefore => owner.iter_mut().for_each(|owner| owner.before = place),
             Self::OwnerSince => owner.iter_mut().for_each(|owner| owner.since = value),
             Self::OwnerMoves => owner.iter_mut().for_each(|owner| owner.moves = value as u8),
+            Self::OwnerAwaited => owner.iter_mut().for_each(|it| it.awaited = value as u8),
         }
         verdict.owner = owner;
     }
 }
 
 impl InputField {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Epoch,
         Self::Time,
         Self::Fresh,
         Self::Sample,
         Self::Challenge,
+        Self::Taken,
         Self::Bad,
         Self::Tag,
         Self::Stale,
@@ -143,6 +148,7 @@ impl InputField {
             Self::Fresh => input.fresh ^= true,
             Self::Sample => input.sample = value,
             Self::Challenge => input.challenge = Challenge::from_word(value),
+            Self::Taken => input.taken ^= true,
             Self::Bad => input.bad = Places(value as u8),
             Self::Tag => input.tag = value,
             Self::Stale => input.stale = value,

@@ -1,6 +1,5 @@
 //! The placements of voter and driver that campaigns compare, and a system of each.
 use super::class::Class;
-use super::strike::FORGED;
 
 /// Who votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +58,6 @@ impl Placement {
     pub(super) fn withheld(self, class: Class, is_owner_hit: bool) -> u64 {
         match self {
             Self::Arbitrator | Self::Unprotected => u64::MAX,
-            // The actuator answers what it refuses, too: nothing takes the device from a forger. In
-            // so many periods there may be a command more.
-            Self::Distributed if class == Class::Forge => FORGED + 1,
             // The budget of its voter is used up, too, while its replica goes on and agrees: an
             // epoch passes before the input is missed.
             Self::Distributed if is_owner_hit && class.is_of_held_core() => 3,

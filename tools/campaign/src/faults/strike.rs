@@ -7,7 +7,7 @@ use tern_sim::sets::{PAGE_WORDS, Place, RegisterFlip, World};
 use tern_vote::{Set, output_digest};
 
 /// Epochs for which who has the device forges, where each sandbox votes.
-pub(super) const FORGED: u64 = 8;
+const FORGED: u64 = 8;
 
 /// A fault that strikes before a poll: before the first that is due from its time on, or, where
 /// a task's state is hit, before one of that task's own.

@@ -21,10 +21,14 @@ const ENCODE: &str = "tern_plant::frames::Frame::encode";
 const RETURNED: usize = 0;
 const SECOND_ARGUMENT: usize = 4;
 const STACK: usize = Registers::STACK;
-/// Commands that are forged, and of how many in a row one is: the pendulum outlives three epochs
-/// without an output, and is so far from falling as to tell a wrong one.
+/// Commands of an arbitrator that are forged, and of how many in a row one is: the pendulum outlives
+/// three epochs without an output, and is so far from falling as to tell a wrong one.
 const FORGED: usize = 12;
 const ONE_OF: usize = 4;
+/// Commands of others that are waited for until the first that is to be forged comes; and until it
+/// is plain that another voter has the device.
+const PATIENCE: u32 = 100;
+const MOVED: u32 = 16;
 
 /// Forges commands of the voter that `aim` names, and returns the epochs of those.
 ///
@@ -40,13 +44,15 @@ pub(super) fn forge(
     let mut epochs = Vec::new();
     let mut seen = Vec::new();
     for number in 0..FORGED * ONE_OF {
-        let call = match forger.next_command(tool)? {
+        let may_have_lost = forger.may_lose_device && !epochs.is_empty();
+        let stops = if may_have_lost { MOVED } else { PATIENCE };
+        let call = match forger.next_command(tool, stops)? {
             Some(call) => call,
-            // Another has the device now.
-            None if forger.may_lose_device && !epochs.is_empty() => break,
+            None if may_have_lost => break,
             None => return Err(unseen()),
         };
-        if number % ONE_OF == 0 {
+        // Where others wait for the device none is sound, until one of them has it.
+        if forger.may_lose_device || number % ONE_OF == 0 {
             let command = forged(&call.command, &seen, &forger.set, random);
             call.replace(tool, forger.core, &command)?;
             epochs.push(command.epoch);
@@ -142,8 +148,8 @@ impl Forger {
     }
 
     /// Runs to where the next command's bytes are made; `None` if none are.
-    fn next_command(&self, tool: &mut impl Tool) -> Result<Option<Call>> {
-        let Some(begin) = tool.run_to_call(self.core, &self.encode)? else {
+    fn next_command(&self, tool: &mut impl Tool, stops: u32) -> Result<Option<Call>> {
+        let Some(begin) = tool.run_to_call(self.core, &self.encode, stops)? else {
             return Ok(None);
         };
         let space = Space::read(tool.memory(), self.base, begin.root)?;

@@ -65,8 +65,8 @@ impl<'a> Stub<'a> {
     }
 
     /// Runs until `core` is about to execute the instruction at `address`.
-    fn run_to(&mut self, core: u32, address: u64) -> Result<Option<Registers>> {
-        for _ in 0..BREAKPOINTS {
+    fn run_to(&mut self, core: u32, address: u64, stops: u32) -> Result<Option<Registers>> {
+        for _ in 0..stops {
             self.breakpoints(&[address], true)?;
             let stopped = self.debugger.run_to_breakpoint()?;
             self.breakpoints(&[address], false)?;
@@ -132,8 +132,13 @@ impl Tool for Stub<'_> {
         Ok(None)
     }
 
-    fn run_to_call(&mut self, core: u32, function: &Function) -> Result<Option<Registers>> {
-        self.run_to(core, function.entry)
+    fn run_to_call(
+        &mut self,
+        core: u32,
+        function: &Function,
+        stops: u32,
+    ) -> Result<Option<Registers>> {
+        self.run_to(core, function.entry, stops)
     }
 
     fn run_to_return(
@@ -143,7 +148,7 @@ impl Tool for Stub<'_> {
         _slot: HostPhysical,
         back: u64,
     ) -> Result<Option<Registers>> {
-        self.run_to(core, back)
+        self.run_to(core, back, BREAKPOINTS)
     }
 
     fn set_register(&mut self, core: u32, number: usize, value: u64) -> Result<()> {

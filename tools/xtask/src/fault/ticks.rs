@@ -12,8 +12,6 @@ const LOOK: u32 = 1_000;
 const LOOKS: u32 = 200_000;
 /// The same while a function runs that takes no longer than a job.
 const RETURN_LOOK: u32 = 50;
-/// Breakpoints that may be waited for until the right core reaches one.
-const BREAKPOINTS: u32 = 100;
 /// Beats in Bochs of which one has to be seen.
 const BEATS: u32 = 4;
 /// Ticks in Bochs in which an interrupt that is due arrives: no section that it has to wait
@@ -59,12 +57,17 @@ impl Tool for bochs::Machine {
 
     /// Where a core's turn ends Bochs does not look for a breakpoint. So there is one at the call,
     /// too: between two ends of turns are more instructions than one.
-    fn run_to_call(&mut self, core: u32, function: &Function) -> Result<Option<Registers>> {
+    fn run_to_call(
+        &mut self,
+        core: u32,
+        function: &Function,
+        stops: u32,
+    ) -> Result<Option<Registers>> {
         let places: Vec<u64> = [function.entry]
             .into_iter()
             .chain(function.calls.iter().copied())
             .collect();
-        for _ in 0..BREAKPOINTS {
+        for _ in 0..stops {
             self.run_to_one_of(&places)?;
             if function.calls.contains(&self.registers(core)?.instruction) {
                 self.run_for(1)?;

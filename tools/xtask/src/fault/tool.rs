@@ -68,11 +68,17 @@ pub trait Tool {
     ) -> Result<Option<Registers>>;
 
     /// Runs until `core` is about to execute the first instruction of the kernel's `function`, and
-    /// returns its registers; `None` if that does not happen within bounds.
+    /// returns its registers; `None` if the machine has stopped at `stops` calls, and at none of that
+    /// core's.
     ///
     /// # Errors
     /// If the debugger refuses.
-    fn run_to_call(&mut self, core: u32, function: &Function) -> Result<Option<Registers>>;
+    fn run_to_call(
+        &mut self,
+        core: u32,
+        function: &Function,
+        stops: u32,
+    ) -> Result<Option<Registers>>;
 
     /// Runs until `core`, which is about to execute a function's first instruction, is back at
     /// `back`, whose address is on the stack, at `slot` in physical memory; returns its registers,

@@ -105,7 +105,7 @@ mod tests {
         let (machine, line) = UnixStream::pair().unwrap();
         let limit = Some(Duration::from_secs(5));
         machine.set_read_timeout(limit).unwrap();
-        (machine, drive(line, 3, Taker::Digest(SET)))
+        (machine, drive(line, 3, Taker::digest(SET)))
     }
 
     #[test]

@@ -11,7 +11,12 @@ use tern_vote::{Set, sound_output};
 #[derive(Clone, Debug)]
 pub enum Taker {
     /// Those whose digest fits: of a set that does not tag.
-    Digest(Set),
+    Digest {
+        /// The set.
+        set: Set,
+        /// Whether the output of the command taken last counted.
+        taken: bool,
+    },
     /// Those that a majority has tagged. The plant's time passes with its samples, a period
     /// each, however fast the machine is.
     Tags {
@@ -33,7 +38,7 @@ impl Taker {
         let settings = actuator_of(number, set, secret);
         let started = Actuator::start(settings, Kept::default(), Instant::EPOCH);
         match started.filter(|_| set.tags) {
-            None => Self::Digest(set_of(number, set)),
+            None => Self::digest(set_of(number, set)),
             Some(actuator) => Self::Tags {
                 actuator: Box::new(actuator),
                 period: Duration::from_nanos(set.period),
@@ -42,10 +47,20 @@ impl Taker {
         }
     }
 
+    /// What takes the outputs of a set that does not tag.
+    #[must_use]
+    pub const fn digest(set: Set) -> Self {
+        Self::Digest { set, taken: false }
+    }
+
     /// Returns the output that the plant is to carry out, if the command has one that counts.
     pub fn take(&mut self, command: &Command) -> Option<Output> {
         match self {
-            Self::Digest(set) => sound_output(set, command).map(Output::new),
+            Self::Digest { set, taken } => {
+                let output = sound_output(set, command).map(Output::new);
+                *taken = output.is_some();
+                output
+            }
             Self::Tags { actuator, now, .. } => match actuator.accept(command, *now) {
                 Outcome::Accepted(output) => Some(output),
                 Outcome::Nothing | Outcome::Refused(_) => None,
@@ -57,9 +72,10 @@ impl Taker {
     pub fn sample(&mut self, epoch: u64, words: &[u64]) -> Vec<u8> {
         let mut bytes = [0; MAX_FRAME];
         let length = match self {
-            Self::Digest(_) => {
+            Self::Digest { taken, .. } => {
                 let mut sample = Sample {
                     number: epoch.wrapping_add(1),
+                    taken: *taken,
                     count: words.len() as u8,
                     ..Sample::default()
                 };

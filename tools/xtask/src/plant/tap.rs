@@ -191,7 +191,7 @@ mod tests {
                 output: direction(0),
                 input: direction(8 * WORDS as u64),
                 waiting: VecDeque::new(),
-                taker: Taker::Digest(SET),
+                taker: Taker::digest(SET),
                 pendulum: Some(Pendulum::new(seed)),
             }
         }
@@ -229,6 +229,7 @@ mod tests {
         let count = MESSAGE_WORDS as u8;
         Frame::Sample(Sample {
             number,
+            taken: true,
             count,
             words,
             ..Sample::default()
