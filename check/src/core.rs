@@ -202,12 +202,13 @@ fn thread_model(system: &System, thread: &Thread) -> ThreadModel {
         Runs::Replica(set) => match voting(system, set) {
             Some(Voting::Unprotected) => 1,
             // At the release and at the verdict.
-            Some(Voting::Arbitrator { .. } | Voting::Distributed) | None => 2,
+            Some(Voting::Arbitrator { .. } | Voting::Distributed | Voting::Lockstep { .. })
+            | None => 2,
         },
         Runs::Voter(set) => match voting(system, set) {
             Some(Voting::Arbitrator { .. } | Voting::Unprotected) | None => 1,
             // When ballots are due, and when verdicts are.
-            Some(Voting::Distributed) => 2,
+            Some(Voting::Distributed | Voting::Lockstep { .. }) => 2,
         },
         Runs::Nothing | Runs::Program { .. } | Runs::Driver(_) => 1,
     };

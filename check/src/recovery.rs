@@ -1,6 +1,6 @@
 //! How long the repair of a replica may take, before it is ever needed.
 use tern_config::layout::{REPAIR_LOOKS, REPAIR_SLOTS};
-use tern_config::{LeafAlgorithm, ReplicaSet, System};
+use tern_config::{LeafAlgorithm, ReplicaSet, System, Voting};
 use tern_sched::analysis::{
     CostTable, Repair, RepairBound, RepairObstacle, RepairPlace, repair_bound,
 };
@@ -24,10 +24,11 @@ pub struct RecoveryReport {
     pub all: Option<(u64, RepairBound)>,
 }
 
-/// The bounds of every voted set that repairs its replicas.
+/// The bounds of every voted set that repairs its replicas, or has checkpoints of them.
 pub(crate) fn bounds(system: &System, costs: &CostTable) -> Vec<RecoveryReport> {
     let sets = system.replica_sets.iter();
-    sets.filter(|set| set.voting.has_verdicts() && set.repairs())
+    let recovers = |set: &&ReplicaSet| set.repairs() || set.voting.keeps_checkpoints();
+    sets.filter(|set| set.voting.has_verdicts() && recovers(set))
         .map(|set| {
             let all = set.assumed_pages();
             let pages = u64::from(set.repair_pages).min(all);
@@ -55,11 +56,19 @@ fn bound(
         // The target hashes what came, and what it has put in place.
         LeafAlgorithm::Sha256 => 2,
     };
+    let turns = match set.voting {
+        Voting::Arbitrator { .. } | Voting::Distributed | Voting::Unprotected => 1,
+        // The giver confirms all pages before it gives them, which together is less than what the
+        // taker does, and only then are they taken. To keep a page in the checkpoint, or to put it
+        // back, is part of that.
+        Voting::Lockstep { .. } => 2,
+    };
     let repair = Repair {
         pages,
         page: costs
             .page_repair
-            .saturating_add(costs.page_hash.saturating_mul(leaves)),
+            .saturating_add(costs.page_hash.saturating_mul(leaves))
+            .saturating_mul(turns),
         // Some twenty words are read and hashed: fewer than a page has.
         look: costs.page_hash,
         last: costs

@@ -112,7 +112,7 @@ fn of_thread(system: &System, server: &Server, thread: &Thread) -> Vec<Waking> {
             Some(Voting::Arbitrator { .. } | Voting::Unprotected) | None => vec![by_clock(wcet)],
             // When ballots are due and when verdicts are, and at looks for its device between
             // that and the next release.
-            Some(Voting::Distributed) => vec![
+            Some(Voting::Distributed | Voting::Lockstep { .. }) => vec![
                 by_clock(wcet),
                 by_clock(Duration::ZERO),
                 Waking {
@@ -125,15 +125,18 @@ fn of_thread(system: &System, server: &Server, thread: &Thread) -> Vec<Waking> {
         Runs::Driver(_) => vec![Waking::at_any_time(wcet, period)],
         // At the release and at the verdict, and at looks anywhere in the epoch. A repair takes
         // what is left of the budget, twice in two epochs at most.
-        Runs::Replica(_) => {
+        Runs::Replica(set) => {
             let repair = nanos(server.budget.saturating_sub(thread.wcet));
+            // A checkpoint is kept in every epoch.
+            let keeps = voting(system, set).is_some_and(Voting::keeps_checkpoints);
+            let apart = if keeps { 1 } else { 2 };
             vec![
                 by_clock(wcet),
                 by_clock(Duration::ZERO),
                 Waking {
                     wakes: 0,
                     jitter: period,
-                    ..Waking::at_any_time(repair, period.saturating_mul(2))
+                    ..Waking::at_any_time(repair, period.saturating_mul(apart))
                 },
                 Waking {
                     wakes: LOOKS,

@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod checkpoint;
 mod commit;
 mod donor;
 mod list;
@@ -18,6 +19,7 @@ mod progress;
 mod target;
 mod witness;
 
+pub use checkpoint::{Checkpoint, CheckpointStep};
 pub use commit::{Commit, CommitStep, Rehash};
 pub use donor::Donor;
 pub use memory::{Hashing, PageMemory, Published};

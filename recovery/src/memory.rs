@@ -14,6 +14,14 @@ pub trait PageMemory {
     /// Whether the program has written the page since this was last asked, as far as
     /// the page tables tell.
     fn take_dirty(&mut self, page: PageNumber) -> bool;
+
+    /// The checkpoint's copy of a page; none where no checkpoint is kept.
+    fn kept(&self, _page: PageNumber) -> Option<&Page> {
+        None
+    }
+
+    /// Makes the checkpoint's copy of a page what the page is now, where one is kept.
+    fn keep(&mut self, _page: PageNumber) {}
 }
 
 /// How pages are hashed in a set.

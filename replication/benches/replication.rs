@@ -203,6 +203,7 @@ impl Bench {
                 &thread,
                 number,
                 vec![0; PAGES as usize],
+                Vec::new(),
                 ReplicaStart::WithSet,
             ),
             host: Host(ReplicaOwn {
@@ -239,7 +240,7 @@ impl Bench {
             bench.with_replica(
                 replica,
                 |task, channels, host| {
-                    while task.hash_step(channels, host) {}
+                    while task.prepare_step(channels, host) {}
                 },
             );
         }

@@ -38,6 +38,7 @@ impl Description {
             Voting::Arbitrator { seal: false } => ARBITRATOR,
             Voting::Arbitrator { seal: true } => SEALED_ARBITRATOR,
             Voting::Distributed => DISTRIBUTED,
+            Voting::Lockstep { device } => LOCKSTEP | u64::from(device) << 8,
             Voting::Unprotected => UNPROTECTED,
         };
         let leaf = match set.leaf {
@@ -82,8 +83,11 @@ impl Description {
     }
 
     pub(crate) const fn voting(&self) -> Voting {
-        match self.0[6] {
+        match self.0[6] & 0xff {
             UNPROTECTED => Voting::Unprotected,
+            LOCKSTEP => Voting::Lockstep {
+                device: (self.0[6] >> 8) as u8,
+            },
             ARBITRATOR => Voting::Arbitrator { seal: false },
             DISTRIBUTED => Voting::Distributed,
             _ => Voting::Arbitrator { seal: true },
@@ -95,6 +99,10 @@ impl Description {
         match self.voting() {
             Voting::Arbitrator { .. } | Voting::Unprotected => Seat::Arbitrator,
             Voting::Distributed => Seat::Member(self.replica()),
+            Voting::Lockstep { device } => Seat::Lockstep {
+                place: self.replica(),
+                device,
+            },
         }
     }
 
@@ -147,5 +155,6 @@ const ARBITRATOR: u64 = 0;
 const UNPROTECTED: u64 = 1;
 const SEALED_ARBITRATOR: u64 = 2;
 const DISTRIBUTED: u64 = 3;
+const LOCKSTEP: u64 = 4;
 const AHASH: u64 = 0;
 const SHA256: u64 = 1;

@@ -175,7 +175,7 @@ impl VoterTask {
                 match facts.description.seat() {
                     Seat::Arbitrator => self.withhold(WithheldReason::Late, env),
                     // It is one of several, and may not have the device.
-                    Seat::Member(_) => {}
+                    Seat::Member(_) | Seat::Lockstep { .. } => {}
                 }
                 Next::Again
             }
@@ -199,8 +199,8 @@ impl VoterTask {
             Phase::Await => {
                 let due = facts.times.verdict_due(self.epoch);
                 match facts.description.seat() {
-                    Seat::Member(_) if now < due => Next::SleepUntil(due),
-                    Seat::Member(_) | Seat::Arbitrator => {
+                    Seat::Member(_) | Seat::Lockstep { .. } if now < due => Next::SleepUntil(due),
+                    Seat::Member(_) | Seat::Lockstep { .. } | Seat::Arbitrator => {
                         self.phase = Phase::Send as u64;
                         self.send(facts, now, channels, env)
                     }
@@ -216,13 +216,13 @@ impl VoterTask {
         let (set, epoch, seat) = (&facts.set, self.epoch, facts.description.seat());
         let last = match seat {
             Seat::Arbitrator => channels.own.newest(),
-            Seat::Member(_) => channels.own.open().reader(),
+            Seat::Member(_) | Seat::Lockstep { .. } => channels.own.open().reader(),
         };
         let before = Verdict::read(set, &facts.layout, last).ok();
         let before = before.filter(|before| match seat {
             Seat::Arbitrator => true,
             // All voters know of the same verdict before, or of none.
-            Seat::Member(_) => before.epoch.checked_add(1) == Some(epoch),
+            Seat::Member(_) | Seat::Lockstep { .. } => before.epoch.checked_add(1) == Some(epoch),
         });
         let cast = ballots(channels);
         let ballots = &cast[..channels.ballots.len().min(MAX_REPLICAS)];
@@ -232,6 +232,7 @@ impl VoterTask {
         let has_device = match seat {
             Seat::Arbitrator => true,
             Seat::Member(place) => self.vote.owner_before(set, &facts.layout) == Some(place),
+            Seat::Lockstep { place, device } => place == device,
         };
         if !has_device {
             return;
@@ -265,7 +266,9 @@ impl VoterTask {
                         let input = input_of(facts, &verdict, channels, env);
                         self.record(facts, &verdict, input.as_ref(), env);
                     }
-                    Seat::Member(_) => env.completed(&Self::job(facts, self.epoch)),
+                    Seat::Member(_) | Seat::Lockstep { .. } => {
+                        env.completed(&Self::job(facts, self.epoch));
+                    }
                 },
                 VoteStep::Done(_) | VoteStep::Void => {
                     env.missed(&Self::job(facts, self.epoch));
@@ -327,7 +330,7 @@ impl VoterTask {
             false => None,
         };
         let verdict = verdict.filter(|verdict| verdict.epoch == self.epoch);
-        let Seat::Member(place) = facts.description.seat() else {
+        let (Seat::Member(place) | Seat::Lockstep { place, .. }) = facts.description.seat() else {
             let input = verdict.and_then(|verdict| input_of(facts, &verdict, channels, env));
             self.send_command(facts, now, (verdict, input), channels, env);
             self.phase = Phase::Over as u64;
@@ -399,7 +402,7 @@ impl VoterTask {
                     match facts.description.seat() {
                         Seat::Arbitrator => env.missed(&Self::job(facts, self.epoch)),
                         // Its job was complete with its verdict.
-                        Seat::Member(_) => {}
+                        Seat::Member(_) | Seat::Lockstep { .. } => {}
                     }
                     self.withhold(WithheldReason::Digest, env);
                 }

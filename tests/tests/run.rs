@@ -311,6 +311,63 @@ fn where_each_sandbox_votes_who_has_the_device_forges_in_vain_and_loses_it() {
     assert!(exits[1].contains(", take "), "{exits:?}");
 }
 
+/// A run of the pendulum in lock-step, where an exit costs no others.
+fn lockstep(text: &str, seed: u64) -> Outcome {
+    let name = text.replace(['=', '@'], "-");
+    let options = RunOptions {
+        system: Some(xtask::workspace::root().join("systems/pendulum/lockstep.toml")),
+        faults: faults(text),
+        seed,
+        emulator: Some(Emulator::Qemu10.program().display().to_string()),
+        trace: Some(std::env::temp_dir().join(format!("test-lockstep-{name}-{seed}.trace"))),
+        ..RunOptions::default()
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    assert!(outcome.verdict.passed(), "{text}:\n{}", outcome.verdict);
+    outcome
+}
+
+/// A ballot and a verdict are sealed. Of 120 epochs the first is held, and the second answers nothing.
+#[test]
+fn in_lockstep_two_exits_an_epoch_are_due_in_each_sandbox() {
+    let outcome = lockstep("none", 5);
+    assert!(line(&outcome, "outputs").starts_with("118 of 118 released"));
+    assert_eq!(exits(&outcome), ["seal 238", "seal 238"]);
+}
+
+#[test]
+fn in_lockstep_both_go_back_from_a_flip_wherever_it_is() {
+    for (text, seed) in [
+        ("text", 3),
+        ("data", 3),
+        ("heap", 3),
+        ("stack", 3),
+        ("register", 7),
+    ] {
+        let outcome = lockstep(text, seed);
+        assert!(line(&outcome, "detected").starts_with("epoch"), "{text}");
+        assert!(!line(&outcome, "rolled back").starts_with("0 "), "{text}");
+        assert_eq!(line(&outcome, "false accusations"), "0");
+    }
+}
+
+#[test]
+fn in_lockstep_a_replica_that_stops_costs_one_output() {
+    for text in ["silent", "endless"] {
+        let outcome = lockstep(text, 3);
+        assert!(line(&outcome, "outputs given up").starts_with("1 of 2 at most"));
+        assert!(line(&outcome, "outputs").starts_with("117 of 117 released"));
+    }
+}
+
+/// It is held beyond two deadlines of its ballots: nobody releases anything meanwhile.
+#[test]
+fn in_lockstep_a_core_that_is_held_comes_back_and_both_agree_again() {
+    let outcome = lockstep("late=150ms@alpha", 3);
+    assert!(line(&outcome, "summaries equal again").starts_with("unanimous from"));
+}
+
 #[test]
 fn without_a_vote_a_wrong_output_gets_through() {
     // Flips that come out of the filter bank: in some run, the output is wrong.
@@ -387,6 +444,34 @@ fn in_bochs_an_arbitrator_that_forges_gets_no_output_taken_under_vt_x() {
 fn in_bochs_an_arbitrator_that_forges_gets_no_output_taken_under_amd_v() {
     let outcome = in_bochs_for(120, Model::Amd, "forge@arbitrator", 5);
     expect_nothing_forged_is_taken(&outcome);
+}
+
+/// The pendulum in lock-step with its plant in a sandbox, on three cores.
+fn lockstep_in_bochs(model: Model) {
+    let options = RunOptions {
+        system: Some(xtask::workspace::root().join("systems/pendulum/lockstep-simulated.toml")),
+        bochs: Some(model),
+        faults: faults("heap"),
+        seed: 2,
+        epochs: 40,
+        trace: Some(std::env::temp_dir().join(format!("test-lockstep-{model:?}.trace"))),
+        ..RunOptions::default()
+    };
+    let outcome = run(&options).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::remove_file(&outcome.trace_file).unwrap();
+    assert!(outcome.verdict.passed(), "{}", outcome.verdict);
+    assert!(line(&outcome, "detected").starts_with("epoch"));
+    assert!(!line(&outcome, "rolled back").starts_with("0 "));
+}
+
+#[test]
+fn in_bochs_two_in_lockstep_go_back_from_a_flip_under_vt_x() {
+    lockstep_in_bochs(Model::Intel);
+}
+
+#[test]
+fn in_bochs_two_in_lockstep_go_back_from_a_flip_under_amd_v() {
+    lockstep_in_bochs(Model::Amd);
 }
 
 #[test]

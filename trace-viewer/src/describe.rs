@@ -89,6 +89,14 @@ pub fn describe(
         Event::Ballot { set: number, epoch }
         | Event::Rejoin { set: number, epoch }
         | Event::Stop { set: number, epoch } => format!("{} epoch {epoch}", set(number)),
+        Event::Checkpoint { set: number, pages } => {
+            let pages = count(pages.into(), "page");
+            format!("{} {pages} kept", set(number))
+        }
+        Event::RollBack { set: number, pages } => {
+            let pages = count(pages.into(), "page");
+            format!("{} {pages} put back", set(number))
+        }
         Event::Withheld {
             set: number,
             epoch,

@@ -18,7 +18,7 @@ pub struct Layout {
 pub(crate) const fn has_one_voter(set: &ReplicaSet) -> bool {
     match set.voting {
         Voting::Arbitrator { .. } | Voting::Unprotected => true,
-        Voting::Distributed => false,
+        Voting::Distributed | Voting::Lockstep { .. } => false,
     }
 }
 

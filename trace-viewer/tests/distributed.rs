@@ -401,3 +401,39 @@ fn the_voter_and_the_replica_beside_it_may_both_say_that_the_set_stops() {
         "{reason}"
     );
 }
+
+/// Where a majority decides nobody goes back, and two that repair a third are two.
+#[test]
+fn what_two_in_lockstep_record_is_a_contradiction_of_three() {
+    for event in [
+        Event::Checkpoint { set: 0, pages: 3 },
+        Event::RollBack { set: 0, pages: 3 },
+    ] {
+        let reason = against(0, |events| {
+            let ballot = |event: &Event| matches!(event, Event::Ballot { epoch: 4, .. });
+            let at = find(events, ballot);
+            let (when, _) = events[at];
+            events.insert(at, (when, event));
+        });
+        assert!(
+            reason.contains("a checkpoint of a set that keeps none"),
+            "{reason}"
+        );
+    }
+    let mut voters = voters();
+    for voter in &mut voters {
+        voter.reads = |epoch| match epoch {
+            4 => Some((
+                VoteOutcome::NoMajority,
+                VoteParties {
+                    faulty: 0b010,
+                    donor: 0,
+                    witness: 0,
+                },
+            )),
+            _ => (Voter::default().reads)(epoch),
+        };
+    }
+    let reason = refused(&trace_of(voters));
+    assert!(reason.contains("no pair of the majority"), "{reason}");
+}

@@ -3,28 +3,12 @@ use crate::layout::{BALLOT, BALLOT_WORDS, CAST_WORDS};
 use crate::leaf::Leaf;
 use crate::output::output_words;
 use crate::sealed_record::SealError;
+use crate::state::{Origin, State};
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
 use crate::{MAX_REPLICAS, Set};
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_plant::code::CodeWords;
-
-/// The agreed verdict that a replica's state comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// One more than the verdict's epoch; zero for the state before the first epoch.
-    pub after: u64,
-    /// The digest of the state that it agreed on, in that epoch.
-    pub digest: u64,
-}
-
-impl Origin {
-    /// The state that all replicas have before the first epoch.
-    pub const START: Self = Self {
-        after: 0,
-        digest: 0,
-    };
-}
 
 /// What a replica has done in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,15 +109,36 @@ impl Ballot {
                 == (other.kind, other.answer, other.pages, other.count)
     }
 
+    /// Whether two replicas hold the same state in the same epoch, wherever each has learned what
+    /// it comes from.
+    #[must_use]
+    pub fn holds_the_state_of(&self, other: &Self) -> bool {
+        let held = |it: &Self| (it.kind == BallotKind::Held).then_some((it.epoch, it.state()));
+        held(self).is_some_and(|own| held(other) == Some(own))
+    }
+
+    /// Returns the state that it is cast with.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        State {
+            pages: self.pages,
+            summary: self.summary,
+            jobs_until: self.jobs_until,
+        }
+    }
+
     /// Whether it says what a replica can be at the end of its epoch.
     ///
-    /// Who has run came from the verdict before, or from the start; who has not holds what
-    /// earlier epochs left it, and has no output.
-    fn is_possible(&self) -> bool {
+    /// Who has run came from the verdict before, or from the start; of two in lock-step, from an
+    /// older one where epochs were lost since. Who has not holds what earlier epochs left it, and
+    /// has no output.
+    fn is_possible(&self, set: &Set) -> bool {
         let came_from = self.origin.map(|origin| origin.after);
         match self.kind {
             BallotKind::Ran => {
-                came_from == Some(self.epoch) && self.jobs_until.checked_sub(1) == Some(self.epoch)
+                let is_followed = came_from == Some(self.epoch)
+                    || set.is_pair() && came_from.is_some_and(|after| after <= self.epoch);
+                is_followed && self.jobs_until.checked_sub(1) == Some(self.epoch)
             }
             BallotKind::Held => {
                 came_from.is_none_or(|after| after <= self.epoch)
@@ -243,7 +248,7 @@ impl Ballot {
             output: *output,
             words: cast,
         };
-        (well_formed && ballot.is_possible()).then_some(ballot)
+        (well_formed && ballot.is_possible(set)).then_some(ballot)
     }
 }
 

@@ -64,8 +64,12 @@ impl Decision {
             let all = ballots.iter().flatten();
             all.filter(|ballot| ballot.origin.is_some())
         };
+        // Of two in lock-step, one may not know of the verdict that the other's state comes from.
+        let agree = |one: &Ballot, other: &Ballot| {
+            one.agrees_with(other) || set.is_pair() && one.holds_the_state_of(other)
+        };
         let supporters = |ballot: &Ballot| {
-            let equal = eligible().filter(|other| other.agrees_with(ballot));
+            let equal = eligible().filter(|other| agree(other, ballot));
             equal.count() as u32
         };
         let agreed = eligible()
@@ -73,7 +77,7 @@ impl Decision {
             .copied();
 
         if let Some(agreed) = agreed {
-            for ballot in eligible().filter(|ballot| ballot.agrees_with(&agreed)) {
+            for ballot in eligible().filter(|ballot| agree(ballot, &agreed)) {
                 standings[usize::from(ballot.replica)] = Standing::Agreed;
             }
         }
@@ -162,10 +166,10 @@ fn count(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ballot::Origin;
     use crate::ballot::tests::{SET, ballot, channel, held};
+    use crate::state::Origin;
+    use crate::state::State;
     use crate::summary::Summary;
-    use crate::verdict::State;
     use crate::words::Writer;
     use core::sync::atomic::{AtomicU64, Ordering};
     use std::vec::Vec;

@@ -16,12 +16,14 @@ mod descent;
 mod key;
 mod layout;
 mod leaf;
+mod lockstep;
 mod output;
 mod owner;
 mod release;
 mod sealed_channel;
 mod sealed_record;
 mod standing;
+mod state;
 mod summary;
 mod tagged;
 mod verdict;
@@ -29,7 +31,7 @@ mod vote;
 mod voters;
 mod words;
 
-pub use ballot::{Answer, Ballot, BallotError, BallotKind, Origin};
+pub use ballot::{Answer, Ballot, BallotError, BallotKind};
 pub use coded::{Cast, Outlet, VoteOnDigests, coded_vote, plain_vote};
 pub use decision::Decision;
 pub use descent::{Descent, DescentEnd, DescentStep, Difference, PAGES_PER_STEP};
@@ -45,10 +47,11 @@ pub use release::Release;
 pub use sealed_channel::{ChannelReader, ChannelWriter};
 pub use sealed_record::{Generation, SealError, SealedRecord, Twice};
 pub use standing::{Members, Outcome, Standing};
+pub use state::{Origin, State};
 pub use summary::{LeafTable, Summary};
 pub use tagged::Tagged;
 pub use tern_plant::code::{Code, Released};
-pub use verdict::{MOST_ROUNDS, Plan, State, Verdict};
+pub use verdict::{MOST_ROUNDS, Plan, Verdict};
 pub use vote::{Output, Rules, Seat, Vote, VoteStep};
 pub use voters::Voters;
 pub use words::{Reader, Writer};
@@ -74,5 +77,11 @@ impl Set {
     #[must_use]
     pub const fn quorum(&self) -> u32 {
         self.replicas as u32 / 2 + 1
+    }
+
+    /// Whether it has two replicas, of which neither can outvote the other: they run in lock-step.
+    #[must_use]
+    pub const fn is_pair(&self) -> bool {
+        self.replicas == 2
     }
 }

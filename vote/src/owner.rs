@@ -86,6 +86,18 @@ impl Owner {
         })
     }
 
+    /// Returns who has a device that stays where it is.
+    #[must_use]
+    pub const fn fixed(place: u8) -> Self {
+        Self {
+            place,
+            before: place,
+            since: 0,
+            moves: 0,
+            awaited: 0,
+        }
+    }
+
     pub(crate) fn encode(owner: Option<Self>) -> [u64; 2] {
         owner.map_or([Self::NOBODY, 0], |owner| {
             let (moves, awaited) = (owner.moves, owner.awaited);

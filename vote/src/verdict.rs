@@ -1,9 +1,9 @@
 //! A verdict: what the voter tells the replicas about an epoch.
-use crate::ballot::Origin;
-use crate::layout::{VERDICT_WORDS, VoterLayout, purpose};
+use crate::layout::{VERDICT_WORDS, VoterLayout};
 use crate::owner::Owner;
 use crate::sealed_record::SealError;
 use crate::standing::{Members, Outcome, Standing};
+use crate::state::{Origin, State};
 use crate::summary::Summary;
 use crate::words::{Reader, Writer};
 use crate::{MAX_REPLICAS, Set};
@@ -19,24 +19,13 @@ pub struct Plan {
     pub target: u8,
     /// The replica of the majority that gives the pages.
     pub donor: u8,
-    /// Another replica of the majority, that confirms them.
+    /// Another replica of the majority, that confirms them; of two replicas the donor itself.
     pub witness: u8,
     /// How many epochs in a row the target has been planned for before this one, below
     /// [`MOST_ROUNDS`].
     pub round: u32,
     /// Pages in the list of differences.
     pub differing: u32,
-}
-
-/// A state that a majority has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// Its pages.
-    pub pages: u32,
-    /// Their summary.
-    pub summary: Summary,
-    /// One more than the epoch of the last job that it has seen; zero before the first.
-    pub jobs_until: u64,
 }
 
 /// The voter's record on an epoch: a function of the verdict before and of the epoch's
@@ -78,9 +67,13 @@ impl Verdict {
             .fold(Members::NONE, Members::with)
     }
 
-    /// The replicas of the set that are not part of the majority.
+    /// The replicas of the set that are not part of the majority. Where there is none, and one is to
+    /// be repaired all the same, it is that one: the other has what was agreed last.
     #[must_use]
     pub fn faulty(&self) -> Members {
+        if let (false, Some(plan)) = (self.outcome.is_agreement(), self.plan) {
+            return Members::NONE.with(plan.target);
+        }
         let all = self.members(Standing::Agreed).0 | self.members(Standing::Absent).0;
         Members(!all)
     }
@@ -99,27 +92,11 @@ impl Verdict {
     #[must_use]
     pub fn agreed(&self, set: &Set) -> Option<(Origin, State)> {
         let origin = if self.outcome.is_agreement() {
-            self.origin(set)
+            Origin::of(set, self.epoch, &self.state)
         } else {
             self.newest?
         };
         Some((origin, self.state))
-    }
-
-    /// The verdict as the origin of a state. Its digest is that of the state and of nothing else:
-    /// a voter that starts anew within an epoch may plan another repair, and agrees on the same.
-    fn origin(&self, set: &Set) -> Origin {
-        let words = [
-            u64::from(set.number),
-            self.epoch,
-            u64::from(self.state.pages),
-            self.state.summary.0,
-            self.state.jobs_until,
-        ];
-        Origin {
-            after: self.epoch.wrapping_add(1),
-            digest: set.key.digest(purpose::ORIGIN, &words),
-        }
     }
 
     /// Writes it into the voter's channel, and beside it for the hypervisor who has the device.
@@ -238,9 +215,10 @@ impl Plan {
             return None;
         };
         let (round, differing) = ((counts >> 32) as u32, counts as u32);
-        let three = target != donor && target != witness && donor != witness;
+        // Of two replicas nobody else is left to confirm what the donor gives.
+        let are_apart = target != donor && target != witness && (donor != witness) != set.is_pair();
         let members = [target, donor, witness];
-        let possible = three
+        let possible = are_apart
             && members.iter().all(|replica| *replica < set.replicas)
             && differing <= layout.capacity()
             && round < MOST_ROUNDS;

@@ -6,11 +6,13 @@ use crate::coded;
 use crate::decision::Decision;
 use crate::descent::{Descent, DescentEnd, DescentStep};
 use crate::layout::VoterLayout;
+use crate::lockstep;
 use crate::output::output_digest;
 use crate::owner::Owner;
 use crate::standing::{Members, Outcome, Standing};
+use crate::state::{Origin, State};
 use crate::summary::Summary;
-use crate::verdict::{MOST_ROUNDS, Plan, State, Verdict};
+use crate::verdict::{MOST_ROUNDS, Plan, Verdict};
 use crate::words::{Reader, Writer};
 use tern_abi::system_call::MESSAGE_WORDS;
 use tern_plant::code::Released;
@@ -33,6 +35,13 @@ pub enum Seat {
     /// Beside the others, in the sandbox of the replica of that number: its verdict counts as one
     /// of several, and it finds out which pages of that replica differ.
     Member(u8),
+    /// In one of two sandboxes in lock-step: only what both voters say is a verdict.
+    Lockstep {
+        /// The number of the replica beside it.
+        place: u8,
+        /// That of the replica whose sandbox has the device, which stays there.
+        device: u8,
+    },
 }
 
 /// The output that a majority agreed on, as its ballots have it.
@@ -150,6 +159,19 @@ impl Vote {
         };
         let listed = match seat {
             Seat::Arbitrator => next,
+            Seat::Lockstep { place, device } => {
+                verdict.owner = Some(Owner::fixed(device));
+                if !verdict.outcome.is_agreement() {
+                    let known = before.and_then(|before| before.agreed(set));
+                    let newest = known.or_else(|| lockstep::proven(set, &decision.ballots));
+                    (verdict.newest, verdict.state) = split(newest);
+                    verdict.plan = newest.filter(|_| rules.repairs).and_then(|newest| {
+                        lockstep::plan(&newest, &decision.ballots, before.as_ref())
+                    });
+                }
+                let plan = verdict.plan.filter(|plan| plan.target == place);
+                plan.map(|plan| (plan.target, plan.round))
+            }
             // Who repairs whom follows from the ballots alone, so that all voters say the same.
             Seat::Member(place) => {
                 let members = decision.majority();
@@ -166,7 +188,7 @@ impl Vote {
 
         let summary = |ballot: Option<Ballot>| ballot.map_or(Summary::EMPTY, |it| it.summary);
         let ballot = decision.ballots.get(target as usize).copied().flatten();
-        let agreed = decision.agreed;
+        let state = verdict.state;
         Self {
             verdict: verdict.encode(set),
             output: output(set, &decision),
@@ -174,7 +196,7 @@ impl Vote {
             round,
             rank: round,
             tried: 0,
-            descent: Descent::new(epoch, verdict.state.pages, summary(agreed), summary(ballot)),
+            descent: Descent::new(epoch, state.pages, state.summary, summary(ballot)),
         }
     }
 
@@ -282,6 +304,13 @@ fn verdict(set: &Set, rules: &Rules, before: Option<&Verdict>, decision: &Decisi
             .unwrap_or_default(),
         owner: None,
     }
+}
+
+/// Returns the origin and the state of what was agreed last, if anything was.
+fn split(newest: Option<(Origin, State)>) -> (Option<Origin>, State) {
+    newest.map_or((None, State::default()), |(origin, state)| {
+        (Some(origin), state)
+    })
 }
 
 /// Returns who repairs replica `target`: the member of the majority of that rank gives, and the

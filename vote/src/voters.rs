@@ -115,8 +115,8 @@ mod tests {
     use crate::ballot::tests::SET;
     use crate::owner::Owner;
     use crate::standing::{Outcome, Standing};
+    use crate::state::State;
     use crate::summary::Summary;
-    use crate::verdict::State;
     use crate::words::Writer;
     use core::sync::atomic::AtomicU64;
     use std::vec::Vec;

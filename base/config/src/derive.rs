@@ -59,8 +59,17 @@ impl System {
                 Voting::Arbitrator { .. } | Voting::Unprotected => {
                     voters.into_iter().take(1).collect()
                 }
-                Voting::Distributed => beside(&replicas, &voters),
+                Voting::Distributed | Voting::Lockstep { .. } => beside(&replicas, &voters),
             };
+            if let (Voting::Lockstep { device: place }, Some(device)) =
+                (&mut set.voting, set.device)
+            {
+                let has_device = |replica: &ThreadRef| {
+                    let sandbox = self.sandboxes.get(replica.sandbox as usize);
+                    sandbox.is_some_and(|sandbox| sandbox.devices.contains(&device))
+                };
+                *place = replicas.iter().position(has_device).unwrap_or(0) as u8;
+            }
             set.replicas = replicas;
             self.derive_channels(index);
         }
@@ -118,6 +127,12 @@ impl System {
         system.drop_derived_channels();
         let mut dropped = Vec::new();
         for set in &mut system.replica_sets {
+            // The copy that is left is beside the device.
+            let last = set.replicas.len().min(set.voters.len()).saturating_sub(1);
+            if let Voting::Lockstep { device } = set.voting {
+                set.replicas.swap(0, last.min(device.into()));
+                set.voters.swap(0, last.min(device.into()));
+            }
             set.voting = Voting::Unprotected;
             dropped.extend(set.replicas.drain(1.min(set.replicas.len())..));
             dropped.extend(set.voters.drain(1.min(set.voters.len())..));
@@ -223,7 +238,9 @@ impl System {
         // for all what came in time.
         let (ballots_close, verdicts_close) = match voting {
             Voting::Arbitrator { .. } | Voting::Unprotected => (None, None),
-            Voting::Distributed => (Some(set.ballot_deadline), Some(set.verdict_deadline)),
+            Voting::Distributed | Voting::Lockstep { .. } => {
+                (Some(set.ballot_deadline), Some(set.verdict_deadline))
+            }
         };
         let verdicts = Seals {
             interval: set.voter_seal(),
@@ -264,7 +281,9 @@ impl System {
         for voter in &voters {
             let name = match voting {
                 Voting::Arbitrator { .. } | Voting::Unprotected => format!("{name}.voter"),
-                Voting::Distributed => format!("{name}.{}.voter", of(*voter)),
+                Voting::Distributed | Voting::Lockstep { .. } => {
+                    format!("{name}.{}.voter", of(*voter))
+                }
             };
             let bytes = voter_channel_bytes(pages);
             voter_channels.push(add(name, *voter, bytes, &verdicts));
@@ -278,7 +297,7 @@ impl System {
         let mut ballot_channels = Vec::new();
         match voting {
             Voting::Arbitrator { .. } | Voting::Unprotected => {}
-            Voting::Distributed => {
+            Voting::Distributed | Voting::Lockstep { .. } => {
                 for replica in &replicas {
                     let name = format!("{name}.{}.ballot", of(*replica));
                     let bytes = ballot_channel_bytes();

@@ -46,7 +46,7 @@ pub fn kernel_heap(system: &System, sandbox: usize, program_pages: impl Fn(&str)
     let of_thread = |thread: &Thread| match &thread.runs {
         Runs::Driver(_) => THREAD_BYTES + DEVICE_BYTES,
         runs => private_pages(system, runs, &program_pages)
-            .saturating_mul(PAGE_BYTES)
+            .saturating_mul(page_bytes(system, runs))
             .saturating_add(THREAD_BYTES),
     };
     let servers = own.servers.iter().map(of_server);
@@ -58,6 +58,19 @@ pub fn kernel_heap(system: &System, sandbox: usize, program_pages: impl Fn(&str)
     all.saturating_add(REST)
         .checked_next_multiple_of(page)
         .unwrap_or(u64::MAX)
+}
+
+/// What the kernel allocates for a page of what runs: of a replica with a checkpoint, its copy with
+/// another leaf, too.
+fn page_bytes(system: &System, runs: &Runs) -> u64 {
+    let set = match runs {
+        Runs::Replica(set) => system.replica_sets.get(*set as usize),
+        Runs::Program { .. } | Runs::Nothing | Runs::Voter(_) | Runs::Driver(_) => None,
+    };
+    match set.is_some_and(|set| set.voting.keeps_checkpoints()) {
+        true => PAGE_BYTES + PAGE_SIZE as u64 + 8,
+        false => PAGE_BYTES,
+    }
 }
 
 /// Pages that only the program has which a thread runs: registers, segments, heap, outputs and

@@ -95,7 +95,7 @@ fn has_places(set: &ReplicaSet) -> bool {
     let (voters, ballots) = match set.voting {
         Voting::Unprotected => return true,
         Voting::Arbitrator { .. } => (1, 0),
-        Voting::Distributed => (replicas, replicas),
+        Voting::Distributed | Voting::Lockstep { .. } => (replicas, replicas),
     };
     let channels = (set.replica_channels.len(), set.ballot_channels.len());
     (set.voters.len(), set.voter_channels.len()) == (voters, voters)

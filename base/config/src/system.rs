@@ -229,6 +229,12 @@ pub enum Voting {
     /// A voter in each replica's sandbox, beside the replica: what most of their verdicts say
     /// holds, and each of them may have to drive the device.
     Distributed,
+    /// A voter in each of two replicas' sandboxes, in lock-step: what both of their verdicts say
+    /// holds, and replicas that differ go back to what was agreed last.
+    Lockstep {
+        /// The replica in whose sandbox the set's device is.
+        device: u8,
+    },
     /// Nobody: a single copy, its outputs released as they come.
     Unprotected,
 }
@@ -240,11 +246,20 @@ impl Default for Voting {
 }
 
 impl Voting {
+    /// Whether each replica keeps a copy of its pages as they were when the set last agreed.
+    #[must_use]
+    pub const fn keeps_checkpoints(self) -> bool {
+        match self {
+            Self::Lockstep { .. } => true,
+            Self::Arbitrator { .. } | Self::Distributed | Self::Unprotected => false,
+        }
+    }
+
     /// Whether outputs wait for a verdict.
     #[must_use]
     pub const fn has_verdicts(self) -> bool {
         match self {
-            Self::Arbitrator { .. } | Self::Distributed => true,
+            Self::Arbitrator { .. } | Self::Distributed | Self::Lockstep { .. } => true,
             Self::Unprotected => false,
         }
     }
@@ -322,7 +337,7 @@ pub struct ReplicaSet {
     /// The voter; where each replica's sandbox has one, all of them, in the order of the replicas.
     pub voters: Vec<ThreadRef>,
     /// The device the program's inputs come from and its outputs go to, in the sandboxes of all
-    /// voters: index into [`System::devices`].
+    /// voters, or of one of two in lock-step: index into [`System::devices`].
     pub device: Option<u32>,
     /// For each voter, index of the channel that it writes: release and verdict.
     pub voter_channels: Vec<u32>,
@@ -339,9 +354,23 @@ impl ReplicaSet {
     #[must_use]
     pub const fn voter_seal(&self) -> Option<u64> {
         match self.voting {
-            Voting::Arbitrator { seal: true } | Voting::Distributed => Some(self.period),
+            Voting::Arbitrator { seal: true } | Voting::Distributed | Voting::Lockstep { .. } => {
+                Some(self.period)
+            }
             Voting::Arbitrator { seal: false } | Voting::Unprotected => None,
         }
+    }
+
+    /// Returns the voters whose sandboxes drive the set's device: all of them, as it goes from one to
+    /// another, or, of two in lock-step, the one that it is given to.
+    pub fn drivers(&self) -> impl Iterator<Item = &ThreadRef> {
+        let (first, count) = match self.voting {
+            Voting::Lockstep { device } => (usize::from(device), 1),
+            Voting::Arbitrator { .. } | Voting::Distributed | Voting::Unprotected => {
+                (0, self.voters.len())
+            }
+        };
+        self.voters.iter().skip(first).take(count)
     }
 
     /// Returns the channels that belong to the set.

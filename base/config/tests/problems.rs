@@ -469,7 +469,9 @@ fn a_folder_is_not_a_description_and_the_files_in_it_are_named() {
         "base/config/../../systems/pendulum: a folder: name a file, \
          base/config/../../systems/pendulum/arbitrator-simulated.toml or \
          base/config/../../systems/pendulum/arbitrator.toml or \
-         base/config/../../systems/pendulum/distributed.toml"
+         base/config/../../systems/pendulum/distributed.toml or \
+         base/config/../../systems/pendulum/lockstep-simulated.toml or \
+         base/config/../../systems/pendulum/lockstep.toml"
     );
     assert_eq!(
         said("src").trim_end(),

@@ -257,6 +257,10 @@ pub enum Event {
     PageGiven { set: u16, page: PageNumber },
     /// The witness of a repair confirms a page.
     PageConfirmed { set: u16, page: PageNumber },
+    /// A replica has what was agreed on in its checkpoint, after copying so many pages.
+    Checkpoint { set: u16, pages: u32 },
+    /// A replica has gone back to what was agreed last, as far as its checkpoint has that.
+    RollBack { set: u16, pages: u32 },
     /// The voter sends no output in an epoch that has one, or may have.
     Withheld {
         set: u16,

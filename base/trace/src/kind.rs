@@ -114,6 +114,10 @@ kinds! {
     PageConfirmed = 33, "page-confirmed", false;
     /// A voter withholds an epoch's output: object replica set, argument epoch, flags why.
     Withheld = 34, "withheld", false;
+    /// A replica keeps what was agreed on: object replica set, argument pages copied.
+    Checkpoint = 35, "checkpoint", false;
+    /// A replica goes back to what was agreed last: object replica set, argument pages put back.
+    RollBack = 36, "roll-back", false;
 }
 
 impl Kind {

@@ -6,6 +6,7 @@ use crate::fault::ProgramFault;
 use crate::memory::frames::{self, Frame};
 use crate::memory::paging::{self, Access, AddressSpace, Entry};
 use crate::say;
+use alloc::vec;
 use alloc::vec::Vec;
 use tern_abi::layout::{HEAP_BASE, INPUT_PAGE, OUTPUT_PAGE, STACK_TOP};
 use tern_config::heap::PAGE_BYTES;
@@ -65,6 +66,8 @@ pub struct Process {
     file: ProgramFile<'static>,
     space: AddressSpace,
     pages: Vec<Page>,
+    /// Copies of all pages, where the program keeps a checkpoint.
+    kept: Vec<PageBytes>,
     input: Frame,
     output: PageNumber,
 }
@@ -99,6 +102,7 @@ impl Process {
             file,
             space,
             pages: Vec::with_capacity(count as usize),
+            kept: Vec::new(),
             input: frames::allocate(),
             output: PageNumber(0),
         };
@@ -209,6 +213,25 @@ impl Process {
     pub fn page_mut(&mut self, number: PageNumber) -> &mut PageBytes {
         // SAFETY: as for `page`, with `self` borrowed exclusively.
         unsafe { self.entry(number).frame.bytes().as_mut() }
+    }
+
+    /// Makes room for a copy of each page.
+    pub fn keep_checkpoint(&mut self) {
+        self.kept = vec![[0; PAGE_SIZE]; self.pages.len()];
+    }
+
+    /// The copy of a page, where there are copies.
+    #[must_use]
+    pub fn kept(&self, number: PageNumber) -> Option<&PageBytes> {
+        self.kept.get(number.0 as usize)
+    }
+
+    /// Makes the copy of a page what the page is, where there are copies.
+    pub fn keep(&mut self, number: PageNumber) {
+        let content = *self.page(number);
+        if let Some(kept) = self.kept.get_mut(number.0 as usize) {
+            *kept = content;
+        }
     }
 
     /// The page that holds `address`, if the program has one there that is in the list.

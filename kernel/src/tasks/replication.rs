@@ -40,6 +40,14 @@ impl PageMemory for Process {
     fn take_dirty(&mut self, page: PageNumber) -> bool {
         Self::take_dirty(self, page)
     }
+
+    fn kept(&self, page: PageNumber) -> Option<&Page> {
+        Self::kept(self, page)
+    }
+
+    fn keep(&mut self, page: PageNumber) {
+        Self::keep(self, page);
+    }
 }
 
 /// The keys of a replica whose set tags.
@@ -127,12 +135,20 @@ impl ReplicaThread {
         let server = &description::sandbox().servers[place.server as usize];
         let thread = &server.threads[place.thread as usize];
         let leaves = vec![0; pages as usize];
+        let checkpoint = match set.voting.keeps_checkpoints() {
+            true => {
+                process.keep_checkpoint();
+                leaves.clone()
+            }
+            false => Vec::new(),
+        };
         let task = ReplicaTask::new(
             set_number,
             set,
             thread,
             number as u8,
             leaves,
+            checkpoint,
             ReplicaStart::WithSet,
         );
         let mut replica = Self {
@@ -170,7 +186,7 @@ impl ReplicaThread {
             verdicts: &self.verdicts,
             jobs: TaskJobs::new(self.thread, false),
         };
-        while self.task.hash_step(&channels, &mut env) {}
+        while self.task.prepare_step(&channels, &mut env) {}
     }
 
     /// Does what the task asks for, for good.
@@ -372,7 +388,12 @@ impl VoterThread {
             VoterLayout::new(own.len()).is_some(),
             "the voter's channel of replica set \"{name}\" is too small"
         );
-        let port = set.device.map(|device| match serial::serial_port(device) {
+        // Of two in lock-step one has the device.
+        let mut drivers = set.drivers();
+        let device = set
+            .device
+            .filter(|_| drivers.any(|driver| driver.sandbox == place.sandbox));
+        let port = device.map(|device| match serial::serial_port(device) {
             Some(port) => port,
             None => panic!("the device of replica set \"{name}\" has no driver in its sandbox"),
         });
@@ -388,7 +409,7 @@ impl VoterThread {
             ballots,
             replicas,
             sensor: keys::of_sensor(number).filter(|_| set.tags),
-            shared: set.device.zip(port).filter(|(device, _)| {
+            shared: device.zip(port).filter(|(device, _)| {
                 let devices = &description::system().devices;
                 devices[*device as usize].is_shared()
             }),

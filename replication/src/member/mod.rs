@@ -4,6 +4,8 @@
 //! A replica is a member because its state is the agreed one, not because it was told so: a
 //! verdict that a fault has changed accuses nobody for longer than it stands.
 mod ancestry;
+mod base;
+mod lockstep;
 mod work;
 
 use tern_recovery::{
@@ -19,6 +21,7 @@ use crate::copies::Copies;
 use crate::next::ReplicaChannels;
 
 use ancestry::Ancestry;
+use base::Base;
 pub(crate) use work::{Duty, Work};
 
 /// What a release asks of a replica.
@@ -33,6 +36,8 @@ pub enum Opening {
     /// It was part of the majority and its state is no longer the agreed one: hash all of it,
     /// and look again.
     Doubt,
+    /// Its state is the agreed one, and not yet in its checkpoint: keep it, and look again.
+    Unkept,
     /// Do not run: its state is not the agreed one, or nothing was agreed.
     Hold,
 }
@@ -42,6 +47,11 @@ pub enum Opening {
 pub enum Closing {
     /// The verdict on this epoch is not there: look again until the next release.
     NotYet,
+    /// There is none, and none will come: nothing was agreed on.
+    Unagreed {
+        /// Work to be done by [`Member::repair_step`].
+        duty: Option<Duty>,
+    },
     /// It is, and this is what to do until the next release.
     Closed {
         /// Work to be done by [`Member::repair_step`].
@@ -82,13 +92,18 @@ pub(crate) struct Member<S> {
     /// Where the state comes from. Three copies: after a flip in another replica it may be what
     /// makes two of three.
     ancestry: Copies<3>,
+    /// What it goes back to, where it is one of two.
+    base: Base<S>,
+    /// Copies in its checkpoint that are looked at once the next agreed state is kept.
+    scrub: u64,
     work: Work,
 }
 
 impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
     /// A replica whose pages are all to be hashed before it does anything. Its state is the
-    /// one before the first epoch if the set starts with it; else it comes from nowhere.
-    pub(crate) fn new(hashing: &Hashing, storage: S, starts_with_set: bool) -> Self {
+    /// one before the first epoch if the set starts with it; else it comes from nowhere. Where it
+    /// keeps a checkpoint, the leaves of that are in `checkpoint`.
+    pub(crate) fn new(hashing: &Hashing, storage: S, checkpoint: S, starts_with_set: bool) -> Self {
         Self {
             table: Published::new(hashing, storage),
             describes: 0,
@@ -102,12 +117,20 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
                 }
                 .to_words(),
             ),
+            base: Base::new(hashing, checkpoint),
+            scrub: 0,
             work: Work::default(),
         }
     }
 
-    /// Whether its table describes its memory, so that a ballot can say what it is.
-    pub(crate) const fn is_settled(&self) -> bool {
+    /// Whether its table describes its memory, and nothing is left to be done with its checkpoint, so
+    /// that a ballot can say what it is.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_described() && self.base.pending().is_none()
+    }
+
+    /// Whether its table describes its memory.
+    pub(crate) const fn is_described(&self) -> bool {
         self.describes != 0 && self.committing == 0
     }
 
@@ -141,6 +164,10 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
     ) -> Opening {
         self.work.end();
         let Some(before) = epoch.checked_sub(1) else {
+            if self.base.exists() {
+                // Two first agree on what they begin with, so that there is something to go back to.
+                return Opening::Hold;
+            }
             let at_start = Ancestry {
                 origin: Some(Origin::START),
                 jobs_until: 0,
@@ -156,14 +183,20 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             return Opening::NotYet;
         };
         if !verdict.outcome.is_agreement() {
-            return Opening::Hold;
-        }
-        if !self.adopt(hashing, &verdict) {
+            // Of two, both may have gone back to what was agreed last.
+            let may_run = self.base.exists() && !Self::waits_for_repair(&verdict);
+            if !(may_run && self.adopt(hashing, &verdict)) {
+                return Opening::Hold;
+            }
+        } else if !self.adopt(hashing, &verdict) {
             let standing = verdict.standings.get(usize::from(number));
             return match standing == Some(&Standing::Agreed) {
                 true => Opening::Doubt,
                 false => Opening::Hold,
             };
+        }
+        if !self.is_settled() {
+            return Opening::Unkept;
         }
         Opening::Run(verdict)
     }
@@ -182,13 +215,17 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             jobs_until: state.jobs_until,
         };
         self.ancestry.write(ancestry.to_words());
+        if self.base.exists() {
+            let scrub = self.scrub as u32;
+            self.base.agree(hashing, ancestry, state.summary, scrub);
+        }
         true
     }
 
     /// Whether its state is `state`. A kept summary that differs is made anew before it counts:
     /// a fault may have changed it alone.
     fn is(&mut self, hashing: &Hashing, state: &State) -> bool {
-        if !self.is_settled() || self.table.pages() != state.pages {
+        if !self.is_described() || self.table.pages() != state.pages {
             return false;
         }
         if self.table.summary() != state.summary {
@@ -219,6 +256,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         self.describes = 0;
         self.committing = 1;
         self.commit.begin(scrub);
+        self.scrub = scrub as u64;
     }
 
     /// The job has ended, and its pages are not hashed, since nobody compares them.
@@ -234,6 +272,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         self.committing = 0;
         self.come_from_nowhere();
         self.rehash.begin();
+        self.begin_roll_back();
     }
 
     /// Its state is no agreed one, nor that with a job more.
@@ -275,6 +314,25 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
             self.rehash.begin();
         }
         hashed
+    }
+
+    /// Does one page of what is to be done before the first epoch: hashes all, and keeps them. Returns
+    /// whether there was one left.
+    pub(crate) fn prepare_step(
+        &mut self,
+        hashing: &Hashing,
+        memory: &mut impl PageMemory,
+        scratch: &mut Page,
+        own: Writer<'_>,
+    ) -> bool {
+        if self.describes == 0 {
+            if self.hash_step(hashing, memory, own).is_none() {
+                self.keep_initial(hashing);
+            }
+            return true;
+        }
+        let step = self.base_step(hashing, memory, scratch, own);
+        matches!(step, RepairStep::Page { .. })
     }
 
     /// Casts the ballot of `epoch`: that of a replica that has run, or of one that holds what
@@ -335,7 +393,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         let Ancestry { origin, jobs_until } = self.ancestry();
         self.is_settled()
             && jobs_until == epoch.wrapping_add(1)
-            && origin.is_some_and(|origin| origin.after == epoch)
+            && origin.is_some_and(|origin| {
+                origin.after == epoch || self.base.exists() && origin.after <= epoch
+            })
     }
 
     /// Learns from the newest verdict, whichever epoch it is on, where its state comes from.
@@ -356,10 +416,14 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
     ) -> Closing {
         let verdict = channels.voters.verdict(&hashing.set);
         let Some(verdict) = verdict.filter(|verdict| verdict.epoch == epoch) else {
-            return Closing::NotYet;
+            // Whether both say the same is decided once verdicts are closed.
+            return match self.base.exists() {
+                true => self.close_unagreed(epoch),
+                false => Closing::NotYet,
+            };
         };
         let is_member = self.adopt(hashing, &verdict);
-        let duty = self.duty_of(number, &verdict, is_member);
+        let duty = self.duty_of(hashing, number, &verdict, is_member);
         self.work.take_up(duty, &verdict);
         Closing::Closed {
             duty,
@@ -368,7 +432,16 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
         }
     }
 
-    fn duty_of(&mut self, number: u8, verdict: &Verdict, is_member: bool) -> Option<Duty> {
+    fn duty_of(
+        &mut self,
+        hashing: &Hashing,
+        number: u8,
+        verdict: &Verdict,
+        is_member: bool,
+    ) -> Option<Duty> {
+        if self.base.exists() {
+            return self.duty_in_lockstep(hashing, number, verdict, is_member);
+        }
         if self.is_committing() {
             return Some(Duty::Commit);
         }
@@ -420,6 +493,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Member<S> {
                 Some(page) => self.dealt_with(page),
                 None => RepairStep::Ended(RepairEnd::Complete),
             },
+            Some(Duty::Keep | Duty::RollBack) => self.base_step(hashing, memory, scratch, own),
             Some(Duty::Commit) => match self.commit_step(hashing, memory, own) {
                 CommitStep::Hashed(page) | CommitStep::Scrubbed { page, .. } => {
                     self.dealt_with(page)
@@ -450,6 +524,8 @@ impl<S: AsMut<[u64]>> StateWords for Member<S> {
         self.commit.visit(visitor);
         self.rehash.visit(visitor);
         self.ancestry.visit(visitor);
+        self.base.visit(visitor);
+        visitor("member.scrub", &mut self.scrub);
         self.work.visit(visitor);
     }
 }

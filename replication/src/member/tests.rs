@@ -63,7 +63,7 @@ impl Bench {
             hasher: LeafKind::ahash(&SET.key),
         };
         let mut bench = Self {
-            member: Member::new(&hashing, vec![0; PAGES as usize], starts_with_set),
+            member: Member::new(&hashing, vec![0; PAGES as usize], vec![], starts_with_set),
             hashing,
             memory: Pages(vec![[0; PAGE_SIZE]; PAGES as usize]),
             own: words(replica_channel_bytes(PAGES)),
@@ -110,7 +110,7 @@ impl Bench {
         let voter = [ChannelReader::Plain(Reader::new(&self.voter))];
         let channels = channels(&self.own, &voter);
         match self.member.close(&self.hashing, NUMBER, epoch, &channels) {
-            Closing::NotYet => None,
+            Closing::NotYet | Closing::Unagreed { .. } => None,
             Closing::Closed {
                 duty, is_member, ..
             } => Some((duty, is_member)),

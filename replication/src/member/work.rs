@@ -5,6 +5,7 @@ use tern_recovery::{
 use tern_units::StateWords;
 use tern_vote::{Page, Plan, Verdict};
 
+use super::base::Pending;
 use crate::next::ReplicaChannels;
 
 /// A replica's part in a repair.
@@ -20,23 +21,35 @@ pub enum Duty {
     Rehash,
     /// It finishes the commit of a job whose ballot came too late.
     Commit,
+    /// It copies what was agreed on into its checkpoint.
+    Keep,
+    /// It goes back to what was agreed last.
+    RollBack,
 }
 
 impl Duty {
     const NONE: u64 = 0;
 
     /// Returns the part in a repair of replica `number`: members give and confirm, and who is no
-    /// member takes.
+    /// member takes. A member that does both confirms first.
     pub(super) fn in_plan(plan: &Plan, number: u8, is_member: bool) -> Option<Self> {
         let parts = [
-            (plan.donor, Self::Donor, true),
             (plan.witness, Self::Witness, true),
+            (plan.donor, Self::Donor, true),
             (plan.target, Self::Target, false),
         ];
         let mut own = parts
             .iter()
             .filter(|(replica, _, of_members)| (*replica, *of_members) == (number, is_member));
         own.next().map(|(_, duty, _)| *duty)
+    }
+
+    /// Returns what is to be done with a checkpoint, as a duty.
+    pub(super) const fn of(pending: Pending) -> Self {
+        match pending {
+            Pending::Keep => Self::Keep,
+            Pending::RollBack => Self::RollBack,
+        }
     }
 
     const fn to_word(self) -> u64 {
@@ -46,6 +59,8 @@ impl Duty {
             Self::Target => 3,
             Self::Rehash => 4,
             Self::Commit => 5,
+            Self::Keep => 6,
+            Self::RollBack => 7,
         }
     }
 
@@ -56,6 +71,8 @@ impl Duty {
             3 => Some(Self::Target),
             4 => Some(Self::Rehash),
             5 => Some(Self::Commit),
+            6 => Some(Self::Keep),
+            7 => Some(Self::RollBack),
             _ => None,
         }
     }
@@ -97,6 +114,11 @@ impl Work {
         self.duty = Duty::NONE;
     }
 
+    /// Goes on with what needs no verdict.
+    pub(super) fn resume(&mut self, duty: Option<Duty>) {
+        self.duty = duty.map_or(Duty::NONE, Duty::to_word);
+    }
+
     /// Takes up what a verdict gives out.
     pub(super) fn take_up(&mut self, duty: Option<Duty>, verdict: &Verdict) {
         self.duty = duty.map_or(Duty::NONE, Duty::to_word);
@@ -110,15 +132,17 @@ impl Work {
             u64::from(plan.witness),
         );
         match duty {
-            Duty::Donor => self.donor = Donor::new(epoch, &plan),
-            Duty::Witness => self.witness = Witness::new(epoch, &plan),
+            Duty::Donor | Duty::Witness => {
+                self.donor = Donor::new(epoch, &plan);
+                self.witness = Witness::new(epoch, &plan);
+            }
             Duty::Target => {
                 if plan.round == 0 {
                     self.repaired = 0;
                 }
                 self.target = Target::new(epoch, &plan, verdict.state.summary, self.repaired());
             }
-            Duty::Rehash | Duty::Commit => {}
+            Duty::Rehash | Duty::Commit | Duty::Keep | Duty::RollBack => {}
         }
     }
 
@@ -140,10 +164,24 @@ impl Work {
             let replica = usize::try_from(replica).ok()?;
             replicas.get(replica).copied()
         };
+        if self.duty() == Some(Duty::Witness) {
+            let step = self.witness.step(hashing, memory, table, list, own);
+            if self.giver != self.confirmer {
+                return step;
+            }
+            // Who confirms and gives goes on with that at once.
+            match step {
+                RepairStep::Ended(RepairEnd::Complete) => self.duty = Duty::Donor.to_word(),
+                RepairStep::Page { page, left } => {
+                    let left = left.saturating_add(1);
+                    return RepairStep::Page { page, left };
+                }
+                RepairStep::Waiting { .. } | RepairStep::Ended(_) => return step,
+            }
+        }
         let step = match self.duty() {
             Some(Duty::Donor) => peer(self.taker)
                 .map(|target| self.donor.step(hashing, memory, table, list, target, own)),
-            Some(Duty::Witness) => Some(self.witness.step(hashing, memory, table, list, own)),
             Some(Duty::Target) => {
                 peer(self.giver)
                     .zip(peer(self.confirmer))
@@ -160,7 +198,8 @@ impl Work {
                         step
                     })
             }
-            Some(Duty::Rehash | Duty::Commit) | None => None,
+            Some(Duty::Witness | Duty::Rehash | Duty::Commit | Duty::Keep | Duty::RollBack)
+            | None => None,
         };
         step.unwrap_or(RepairStep::Ended(RepairEnd::Incomplete))
     }

@@ -72,7 +72,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
                 let input = input_after((set, times), verdict, number, &channels.voters, env);
                 input.filter(|input| is_sound(set, times, input, env))
             }
-            Opening::NotYet | Opening::Doubt | Opening::Hold => None,
+            Opening::NotYet | Opening::Doubt | Opening::Unkept | Opening::Hold => None,
         };
         if let Some(input) = input {
             if self.is_outside != 0 {
@@ -92,15 +92,21 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
                 self.member.doubt();
                 self.go_on(Phase::Hold)
             }
-            Opening::First | Opening::Run(_) | Opening::NotYet | Opening::Doubt | Opening::Hold => {
-                self.go_on(Phase::Hold)
-            }
+            Opening::First
+            | Opening::Run(_)
+            | Opening::NotYet
+            | Opening::Doubt
+            | Opening::Unkept
+            | Opening::Hold => self.go_on(Phase::Hold),
         }
     }
 
     pub(super) fn job_ended<E: ReplicaEnv>(&mut self, facts: &Facts, end: JobEnd, env: &mut E) {
         match (end, facts.description.voting()) {
-            (JobEnd::Done, Voting::Arbitrator { .. } | Voting::Distributed) => {
+            (
+                JobEnd::Done,
+                Voting::Arbitrator { .. } | Voting::Distributed | Voting::Lockstep { .. },
+            ) => {
                 let first = self.member.scrub_position();
                 let set = self.number();
                 env.record(Event::Scrub { set, first });
@@ -113,7 +119,10 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             }
             (
                 JobEnd::CutOff,
-                Voting::Arbitrator { .. } | Voting::Distributed | Voting::Unprotected,
+                Voting::Arbitrator { .. }
+                | Voting::Distributed
+                | Voting::Lockstep { .. }
+                | Voting::Unprotected,
             ) => {
                 self.miss(facts, env);
                 self.member.cut_off();
@@ -254,7 +263,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         self.go_on(Phase::Voted)
     }
 
-    /// Does at most one page of what makes the table describe the memory.
+    /// Does at most one page of what makes the table describe the memory, and the checkpoint hold
+    /// what was agreed on.
     fn settle<E: ReplicaEnv>(
         &mut self,
         facts: &Facts,
@@ -264,7 +274,14 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         if self.member.is_committing() {
             return self.commit_step(facts, channels, env);
         }
-        let (memory, _) = env.memory();
+        let (memory, scratch) = env.memory();
+        if self.member.is_described() {
+            let duty = self.member.unsettled();
+            let step = self
+                .member
+                .base_step(&facts.hashing, memory, scratch, channels.own);
+            return self.record_pass(duty, step, env);
+        }
         let hashed = self.member.hash_step(&facts.hashing, memory, channels.own);
         if let Some(page) = hashed {
             let set = self.number();

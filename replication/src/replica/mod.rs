@@ -96,7 +96,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
     const NO_EPOCH: u64 = u64::MAX;
 
     /// The task of replica `replica` of set `number`, in the thread that the description
-    /// gives it. Before the first poll, [`ReplicaTask::hash_step`] must have hashed all pages.
+    /// gives it. `checkpoint` is for the leaves of its checkpoint: as many words if the set keeps
+    /// checkpoints, and none otherwise. Before the first poll, [`ReplicaTask::prepare_step`] must
+    /// have hashed all pages.
     #[must_use]
     pub fn new(
         number: u32,
@@ -104,6 +106,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
         thread: &Thread,
         replica: u8,
         storage: S,
+        checkpoint: S,
         start: ReplicaStart,
     ) -> Self {
         let pages = storage.as_ref().len() as u64;
@@ -126,20 +129,20 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             is_outside: 0,
             copied: 0,
             is_last: 0,
-            member: Member::new(&description.hashing(), storage, starts_with_set),
+            member: Member::new(&description.hashing(), storage, checkpoint, starts_with_set),
         }
     }
 
-    /// Hashes one page before the first poll; whether there was one left.
-    pub fn hash_step<E: ReplicaEnv>(
+    /// Hashes or keeps one page before the first poll; whether there was one left.
+    pub fn prepare_step<E: ReplicaEnv>(
         &mut self,
         channels: &ReplicaChannels<'_>,
         env: &mut E,
     ) -> bool {
-        let (memory, _) = env.memory();
+        let (memory, scratch) = env.memory();
         let hashing = self.description.hashing();
-        let hashed = self.member.hash_step(&hashing, memory, channels.own);
-        hashed.is_some()
+        self.member
+            .prepare_step(&hashing, memory, scratch, channels.own)
     }
 
     /// Does the next bounded piece of work, at `now`; `ended` is how the job ended that the

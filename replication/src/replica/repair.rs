@@ -40,6 +40,10 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             false => Closing::NotYet,
         };
         let (duty, is_member, verdict) = match closing {
+            Closing::Unagreed { duty } => {
+                let phase = duty.map_or(Phase::Over, |_| Phase::Repair);
+                return self.go_on(phase);
+            }
             Closing::Closed {
                 duty,
                 is_member,
@@ -89,10 +93,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
             return self.end_repair(is_target, None, env);
         }
         let before = self.member.work().repaired();
+        let duty = self.member.work().duty();
         let (memory, scratch) = env.memory();
         let step = self
             .member
             .repair_step(&facts.hashing, memory, scratch, channels);
+        self.record_pass(duty, step, env);
         match step {
             RepairStep::Ended(end) => self.end_repair(is_target, Some(end), env),
             RepairStep::Waiting { .. } => match self.look_again(facts, now) {
@@ -110,10 +116,27 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ReplicaTask<S> {
                         self.copied = self.copied.saturating_add(1);
                         env.record(Event::RepairPage { set, page });
                     }
-                    Some(Duty::Target) | None => {}
+                    Some(Duty::Target | Duty::Keep | Duty::RollBack) | None => {}
                 }
                 Next::Again
             }
+        }
+    }
+
+    /// Records the end of a pass over the checkpoint.
+    pub(super) fn record_pass<E: ReplicaEnv>(
+        &self,
+        duty: Option<Duty>,
+        step: RepairStep,
+        env: &mut E,
+    ) {
+        let RepairStep::Ended(_) = step else { return };
+        let (set, pages) = (self.number(), self.member.moved());
+        match duty {
+            Some(Duty::Keep) => env.record(Event::Checkpoint { set, pages }),
+            Some(Duty::RollBack) => env.record(Event::RollBack { set, pages }),
+            Some(Duty::Donor | Duty::Witness | Duty::Target | Duty::Rehash | Duty::Commit)
+            | None => {}
         }
     }
 

@@ -17,11 +17,11 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// The one with `plant`, which the first voter's sandbox has.
-    pub(super) const fn new(plant: Plant) -> Self {
+    /// The one with `plant`, which that voter's sandbox has.
+    pub(super) const fn new(plant: Plant, owner: usize) -> Self {
         Self {
             plant,
-            owner: 0,
+            owner,
             since: 0,
         }
     }

@@ -18,6 +18,8 @@ const CONSTANT: u64 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     pages: Vec<Rc<Page>>,
+    /// The checkpoint's copies.
+    kept: Vec<Rc<Page>>,
     dirty: Vec<bool>,
 }
 
@@ -32,6 +34,7 @@ impl Memory {
         let pages = pages as usize;
         let mut memory = Self {
             pages: std::iter::repeat_n(Rc::new([0; PAGE_SIZE]), pages).collect(),
+            kept: std::iter::repeat_n(Rc::new([0; PAGE_SIZE]), pages).collect(),
             dirty: vec![false; pages],
         };
         // No two pages are equal.
@@ -51,6 +54,12 @@ impl Memory {
     /// Flips a bit: the page tables do not see it.
     pub fn flip(&mut self, page: u32, bit: u32) {
         self.content(page as usize)[bit as usize / 8] ^= 1 << (bit % 8);
+    }
+
+    /// Flips a bit of the checkpoint's copy of a page.
+    pub fn flip_kept(&mut self, page: u32, bit: u32) {
+        let kept = Rc::make_mut(&mut self.kept[page as usize]);
+        kept[bit as usize / 8] ^= 1 << (bit % 8);
     }
 
     /// Makes a bit what it is stuck at.
@@ -95,6 +104,15 @@ impl PageMemory for Memory {
 
     fn take_dirty(&mut self, page: PageNumber) -> bool {
         std::mem::take(&mut self.dirty[page.0 as usize])
+    }
+
+    fn kept(&self, page: PageNumber) -> Option<&Page> {
+        self.kept.get(page.0 as usize).map(Rc::as_ref)
+    }
+
+    fn keep(&mut self, page: PageNumber) {
+        let page = page.0 as usize;
+        self.kept[page] = Rc::clone(&self.pages[page]);
     }
 }
 

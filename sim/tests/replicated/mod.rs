@@ -1,5 +1,7 @@
 //! Replica sets with a toy program, and the faults that meet them.
 #![allow(dead_code)] // No test uses all of it.
+pub mod lies;
+
 use tern_config::{Description, System};
 use tern_sim::sets::{Costs, PAGE_WORDS, Place, World};
 use tern_vote::{Answer, Ballot, BallotKind, Outcome};
@@ -92,6 +94,52 @@ name = "toy"
 program = "toy"
 device = "plant"
 voting = "distributed"
+period = "10ms"
+ballot_deadline = "4ms"
+verdict_deadline = "5ms"
+scrub_period = "50ms"
+"#;
+    let read = Description::parse("set.toml", &text);
+    read.unwrap_or_else(|problems| panic!("{problems}")).system
+}
+
+/// Two replicas in lock-step, of which the first has the device in its sandbox; otherwise as
+/// [`distributed`].
+pub fn lockstep() -> System {
+    let mut text = String::from("[system]\nname = \"set\"\n");
+    text += "[[device]]\nname = \"plant\"\nport = 0x2f8\ninterrupt = 3\n";
+    for core in 0..2 {
+        let (devices, driver) = match core {
+            0 => (
+                "devices = [\"plant\"]",
+                r#"  { name = "plant", kind = "io", budget = "100us", period = "2ms", priority = 2, thread = [
+    { name = "plant-io", driver = "plant" } ] },"#,
+            ),
+            _ => ("", ""),
+        };
+        text += &format!(
+            r#"
+[[sandbox]]
+name = "replica-{core}"
+core = {core}
+{devices}
+server = [
+  {{ name = "other", budget = "500us", period = "2ms", priority = 1, thread = [
+    {{ name = "other", program = "load", wcet = "400us", period = "2ms" }} ] }},
+{driver}
+  {{ name = "voter", budget = "1ms", period = "10ms", priority = 3, thread = [
+    {{ name = "voter", voter = "toy", wcet = "500us" }} ] }},
+  {{ name = "control", budget = "4ms", period = "10ms", priority = 4, thread = [
+    {{ name = "replica", replica = "toy", wcet = "1500us" }} ] }} ]
+"#
+        );
+    }
+    text += r#"
+[[replica_set]]
+name = "toy"
+program = "toy"
+device = "plant"
+voting = "lockstep"
 period = "10ms"
 ballot_deadline = "4ms"
 verdict_deadline = "5ms"
@@ -208,6 +256,15 @@ impl Case {
     pub fn new(system: &System, pages: u32, seed: u64) -> Self {
         Self {
             world: World::new(system, 0, pages, Costs::default(), seed),
+            faults: Vec::new(),
+            ballots: Vec::new(),
+        }
+    }
+
+    /// A set that is at work already.
+    pub const fn of(world: World) -> Self {
+        Self {
+            world,
             faults: Vec::new(),
             ballots: Vec::new(),
         }

@@ -148,6 +148,8 @@ impl Threads {
             | Event::Process { .. }
             | Event::Rejoin { .. }
             | Event::Stop { .. }
+            | Event::Checkpoint { .. }
+            | Event::RollBack { .. }
             | Event::Withheld { .. }
             | Event::Lost { .. }
             | Event::PageGiven { .. }

@@ -95,6 +95,12 @@ pub struct SandboxSummary {
     pub pages_hashed: u64,
     /// Steps of the scrub.
     pub scrubs: u64,
+    /// Checkpoints kept, of replicas that keep them.
+    pub checkpoints: u64,
+    /// How often a replica has gone back to its checkpoint.
+    pub roll_backs: u64,
+    /// Pages put back then.
+    pub pages_put_back: u64,
     /// Interrupts taken.
     pub interrupts: u64,
     /// System calls.
@@ -254,6 +260,7 @@ struct CoreLog {
     counts: [u64; Kind::COUNTERS],
     /// Replica sets and the epochs from which on they have their replica here again.
     rejoined: Vec<(u16, u32)>,
+    put_back: u64,
 }
 
 impl CoreLog {
@@ -265,6 +272,7 @@ impl CoreLog {
             exits: ExitLog::default(),
             counts: [0; Kind::COUNTERS],
             rejoined: Vec::new(),
+            put_back: 0,
         }
     }
 
@@ -272,6 +280,9 @@ impl CoreLog {
         self.counts[event.encode(0).0.kind as usize] += 1;
         if let Event::Rejoin { set, epoch } = event {
             self.rejoined.push((set, epoch));
+        }
+        if let Event::RollBack { pages, .. } = event {
+            self.put_back += u64::from(pages);
         }
         self.jobs.event(at, event);
         self.servers.event(at, event, &layout.cores[self.number]);
@@ -294,6 +305,9 @@ impl CoreLog {
             exits,
             pages_hashed: count(Kind::Hash),
             scrubs: count(Kind::Scrub),
+            checkpoints: count(Kind::Checkpoint),
+            roll_backs: count(Kind::RollBack),
+            pages_put_back: self.put_back,
             interrupts: count(Kind::InterruptIn),
             system_calls: count(Kind::SystemCall),
             faults: count(Kind::Fault),

@@ -29,6 +29,7 @@ impl Display for Summary {
         self.servers(out)?;
         self.votes(out)?;
         self.repairs(out)?;
+        self.checkpoints(out)?;
         self.inputs(out)?;
         self.notes(out)?;
         self.exits(out)?;
@@ -274,6 +275,21 @@ impl Summary {
             }
         }
         Ok(())
+    }
+
+    /// What replicas that keep checkpoints did with them.
+    fn checkpoints(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["sandbox", "kept", "gone back to", "pages put back"]);
+        let keeping = self.sandboxes.iter();
+        for sandbox in keeping.filter(|it| it.checkpoints + it.roll_backs > 0) {
+            table.line(vec![
+                sandbox.sandbox.clone(),
+                sandbox.checkpoints.to_string(),
+                sandbox.roll_backs.to_string(),
+                sandbox.pages_put_back.to_string(),
+            ]);
+        }
+        section(out, "checkpoints", &table)
     }
 
     fn counts(&self, out: &mut Formatter<'_>) -> fmt::Result {

@@ -57,6 +57,7 @@ const fn marked(event: Event) -> Option<&'static str> {
         Event::RepairPage { .. } => "page repaired",
         Event::RepairEnd { .. } => "repair ends",
         Event::Rejoin { .. } => "rejoins",
+        Event::RollBack { .. } => "rolls back",
         Event::Fault { .. } => "fault",
         Event::Stop { .. } => "safe stop",
         Event::Withheld { .. } => "output withheld",

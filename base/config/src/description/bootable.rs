@@ -57,7 +57,7 @@ pub(super) fn check(places: &Places, system: &System, least_budget: u64) -> Vec<
         let Some(device) = set.device else {
             continue;
         };
-        for voter in &set.voters {
+        for voter in set.drivers() {
             let sandbox = &system.sandboxes[voter.sandbox as usize];
             let mut threads = sandbox.threads();
             if !threads.any(|(_, _, thread)| thread.runs == Runs::Driver(device)) {

@@ -91,7 +91,7 @@ fn given_up(system: &System, set: &ReplicaSet) -> Vec<(&'static str, String)> {
                 given_up.push(("voting", reason));
             }
         }
-        Voting::Distributed => {}
+        Voting::Distributed | Voting::Lockstep { .. } => {}
     }
     if !set.coded {
         let reason = format!(
@@ -101,7 +101,11 @@ fn given_up(system: &System, set: &ReplicaSet) -> Vec<(&'static str, String)> {
         given_up.push(("coded", reason));
     }
     let count = set.replicas.len();
-    if count.is_multiple_of(2) {
+    let outvotes = match set.voting {
+        Voting::Arbitrator { .. } | Voting::Distributed => true,
+        Voting::Lockstep { .. } | Voting::Unprotected => false,
+    };
+    if outvotes && count.is_multiple_of(2) {
         let reason = format!(
             "{count} replicas of \"{name}\" survive as many faulty ones as {}: leave one out, or \
              add one",
@@ -293,7 +297,7 @@ fn moves(system: &System, device: u32) -> bool {
     let mut sets = system.replica_sets.iter();
     sets.any(|set| match set.voting {
         Voting::Distributed => set.device == Some(device),
-        Voting::Arbitrator { .. } | Voting::Unprotected => false,
+        Voting::Arbitrator { .. } | Voting::Lockstep { .. } | Voting::Unprotected => false,
     })
 }
 
@@ -410,11 +414,22 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
             );
             reader.problem(&place, "voting", reason);
         }
+        Voting::Lockstep { .. } if count != 2 => {
+            let reason = format!(
+                "two replicas run in lock-step, there are {count}: give a thread \
+                 `replica = \"{}\"` in each of two sandboxes",
+                set.name
+            );
+            reader.problem(&place, "voting", reason);
+        }
         Voting::Unprotected if count != 1 => {
             let reason = format!("an unprotected set has one copy, there are {count}");
             reader.problem(&place, "voting", reason);
         }
-        Voting::Arbitrator { .. } | Voting::Distributed | Voting::Unprotected => {}
+        Voting::Arbitrator { .. }
+        | Voting::Distributed
+        | Voting::Lockstep { .. }
+        | Voting::Unprotected => {}
     }
     for (position, replica) in set.replicas.iter().enumerate() {
         let mut before = set.replicas[..position].iter();
@@ -429,10 +444,10 @@ fn replica_set(reader: &mut Reader, system: &System, index: usize) {
     }
     match set.voting {
         Voting::Arbitrator { .. } | Voting::Unprotected => one_voter(reader, system, index),
-        Voting::Distributed => a_voter_each(reader, system, index),
+        Voting::Distributed | Voting::Lockstep { .. } => a_voter_each(reader, system, index),
     }
     let Some(device) = set.device else { return };
-    for voter in &set.voters {
+    for voter in set.drivers() {
         let sandbox = &system.sandboxes[voter.sandbox as usize];
         if !sandbox.devices.contains(&device) {
             let reason = format!(
@@ -474,7 +489,7 @@ fn one_voter(reader: &mut Reader, system: &System, index: usize) {
     }
 }
 
-/// Where voting is distributed each replica's sandbox has a voter, and no other has one.
+/// Where several vote each replica's sandbox has a voter, and no other has one.
 fn a_voter_each(reader: &mut Reader, system: &System, index: usize) {
     let set = &system.replica_sets[index];
     let name = &set.name;

@@ -135,11 +135,13 @@ fn voting(reader: &mut Reader, keys: &mut Keys<'_>) -> Voting {
             }
         }
         "distributed" => Voting::Distributed,
+        // In which sandbox the device is follows from the rest.
+        "lockstep" => Voting::Lockstep { device: 0 },
         "unprotected" => Voting::Unprotected,
         other => {
             let reason = format!(
                 "\"{other}\" is unknown, it can be \"arbitrator\", \"distributed\", \
-                 \"unprotected\""
+                 \"lockstep\", \"unprotected\""
             );
             reader.problem(&keys.place, "voting", reason);
             return Voting::default();

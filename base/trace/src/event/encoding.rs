@@ -87,6 +87,8 @@ impl Event {
             E::Process { thread, root_frame } => (Kind::Process, 0, thread, root_frame, None),
             E::Rejoin { set, epoch } => (Kind::Rejoin, 0, set, epoch, None),
             E::Stop { set, epoch } => (Kind::Stop, 0, set, epoch, None),
+            E::Checkpoint { set, pages } => (Kind::Checkpoint, 0, set, pages, None),
+            E::RollBack { set, pages } => (Kind::RollBack, 0, set, pages, None),
             E::Lost { count } => (Kind::Lost, 0, 0, count, None),
             E::Wake {
                 thread,
@@ -258,6 +260,14 @@ impl Event {
             Kind::Process => E::Process {
                 thread: object,
                 root_frame: argument,
+            },
+            Kind::Checkpoint => E::Checkpoint {
+                set: object,
+                pages: argument,
+            },
+            Kind::RollBack => E::RollBack {
+                set: object,
+                pages: argument,
             },
             Kind::Rejoin => E::Rejoin {
                 set: object,

@@ -100,6 +100,8 @@ pub(crate) fn one_of_each() -> Vec<Event> {
         },
         Event::Rejoin { set: 0, epoch: 14 },
         Event::Stop { set: 0, epoch: 15 },
+        Event::Checkpoint { set: 1, pages: 16 },
+        Event::RollBack { set: 1, pages: 17 },
         Event::Lost { count: 9 },
         Event::Noise {
             device: 1,

@@ -27,6 +27,11 @@ impl World {
         self.nodes[replica].memory.flip(page, bit);
     }
 
+    /// Flips a bit of a replica's checkpoint.
+    pub fn flip_checkpoint(&mut self, replica: usize, page: u32, bit: u32) {
+        self.nodes[replica].memory.flip_kept(page, bit);
+    }
+
     /// Changes a word of a page, which the next commit finds.
     pub fn damage(&mut self, replica: usize, page: u32) {
         self.nodes[replica].memory.damage(page);

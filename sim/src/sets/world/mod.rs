@@ -197,7 +197,10 @@ impl World {
             voter_channels: voter_channels.collect(),
             voters,
             channels,
-            device: Device::new(Plant::new(set, actuator(&description, &set), pages)),
+            device: Device::new(
+                Plant::new(set, actuator(&description, &set), pages),
+                first_owner(&description),
+            ),
             liar: None,
             withholds: None,
             inputs: Vec::new(),
@@ -359,7 +362,7 @@ impl World {
             replica,
             0,
             |task, channels, side| {
-                while task.hash_step(channels, side) {}
+                while task.prepare_step(channels, side) {}
             },
         );
     }
@@ -483,6 +486,14 @@ fn actuator(description: &ReplicaSet, set: &Set) -> Option<Actuator> {
     started.filter(|_| description.tags)
 }
 
+/// The voter whose sandbox has the device when the set begins.
+fn first_owner(description: &ReplicaSet) -> usize {
+    let mut drivers = description.drivers();
+    let first = drivers.next();
+    let mut voters = description.voters.iter();
+    voters.position(|voter| Some(voter) == first).unwrap_or(0)
+}
+
 fn erase(words: &[AtomicU64]) {
     words
         .iter()
@@ -498,5 +509,17 @@ fn task(
     start: ReplicaStart,
 ) -> ReplicaTask<Vec<u64>> {
     let leaves = vec![0; pages as usize];
-    ReplicaTask::new(number, set, thread, replica as u8, leaves, start)
+    let checkpoint = match set.voting.keeps_checkpoints() {
+        true => leaves.clone(),
+        false => Vec::new(),
+    };
+    ReplicaTask::new(
+        number,
+        set,
+        thread,
+        replica as u8,
+        leaves,
+        checkpoint,
+        start,
+    )
 }

@@ -382,7 +382,7 @@ impl Found {
             Voting::Arbitrator { .. } => (true, false),
             Voting::Unprotected => (false, true),
             // None is drawn.
-            Voting::Distributed => (false, false),
+            Voting::Distributed | Voting::Lockstep { .. } => (false, false),
         };
         self.note("replica_set", "voting", "arbitrator", arbitrator);
         self.note("replica_set", "voting", "unprotected", unprotected);

@@ -78,7 +78,7 @@ impl Evidence<'_> {
         let end = match set.voting {
             Voting::Arbitrator { .. } | Voting::Unprotected => set.verdict_deadline,
             // What most of them say is sent after that.
-            Voting::Distributed => set.period,
+            Voting::Distributed | Voting::Lockstep { .. } => set.period,
         };
         let (begin, end) = (release + set.ballot_deadline, release + end);
         self.injected.iter().any(|(_, injected)| {
@@ -165,6 +165,7 @@ fn sender(trace: &Trace, number: usize, set: &ReplicaSet, epoch: u64) -> Option<
     let mut voters = set.voters.iter().map(|voter| voter.sandbox);
     match set.voting {
         Voting::Arbitrator { .. } | Voting::Unprotected => return voters.next(),
+        Voting::Lockstep { device } => return voters.nth(usize::from(device)),
         Voting::Distributed => {}
     }
     let frozen = voters.flat_map(|sandbox| {

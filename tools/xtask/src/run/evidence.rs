@@ -123,6 +123,9 @@ impl Evidence<'_> {
     pub fn false_accusations(&self) -> u64 {
         let hits = self.hit_replicas();
         let wrong = |exchange: &&Exchange| {
+            if self.differ(exchange) {
+                return false;
+            }
             let before = hits
                 .iter()
                 .filter(|(_, hit)| exchange.command.epoch > hit.epoch);
@@ -132,18 +135,54 @@ impl Evidence<'_> {
         self.exchanges.iter().filter(wrong).count() as u64
     }
 
+    /// Whether two in lock-step differ, and it is not known which of them is wrong: nobody is accused.
+    fn differ(&self, exchange: &Exchange) -> bool {
+        let status = &exchange.command.status;
+        let is_lost = match status.outcome {
+            Outcome::Lost | Outcome::Stopped => true,
+            Outcome::Unanimous | Outcome::Majority | Outcome::Held | Outcome::Unprotected => false,
+        };
+        self.set().voting.keeps_checkpoints() && is_lost && status.faulty.count_ones() > 1
+    }
+
+    /// Counts the epochs from a fault on in which two in lock-step released nothing, and no hold of a
+    /// voter accounts for that.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        let hit = self.injected.iter().map(|(epoch, _)| *epoch).min();
+        let (true, Some(hit)) = (self.set().voting.keeps_checkpoints(), hit) else {
+            return 0;
+        };
+        let released = |epoch: u64| {
+            let mut exchanges = self.exchanges.iter();
+            exchanges.any(|it| it.command.epoch == epoch && it.command.count > 0)
+        };
+        let after = (hit..self.epochs()).filter(|it| !released(*it) && !self.may_withhold(*it));
+        after.count() as u64
+    }
+
+    /// Returns how often the watched set's replicas have gone back to their checkpoints, and the pages
+    /// that they have put back.
+    #[must_use]
+    pub fn rolled_back(&self) -> (u64, u64) {
+        let sandboxes = self.summary.sandboxes.iter();
+        sandboxes.fold((0, 0), |(times, pages), sandbox| {
+            (times + sandbox.roll_backs, pages + sandbox.pages_put_back)
+        })
+    }
+
     /// The epoch from which on every vote was unanimous.
     #[must_use]
     pub fn unanimous_since(&self) -> Option<u64> {
         let tail = self.exchanges.iter().rev();
-        let tail = tail.take_while(|exchange| is_unanimous(exchange));
+        let tail = tail.take_while(|exchange| self.is_unanimous(exchange));
         tail.last().map(|exchange| exchange.command.epoch)
     }
 
     /// The epochs whose votes were not.
     pub fn not_unanimous(&self) -> impl Iterator<Item = u64> {
         let others = self.exchanges.iter();
-        let others = others.filter(|exchange| !is_unanimous(exchange));
+        let others = others.filter(|exchange| !self.is_unanimous(exchange));
         others.map(|exchange| exchange.command.epoch)
     }
 
@@ -217,8 +256,21 @@ impl Evidence<'_> {
     pub fn unasked(&self) -> u64 {
         let exchanges = self.exchanges.iter();
         exchanges
-            .filter(|it| it.answers_nothing() && !self.was_forged(it.command.epoch))
+            .filter(|it| self.answers_nothing(it) && !self.was_forged(it.command.epoch))
             .count() as u64
+    }
+
+    /// Whether a command came too early to answer a sample; of two in lock-step, which first agree on
+    /// what they begin with, the first has no output at all.
+    fn answers_nothing(&self, exchange: &Exchange) -> bool {
+        let is_first = self.set().voting.keeps_checkpoints() && exchange.command.epoch == 0;
+        is_first || exchange.answers_nothing()
+    }
+
+    /// Whether all replicas agreed, and the plant took their output if it answered anything.
+    fn is_unanimous(&self, exchange: &Exchange) -> bool {
+        let is_taken = exchange.accepted || self.answers_nothing(exchange);
+        exchange.command.status.faulty == 0 && is_taken
     }
 
     /// Compares every released output with the reference, which gets the same inputs:
@@ -247,9 +299,4 @@ impl Evidence<'_> {
         };
         Some(outputs::compare(self.exchanges, is_stale, has_run))
     }
-}
-
-/// Whether all replicas agreed, and the plant took their output if it answered anything.
-fn is_unanimous(exchange: &Exchange) -> bool {
-    exchange.command.status.faulty == 0 && (exchange.accepted || exchange.answers_nothing())
 }

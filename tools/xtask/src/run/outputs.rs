@@ -60,10 +60,10 @@ pub(super) fn compare(
             Outcome::Lost | Outcome::Stopped => continue,
         }
         // The last job that the agreed state has seen, if that is a new one.
-        let job = epoch.saturating_sub(u64::from(status.behind));
-        if job < jobs_until {
+        let until = epoch.saturating_add(1).saturating_sub(status.behind.into());
+        let Some(job) = until.checked_sub(1).filter(|job| *job >= jobs_until) else {
             continue;
-        }
+        };
         // Of these no command came.
         for job in (jobs_until..job).filter(|job| has_run(*job)) {
             reference.job(&input(job));

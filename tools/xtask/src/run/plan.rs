@@ -54,8 +54,8 @@ impl Plan {
                     return Err(Error::usage(reason));
                 }
                 None if is_of_the_voter(fault.target) => {
-                    // Where several vote, the first has the device at first.
-                    let voter = watched.voters.first().copied();
+                    // Where several vote, the first that can has the device at first.
+                    let voter = watched.drivers().next().copied();
                     voter.ok_or_else(|| {
                         let set = &watched.name;
                         Error::usage(format!("--fault {fault}: set {set} has no voter"))

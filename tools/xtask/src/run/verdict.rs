@@ -9,6 +9,9 @@ use tern_abi::directory::ExitReason;
 use tern_config::Voting;
 use tern_config::layout::REPAIR_LOOKS;
 
+/// Outputs that a single fault may cost two replicas in lock-step.
+const MOST_GIVEN_UP: u64 = 2;
+
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -79,12 +82,18 @@ impl Verdict {
             let seen = format!("{withheld}, of epochs in which the voter was held");
             self.tell("outputs withheld", seen);
         }
+        let given_up = evidence.given_up();
+        if given_up > 0 {
+            let most = MOST_GIVEN_UP * evidence.injected.len() as u64;
+            let seen = format!("{given_up} of {most} at most, as the two differed");
+            self.require("outputs given up", given_up <= most, seen);
+        }
         let (forged, taken) = evidence.forged();
         if forged > 0 {
             let seen = format!("{taken} of {forged} taken by the plant");
             self.require("forged outputs", taken == 0, seen);
         }
-        let expected = evidence.epochs() - withheld - evidence.unasked() - forged;
+        let expected = evidence.epochs() - withheld - given_up - evidence.unasked() - forged;
         match evidence.outputs() {
             Some(outputs) => self.compared(expected, &outputs),
             None => {
@@ -304,7 +313,9 @@ fn most_closes(evidence: &Evidence<'_>, sandbox: u32) -> u64 {
     let sets = evidence.system.replica_sets.iter();
     let own = sets.filter(|set| match set.voting {
         Voting::Arbitrator { .. } | Voting::Unprotected => false,
-        Voting::Distributed => set.voters.iter().any(|voter| voter.sandbox == sandbox),
+        Voting::Distributed | Voting::Lockstep { .. } => {
+            set.voters.iter().any(|voter| voter.sandbox == sandbox)
+        }
     });
     own.map(|set| time.div_ceil(set.period) * (1 + 3 * (REPAIR_LOOKS + 1)))
         .sum()

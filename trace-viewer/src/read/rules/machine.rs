@@ -146,6 +146,8 @@ impl CoreRules<'_> {
             | Event::Input { .. }
             | Event::Rejoin { .. }
             | Event::Stop { .. }
+            | Event::Checkpoint { .. }
+            | Event::RollBack { .. }
             | Event::Withheld { .. }
             | Event::Noise { .. }
             | Event::NoDevice { .. } => Err(format!(

@@ -139,6 +139,7 @@ impl<'a> CoreRules<'a> {
             Event::Input { set, epoch, .. } => self.input(at, set, epoch),
             Event::Rejoin { set, epoch } => self.rejoin(at, set, epoch),
             Event::Stop { set, epoch } => self.stop(at, set, epoch),
+            Event::Checkpoint { set, .. } | Event::RollBack { set, .. } => self.checkpoint(at, set),
             Event::Withheld { set, epoch, reason } => self.withheld(at, set, epoch, reason),
             // It blinds: what follows has no rule but of itself.
             Event::Lost { .. } => Ok(()),
@@ -174,6 +175,8 @@ impl<'a> CoreRules<'a> {
             | Event::Input { set, .. }
             | Event::Rejoin { set, .. }
             | Event::Stop { set, .. }
+            | Event::Checkpoint { set, .. }
+            | Event::RollBack { set, .. }
             | Event::Withheld { set, .. } => self.knows_set(set),
             Event::Noise { device, .. } | Event::NoDevice { device } => self.knows_device(device),
             Event::Lost { .. } if self.trace.cores[self.core].losses() == 0 => {

@@ -255,6 +255,16 @@ impl CoreRules<'_> {
         Ok(())
     }
 
+    /// A replica copies pages into its checkpoint, or puts them back from it, if it has one. Which
+    /// differ is known to it alone.
+    pub(super) fn checkpoint(&mut self, at: i64, set: u16) -> Possible {
+        self.replica(at, set)?;
+        match self.set(set).voting.keeps_checkpoints() {
+            true => Ok(()),
+            false => Err("a checkpoint of a set that keeps none".to_string()),
+        }
+    }
+
     /// The donor of the epoch's verdict gives pages.
     pub(super) fn page_given(&mut self, at: i64, set: u16, across: &mut Across) -> Possible {
         let (replica, epoch) = self.replica(at, set)?;
@@ -388,7 +398,15 @@ fn parties_fit(replicas: u32, outcome: VoteOutcome, parties: VoteParties) -> Pos
     let is_sound = |replica: u16| {
         u32::from(replica) < replicas && faulty.checked_shr(replica.into()).unwrap_or(0) & 1 == 0
     };
-    match outside > 0 && donor != witness && is_sound(donor) && is_sound(witness) {
+    // Of two in lock-step the one whose state was agreed on last repairs the other alone.
+    let is_pair = match outcome {
+        VoteOutcome::NoMajority => replicas == 2 && donor == witness,
+        VoteOutcome::Unanimous
+        | VoteOutcome::Minority
+        | VoteOutcome::Timeout
+        | VoteOutcome::Held => donor != witness,
+    };
+    match outside > 0 && is_pair && is_sound(donor) && is_sound(witness) {
         true => Ok(()),
         false => Err("a vote whose donor and witness are no pair of the majority".to_string()),
     }

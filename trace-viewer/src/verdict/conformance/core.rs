@@ -113,6 +113,8 @@ impl<'a> CoreReplay<'a> {
             | Event::Process { .. }
             | Event::Rejoin { .. }
             | Event::Stop { .. }
+            | Event::Checkpoint { .. }
+            | Event::RollBack { .. }
             | Event::Withheld { .. }
             | Event::Noise { .. }
             | Event::NoDevice { .. } => {}

@@ -102,12 +102,28 @@ impl Verdict {
         let epoch = detection.epoch;
         let seen = format!("{name}epoch {epoch}, {after} after the fault: {how}");
         self.require("detected", true, seen);
+        if evidence.set().voting.keeps_checkpoints() {
+            self.rolled_back(evidence, replica);
+            return;
+        }
         let voters: Vec<&str> = (0..evidence.set().replicas.len())
             .filter(|replica| detection.majority >> replica & 1 == 1)
             .map(|replica| evidence.replica_name(replica))
             .collect();
         self.require("voted out by", voters.len() >= 2, voters.join(" and "));
         self.repair(&evidence.repair(replica));
+    }
+
+    /// Two in lock-step go back to what they agreed on last; where a page is not to be had so, the
+    /// other gives it.
+    fn rolled_back(&mut self, evidence: &Evidence<'_>, replica: usize) {
+        let (times, pages) = evidence.rolled_back();
+        let seen = format!("{times} times, {pages} pages put back");
+        self.require("rolled back", times > 0, seen);
+        let repair = evidence.repair(replica);
+        if repair.rounds > 0 {
+            self.repair(&repair);
+        }
     }
 
     fn repair(&mut self, repair: &Repair) {
