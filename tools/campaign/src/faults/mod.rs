@@ -63,9 +63,13 @@ impl Row {
 fn is_broken(row: Row, came: OutcomeClass) -> bool {
     use OutcomeClass as Of;
     match came {
-        Of::IsolationBreach | Of::Crash | Of::Hang | Of::RecoveredLate => true,
+        Of::Hang => !row.placement.may_stop(row.class),
+        Of::IsolationBreach | Of::Crash | Of::RecoveredLate => true,
         Of::WrongOutput => row.placement.protects(),
-        Of::SafeStop => row.placement.protects() && !row.class.is_of_several(),
+        Of::SafeStop => {
+            let may_stop = row.class.is_of_several() || row.placement.may_stop(row.class);
+            row.placement.protects() && !may_stop
+        }
         Of::Downgraded
         | Of::Recovered
         | Of::FalseAccusation

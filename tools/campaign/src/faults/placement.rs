@@ -1,5 +1,6 @@
 //! The placements of voter and driver that campaigns compare, and a system of each.
 use super::class::Class;
+use super::strike::FORGED;
 
 /// Who votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,13 +9,20 @@ pub enum Placement {
     Arbitrator,
     /// A voter beside each replica, and the device with one of them.
     Distributed,
+    /// A voter beside each of two replicas, which go back to a checkpoint where they differ.
+    Lockstep,
     /// Nobody: one copy, its outputs released as they come. Wrong outputs are to be seen here.
     Unprotected,
 }
 
 impl Placement {
     /// All placements, in the order of the table.
-    pub const ALL: [Self; 3] = [Self::Arbitrator, Self::Distributed, Self::Unprotected];
+    pub const ALL: [Self; 4] = [
+        Self::Arbitrator,
+        Self::Distributed,
+        Self::Lockstep,
+        Self::Unprotected,
+    ];
 
     /// Returns the placement's name, in descriptions and tables.
     #[must_use]
@@ -22,6 +30,7 @@ impl Placement {
         match self {
             Self::Arbitrator => "arbitrator",
             Self::Distributed => "distributed",
+            Self::Lockstep => "lockstep",
             Self::Unprotected => "unprotected",
         }
     }
@@ -30,6 +39,7 @@ impl Placement {
     pub(super) const fn sizes(self) -> &'static [usize] {
         match self {
             Self::Arbitrator | Self::Distributed => &[3, 5],
+            Self::Lockstep => &[2],
             Self::Unprotected => &[1],
         }
     }
@@ -38,7 +48,7 @@ impl Placement {
     #[must_use]
     pub const fn protects(self) -> bool {
         match self {
-            Self::Arbitrator | Self::Distributed => true,
+            Self::Arbitrator | Self::Distributed | Self::Lockstep => true,
             Self::Unprotected => false,
         }
     }
@@ -48,7 +58,18 @@ impl Placement {
     pub(super) const fn accusations(self) -> u64 {
         match self {
             Self::Arbitrator | Self::Unprotected => 1,
-            Self::Distributed => 0,
+            Self::Distributed | Self::Lockstep => 0,
+        }
+    }
+
+    /// Whether the set may stop releasing outputs for good after a single fault: of two in lock-step
+    /// one is not enough, nor one whose memory never holds what is put there.
+    pub(super) fn may_stop(self, class: Class) -> bool {
+        match self {
+            Self::Arbitrator | Self::Distributed | Self::Unprotected => false,
+            Self::Lockstep => {
+                matches!(class, Class::KernelPanic | Class::OwnerPanic | Class::Stuck)
+            }
         }
     }
 
@@ -63,6 +84,7 @@ impl Placement {
             Self::Distributed if is_owner_hit && class.is_of_held_core() => 3,
             Self::Distributed if is_owner_hit => 2,
             Self::Distributed => 0,
+            Self::Lockstep => lost_in_lockstep(class),
         }
     }
 
@@ -104,7 +126,7 @@ impl Placement {
                 | Class::Two => true,
             },
             // There is no arbitrator.
-            Self::Distributed => match class {
+            Self::Distributed | Self::Lockstep => match class {
                 Class::ArbitratorLate | Class::ArbitratorRestart => false,
                 Class::None
                 | Class::Text
@@ -184,6 +206,9 @@ impl Placement {
             let (devices, voter, deadline) = match self {
                 Self::Arbitrator | Self::Unprotected => ("", "", "9500us"),
                 Self::Distributed => ("devices = [\"plant\"]", VOTER_BESIDE, "19ms"),
+                // The first has the device.
+                Self::Lockstep if core == 0 => ("devices = [\"plant\"]", VOTER_BESIDE, "19ms"),
+                Self::Lockstep => ("", VOTER_WITHOUT_DEVICE, "19ms"),
             };
             text += &format!(
                 r#"
@@ -204,8 +229,15 @@ server = [
         }
         match self {
             Self::Arbitrator | Self::Unprotected => text += &arbitrator(replicas),
-            Self::Distributed => {}
+            Self::Distributed | Self::Lockstep => {}
         }
+        // Two in lock-step release nothing while one of them is at fault: they are given the time.
+        let recovery = match self {
+            Self::Arbitrator | Self::Distributed | Self::Unprotected => "",
+            Self::Lockstep => {
+                "recovery = [\"migrate-application\", { kind = \"safe-stop\", lost_epochs = 20 }]"
+            }
+        };
         text += &format!(
             r#"
 [[replica_set]]
@@ -217,6 +249,7 @@ period = "10ms"
 ballot_deadline = "4ms"
 verdict_deadline = "6ms"
 scrub_period = "50ms"
+{recovery}
 "#,
             self.name()
         );
@@ -231,6 +264,52 @@ const VOTER_BESIDE: &str = r#"
   { name = "voter", budget = "1ms", period = "10ms", priority = 3, thread = [
     { name = "voter", voter = "toy", wcet = "500us" } ] },
 "#;
+
+/// The same in the sandbox of two in lock-step that has no device.
+const VOTER_WITHOUT_DEVICE: &str = r#"
+  { name = "voter", budget = "1ms", period = "10ms", priority = 3, thread = [
+    { name = "voter", voter = "toy", wcet = "500us" } ] },
+"#;
+
+/// Returns how many outputs a fault may cost two in lock-step: that of the epoch in which they differ,
+/// and the next, if what differs was at rest or has to come from the other; and before that those of
+/// the epochs in which a fault lasts.
+const fn lost_in_lockstep(class: Class) -> u64 {
+    match class {
+        Class::None => 0,
+        Class::Text
+        | Class::Data
+        | Class::Register
+        | Class::Silent
+        | Class::Endless
+        | Class::LeafTable
+        | Class::Replica
+        | Class::Voter
+        | Class::Channel
+        | Class::BallotChannel
+        | Class::VoterChannel
+        | Class::BallotStale
+        | Class::BallotTwice
+        | Class::BallotMalformed
+        | Class::SealLate => 2,
+        // It may have lost what it was at, and comes to a vote that does not know of the last.
+        Class::Restart | Class::OwnerRestart => 4,
+        Class::BallotFlood => 2 + 2,
+        // One that begins within an epoch is at its end in another.
+        Class::Forge | Class::VerdictLie | Class::InputLie => FORGED + 1 + 2,
+        // A core that is held uses up the budgets of many periods; one that has stopped is not
+        // coming back; and several faults cost what they cost.
+        Class::Stuck
+        | Class::Late
+        | Class::OwnerLate
+        | Class::KernelPanic
+        | Class::OwnerPanic
+        | Class::ArbitratorLate
+        | Class::ArbitratorRestart
+        | Class::Donor
+        | Class::Two => u64::MAX,
+    }
+}
 
 /// The sandbox of a voter of its own, on this core.
 fn arbitrator(core: usize) -> String {

@@ -6,7 +6,7 @@ use super::strike::{Draw, Effect, SoFar, Strike};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tern_fault::outcome::OutcomeClass;
 use tern_sim::sets::{Place, World};
-use tern_trace::Event;
+use tern_trace::{Event, VoteOutcome};
 use tern_vote::Outcome;
 
 /// Epochs at the end of a run in which an output has to be released.
@@ -176,8 +176,17 @@ impl Course<'_> {
     fn hear(&mut self, world: &World) {
         let set = world.description();
         for (_, event) in &world.events()[self.heard..] {
-            if let Event::Vote { epoch, parties, .. } = *event
+            if let Event::Vote {
+                epoch,
+                parties,
+                outcome,
+                ..
+            } = *event
                 && parties.faulty != 0
+                // Two in lock-step that differ accuse nobody.
+                && !(set.voting.keeps_checkpoints()
+                    && outcome == VoteOutcome::NoMajority
+                    && parties.faulty.count_ones() > 1)
                 && self.last_accused.is_none_or(|last| last < epoch)
             {
                 let repairs = u64::from(epoch) * set.period + set.verdict_deadline;
