@@ -436,3 +436,21 @@ fn one_fault_of_any_kind_at_any_time_ends_in_agreement() {
 fn one_fault_of_any_kind_in_3_000_runs() {
     (0..3_000).for_each(one_fault);
 }
+
+/// A page that jobs read and do not write has changed, and the scrub comes to it in 64 epochs: that
+/// they differ again tells that what is at rest is wrong.
+#[test]
+fn what_is_at_rest_is_looked_at_once_they_differ_again() {
+    let mut system = lockstep();
+    system.replica_sets[0].scrub_period = 1_000 * PERIOD;
+    for replica in 0..2 {
+        let mut world = Case::new(&system, 64, 1).world;
+        world.run_until(EPOCH);
+        for word in 0..PAGE_WORDS as u32 {
+            world.flip_memory(replica, 1, 64 * word + 5);
+        }
+        let what = format!("page 1 of replica {replica}");
+        let lost = ends_well_by(EPOCH + 30, world, &what);
+        assert_eq!(lost, [EPOCH, EPOCH + 1], "{what}");
+    }
+}
